@@ -1,0 +1,68 @@
+"""unamortized: what does a model gain by thinking step by step, and does the thinking it shows say what it believes?
+
+The names below are the public ones. They are imported when they are first used, so that exact inference
+does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unamortized.learning.runs import Run, load_run
+    from unamortized.worlds.inference import (
+        ImpossibleObservation,
+        filter_beliefs,
+        most_likely_latents,
+        predict,
+        sample_latents,
+        smooth_beliefs,
+    )
+    from unamortized.worlds.problems import Problems, sample_problems
+    from unamortized.worlds.processes import FAMILIES, Process, build_process
+    from unamortized.worlds.tasks import Task, load_task
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "learning.runs": ("Run", "load_run"),
+    "worlds.inference": (
+        "ImpossibleObservation",
+        "filter_beliefs",
+        "most_likely_latents",
+        "predict",
+        "sample_latents",
+        "smooth_beliefs",
+    ),
+    "worlds.problems": ("Problems", "sample_problems"),
+    "worlds.processes": ("FAMILIES", "Process", "build_process"),
+    "worlds.tasks": ("Task", "load_task"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "FAMILIES",
+    "ImpossibleObservation",
+    "Problems",
+    "Process",
+    "Run",
+    "Task",
+    "build_process",
+    "filter_beliefs",
+    "load_run",
+    "load_task",
+    "most_likely_latents",
+    "predict",
+    "sample_latents",
+    "sample_problems",
+    "smooth_beliefs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'unamortized' has no attribute {name!r}")
+    return getattr(import_module(f"unamortized.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

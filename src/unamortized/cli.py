@@ -1,0 +1,250 @@
+"""The command line: ``unamortized train | compare | study | evaluate | report | preview``."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unamortized.worlds.yaml_source import SpecError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A testbed with exact posteriors: what does a model gain by thinking step by step, "
+    "and does the thinking it shows say what it believes?",
+)
+
+Preset = Annotated[str, typer.Option(help="How much to compute: smoke (under a minute), quick, full (about an hour).")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; each preset has its own.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time, one thread each; default: all cores.")]
+Results = Annotated[Path, typer.Option(help="Where runs and outputs are kept.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Dotted overrides: train.steps=500 model.layers=4 process.slip=0.1 …")
+]
+TaskName = Annotated[str, typer.Argument(help="A task file, or the name of one in tasks/.")]
+
+
+@app.command()
+def train(
+    task: TaskName,
+    overrides: Overrides = None,
+    condition: Annotated[str, typer.Option(help="amortized, cot, cot_state, cot_every_4 …")] = "cot",
+    preset: Preset = "quick",
+    seeds: Seeds = None,
+    workers: Workers = None,
+    grid: Annotated[list[str] | None, typer.Option(help="A list of values to cross: seed=0,1,2 or model.layers=1,2,4.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Train on a task and measure the result; the same runs serve every study that asks for them."""
+    from unamortized.engine import run_specs
+    from unamortized.studies import find_study
+    from unamortized.studies.study import plan
+
+    study = find_study("compare")
+    chosen, crossed = expand_grid(grid or [])
+    specs = [
+        spec
+        for more in crossed
+        for spec in plan(
+            study.preset(preset), [task], [condition], chosen or range(seeds or 0), [*(overrides or []), *more]
+        )
+    ]
+    console = Console()
+    folders = run_specs(specs, study.preset(preset).evaluations, results, workers or _cores(), console)
+    for folder in folders:
+        _show_run(folder, console)
+
+
+@app.command()
+def compare(
+    overrides: Overrides = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task (may be repeated).")] = None,
+    preset: Preset = "quick",
+    seeds: Seeds = None,
+    workers: Workers = None,
+    results: Results = Path("results"),
+) -> None:
+    """The headline study: amortized against chain of thought, with figures and verdicts."""
+    study("compare", overrides, task, preset, seeds, workers, results)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="The study: compare.")],
+    overrides: Overrides = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task (may be repeated).")] = None,
+    preset: Preset = "quick",
+    seeds: Seeds = None,
+    workers: Workers = None,
+    results: Results = Path("results"),
+) -> None:
+    """A study: train what is missing, measure it, draw its figures and judge its claims."""
+    from unamortized.engine import run_study
+    from unamortized.studies import find_study
+    from unamortized.studies.study import plan
+
+    found = find_study(name)
+    specs = plan(found.preset(preset), task or [], [], range(seeds or 0), overrides or [])
+    console = Console()
+    record = run_study(found, preset, specs, results, workers or _cores(), console)
+    show_claims(record["claims"], console)
+    folder = results / preset
+    console.print(f"Figures, tables and claims: {folder / name}/\nOne page with all of it: {folder / 'report.html'}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder, results/runs/<hash>.")],
+    preset: Preset = "quick",
+) -> None:
+    """Measure a finished run as the compare study does, and show its answers by length."""
+    from unamortized.evaluation.evaluate import evaluate_run
+    from unamortized.studies import find_study
+
+    evaluations = [each for each in find_study("compare").preset(preset).evaluations if each.of == "run"]
+    console = Console()
+    evaluate_run(run, evaluations, lambda name: console.print(f"measuring {name}"))
+    _show_run(run, console)
+
+
+@app.command()
+def report(preset: Preset = "quick", results: Results = Path("results")) -> None:
+    """Draw every study's figures anew from its tables and write the page that shows all of them."""
+    from unamortized.studies import STUDIES
+    from unamortized.studies.output import redraw
+    from unamortized.studies.report import write_report
+
+    computed = [each for each in STUDIES.values() if (results / preset / each.name / "metrics.csv").is_file()]
+    if not computed:
+        raise ValueError(f"nothing has been computed in {results / preset}; 'make compare PRESET={preset}' does")
+    for each in computed:
+        redraw(each, preset, results / preset / each.name)
+    Console().print(f"Written: {write_report(results / preset)}", highlight=False)
+
+
+@app.command()
+def preview(
+    task: TaskName,
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option(min=1, help="Number of observations.")] = 6,
+    problems: Annotated[int, typer.Option(min=1, help="Number of problems.")] = 2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Look at a task: a few problems with their exact beliefs, and each trace."""
+    from unamortized.preview import preview as shown
+    from unamortized.worlds.tasks import load_task
+
+    console = Console()
+    for part in shown(load_task(task, overrides or []), steps, problems, seed):
+        console.print(part)
+
+
+def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:
+    """Seeds, and every combination of the other overrides, from items such as ``model.layers=1,2``.
+
+    Raises:
+        ValueError: if an item is not ``field=value,value``.
+    """
+    seeds: list[int] = []
+    crossed: list[list[str]] = []
+    for item in grid:
+        field, equals, values = item.partition("=")
+        if not equals or not field or not all(values.split(",")):
+            raise ValueError(f"--grid {item}: write 'field=value,value', for example seed=0,1,2")
+        if field == "seed":
+            if not all(value.isdecimal() for value in values.split(",")):
+                raise ValueError(f"--grid {item}: seeds are whole numbers from 0")
+            seeds += [int(value) for value in values.split(",")]
+        else:
+            crossed.append([f"{field}={value}" for value in values.split(",")])
+    return seeds, [list(combination) for combination in itertools.product(*crossed)]
+
+
+def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
+    """Claims with estimate, interval and verdict, as a table."""
+    colours = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    table = Table(title="Claims (mean over seeds, 95 % t-interval)", title_justify="left")
+    for heading in ("task", "claim", "measured", "wanted", "control", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for claim in claims:
+        control = claim["control"]
+        table.add_row(
+            claim["task"],
+            claim["says"],
+            _measured(claim) + f", {claim['seeds']} seeds",
+            _wanted(claim["range"]),
+            f"{control['says']}: {_measured(control)}, wanted {_wanted(control['range'])}",
+            f"[{colours[claim['verdict']]}]{claim['verdict']}[/]",
+        )
+    console.print(table)
+
+
+def _measured(claim: dict[str, Any]) -> str:
+    if claim["estimate"] is None:
+        return "not measured"
+    interval = "no interval" if claim["interval"] is None else "{:.3g} to {:.3g}".format(*claim["interval"])
+    unit = "" if claim["unit"] in ("ratio", "fraction") else f" {claim['unit']}"
+    return f"{claim['estimate']:.3g}{unit} ({interval})"
+
+
+def _wanted(bounds: list[float | None]) -> str:
+    low, high = bounds
+    if low is None:
+        return f"≤ {high:g}"
+    return f"≥ {low:g}" if high is None else f"{low:g} to {high:g}"
+
+
+def _show_run(folder: Path, console: Console) -> None:
+    """A run's answers by length, from its own metrics."""
+    from unamortized.learning.runs import RunSpec, read_record
+    from unamortized.studies.output import read_metrics
+
+    spec = RunSpec.model_validate(read_record(folder)["spec"])
+    metrics = read_metrics(folder / "metrics.csv")
+    by_length = metrics[metrics["step"].isna() & metrics["layer"].isna() & metrics["condition"].eq(spec.condition)]
+    shown = by_length.pivot_table(index="metric", columns="n_steps", values="value")
+    table = Table(title=f"{spec.title}: {folder}", title_justify="left")
+    table.add_column("metric")
+    for n_steps in shown.columns:
+        table.add_column(f"n = {n_steps}", justify="right")
+    for metric, values in shown.iterrows():
+        table.add_row(str(metric), *(f"{value:.4g}" for value in values))
+    console.print(table)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main() -> None:
+    """Entry point: errors that a reader can act on are printed without a traceback."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(guarded(app))
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """The exit status of a command: 2 for what was written wrong, 1 for what failed, 130 for Ctrl-C."""
+    try:
+        command()
+    except SpecError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"unamortized: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        print(f"unamortized: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on where this one stopped.", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

@@ -1,0 +1,92 @@
+"""What stands beside the models on every plot: answers that need no training, from exact to none.
+
+Each baseline is a function from a task and its problems to an answer distribution; a line in ``baselines``
+adds one.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+
+from unamortized.evaluation.stated import code_meanings
+from unamortized.language.vocabulary import task_vocabulary
+from unamortized.worlds.problems import Problems, exact_answer
+from unamortized.worlds.randomness import stream
+from unamortized.worlds.tasks import Task
+
+Answers = Float[np.ndarray, "batch answer"]
+NOTHING = np.zeros((1, 0), dtype=np.int64)  # no observations
+
+
+def window(task: Task, problems: Problems, size: int) -> Answers:
+    """Exact inference from the last ``size`` observations alone; size 0 is the prior.
+
+    The belief before the window is the start, moved on by the process with nothing observed. A state that
+    was asked for and lies before the window is answered from that start likewise.
+    """
+    process, n_steps = task.build(), problems.n_steps
+    before = max(0, n_steps - size)
+    asked = task.query.argument if task.query.kind == "smooth" else None
+    moves = before if asked is None else min(before, asked)
+    belief = problems.beliefs[:, 0] @ np.linalg.matrix_power(process.state_transitions, moves)
+    belief /= belief.sum(axis=1, keepdims=True)
+    if asked is not None and asked < before:
+        return belief
+    return exact_answer(process, belief, problems.observations[:, before:], task.query, after=before)
+
+
+def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Answers:
+    """Bootstrap particle filter (Gordon et al. 1993), resampled at every step.
+
+    One more particle, spread as the prior, keeps every answer possible and its KL finite. Where no particle
+    can explain an observation, all are kept, equally weighted.
+    """
+    process, batch = task.build(), len(problems)
+    generator = stream("particle", task.fingerprint(), n_particles, problems.n_steps, seed)
+    states = _choose(np.repeat(problems.beliefs[:, :1], n_particles, axis=1), generator)
+    asked = task.query.argument if task.query.kind == "smooth" else None
+    remembered = states
+    for step, symbol in enumerate(problems.observations.T, start=1):
+        joint = process.transitions[symbol[:, None], states]  # (batch, particle, next state)
+        weights = joint.sum(axis=2)
+        weights[weights.sum(axis=1) == 0] = 1.0
+        chosen = _choose(np.repeat(weights[:, None] / weights.sum(axis=1)[:, None, None], n_particles, 1), generator)
+        joint = np.take_along_axis(joint, chosen[:, :, None], axis=1)
+        remembered = np.take_along_axis(remembered, chosen, axis=1)
+        dead = joint.sum(axis=2) == 0
+        joint[dead] = 1.0 / process.n_states
+        states = _choose(joint / joint.sum(axis=2, keepdims=True), generator)
+        if asked == step:
+            remembered = states
+    counted = states if asked is None else remembered
+    counts = np.stack([(counted == state).sum(axis=1) for state in range(process.n_states)], axis=1)
+    if task.query.kind == "predict":
+        nothing = np.broadcast_to(NOTHING, (batch, 0))
+        counts = n_particles * exact_answer(process, counts / n_particles, nothing, task.query)
+    return (counts + window(task, problems, 0)) / (n_particles + 1)
+
+
+def codebook(task: Task, problems: Problems) -> Answers:
+    """The answer that the code of the exact last belief implies: the floor of every belief trace."""
+    codes = task_vocabulary(task).codebook.encode(problems.beliefs[:, -1])
+    nothing = np.broadcast_to(NOTHING, (len(problems), 0))
+    return exact_answer(task.build(), code_meanings(task)[codes], nothing, task.query, after=problems.n_steps)
+
+
+def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator: np.random.Generator) -> np.ndarray:
+    """An option for each (batch, particle)."""
+    edges = probabilities.cumsum(axis=2)
+    draws = generator.random(probabilities.shape[:2])[:, :, None] * edges[:, :, -1:]
+    return (draws >= edges).sum(axis=2).clip(max=probabilities.shape[2] - 1)
+
+
+def baselines(task: Task, seed: int) -> dict[str, Callable[[Task, Problems], Answers]]:
+    """The baselines of a task by name; a belief trace's floor is no bound on smoothing."""
+    known: dict[str, Callable[[Task, Problems], Answers]] = {
+        "prior": partial(window, size=0),
+        "window_8": partial(window, size=8),
+        "particle_64": partial(particle, n_particles=64, seed=seed),
+    }
+    return known if task.query.kind == "smooth" else known | {"codebook_floor": codebook}

@@ -1,0 +1,96 @@
+"""Generalisation: the answer against the exact posterior, by number of steps, in and out of training length."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unamortized.evaluation.baselines import baselines
+from unamortized.evaluation.metrics import answer_metrics, row
+from unamortized.evaluation.responses import respond
+from unamortized.language.traces import resolve_trace
+from unamortized.learning.runs import Run
+from unamortized.worlds.problems import Problems, content_hash, draw, shares_questions
+from unamortized.worlds.tasks import Task
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ByLength:
+    """How much is evaluated."""
+
+    problems: int = 512  # per length
+    averaged: tuple[int, ...] = (4, 16)  # numbers of sampled traces that are averaged
+
+
+def split_of(task: Task, n_steps: int) -> str:
+    """Whether a length is in distribution or the ``length`` split."""
+    return "length" if n_steps > task.steps.train[1] else "in_distribution"
+
+
+def test_problems(task: Task, n_steps: int, size: int, seed: int) -> Problems:
+    """The test problems of a length and seed: the same for every condition, so that differences are paired."""
+    return draw(task, "test", n_steps, size, seed)
+
+
+def by_length(run: Run, settings: ByLength) -> Rows:
+    """Answer metrics of a run at each test length, after its own free-running trace.
+
+    A run that samples its trace is also scored with its answers averaged over k traces, under the condition
+    ``<condition>_mean_<k>``.
+    """
+    task, seed = run.task, run.spec.seed
+    rows: Rows = []
+    for n_steps in task.steps.test:
+        problems = test_problems(task, n_steps, settings.problems, seed)
+        where = {"n_steps": n_steps}
+        exact = resolve_trace(run.condition.trace)(problems, run.vocabulary)
+        draws = max(settings.averaged) if exact.sampled else 1
+        responses = [respond(run, problems, draw=number) for number in range(draws)]
+        answers = np.stack([response.answers for response in responses])
+        named = {run.spec.condition: answers[0]}
+        if exact.sampled:
+            named |= {f"{run.spec.condition}_mean_{k}": answers[:k].mean(axis=0) for k in settings.averaged}
+        for condition, answer in named.items():
+            measured = answer_metrics(problems.answer_distribution, answer)
+            rows += [
+                row(task.name, condition, seed, split_of(task, n_steps), metric, value, len(problems), **where)
+                for metric, value in measured.items()
+            ]
+        if len(exact.steps) and not exact.sampled:
+            right = exact.tokens - run.vocabulary.blocks[exact.block].start == responses[0].written
+            split = split_of(task, n_steps)
+            rows.append(
+                row(task.name, run.spec.condition, seed, split, "trace_agreement", right.mean(), right.size, **where)
+            )
+    return rows
+
+
+def baselines_by_length(task: Task, seed: int, settings: ByLength) -> Rows:
+    """The same metrics for each baseline, on the same problems, and the share of repeated questions."""
+    rows: Rows = []
+    for n_steps in task.steps.test:
+        problems = test_problems(task, n_steps, settings.problems, seed)
+        where: dict[str, Any] = {"n_steps": n_steps}
+        split, count = split_of(task, n_steps), len(problems)
+        for name, answer in baselines(task, seed).items():
+            measured = answer_metrics(problems.answer_distribution, answer(task, problems))
+            if name == "codebook_floor":
+                measured["codebook_floor"] = measured["answer_kl"]
+            rows += [row(task.name, name, seed, split, metric, value, count, **where) for metric, value in measured.items()]
+        duplicates = duplicate_rate(task, problems)
+        rows.append(row(task.name, "test_questions", seed, split, "duplicate_rate", duplicates, count, **where))
+    return rows
+
+
+def duplicate_rate(task: Task, problems: Problems, sample: int = 4096) -> float:
+    """Share of test questions found among ``sample`` training questions of the same length.
+
+    Zero by construction unless a length has so few questions that splits have to share them; then every
+    test question counts, as endless training meets them all.
+    """
+    if shares_questions(task, problems.n_steps):
+        return 1.0
+    seen = draw(task, "train", problems.n_steps, sample, "duplicates")
+    return float(np.isin(content_hash(problems), content_hash(seen)).mean())

@@ -1,0 +1,219 @@
+"""Affine belief probes: is the exact belief a linear function of the residual stream, and would controls do as well?
+
+Probes are fitted on validation problems and scored on test problems, which share no question.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from unamortized.evaluation.generalization import Rows, split_of, test_problems
+from unamortized.evaluation.metrics import kl, row
+from unamortized.evaluation.responses import respond
+from unamortized.evaluation.stated import code_meanings
+from unamortized.learning.runs import Run, new_model
+from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.randomness import stream
+
+SITES = {"about_to_state": "probe_r2", "question": "question_probe_r2"}
+WINDOW = 10  # observations that the window control sees
+
+
+@dataclass(frozen=True)
+class Probes:
+    """How much is evaluated."""
+
+    problems: int = 512  # to fit on, and as many to score on
+    steps: tuple[int, ...] = ()  # steps that also get a probe of their own
+
+
+class Read(NamedTuple):
+    """Activations at one site, and the exact beliefs that go with them."""
+
+    features: dict[str, Float[np.ndarray, "batch step width"]]  # by layer
+    beliefs: Float[np.ndarray, "batch step state"]
+    steps: np.ndarray  # t of each step
+
+
+def layers(run: Run) -> dict[str, str]:
+    """Layer number to tap: 0 is the embedding, l the residual stream after block l."""
+    taps = [f"blocks.{layer}.hook_resid_post" for layer in range(run.spec.model.layers)]
+    return {str(number): tap for number, tap in enumerate(["hook_embed", *taps])}
+
+
+def read(run: Run, problems: Problems, site: str) -> Read:
+    """A run's activations on its own free-running traces, all layers and their concatenation."""
+    taps = layers(run)
+    response = respond(run, problems, taps=taps.values())
+    columns = response.columns[site]
+    features = {layer: response.taps[tap][:, columns].astype(np.float64) for layer, tap in taps.items()}
+    features["all"] = np.concatenate(list(features.values()), axis=2)
+    if site == "question":
+        steps = np.arange(1, problems.n_steps + 1)
+    else:
+        steps = response.trace_steps if len(response.trace_steps) else np.array([problems.n_steps])
+    return Read(features, problems.beliefs[:, steps], steps)
+
+
+def fit(features: Float[np.ndarray, "... width"], beliefs: Float[np.ndarray, "... state"], ridge: float) -> Pipeline:
+    """Ridge regression in float64 on standardised features."""
+    probe = make_pipeline(StandardScaler(), Ridge(alpha=ridge))
+    return probe.fit(features.reshape(-1, features.shape[-1]), beliefs.reshape(-1, beliefs.shape[-1]))
+
+
+def apply(probe: Pipeline, features: Float[np.ndarray, "... width"]) -> Float[np.ndarray, "... state"]:
+    """The beliefs that a probe reads."""
+    return probe.predict(features.reshape(-1, features.shape[-1])).reshape(*features.shape[:-1], -1)
+
+
+def r2(beliefs: Float[np.ndarray, "... state"], read_off: Float[np.ndarray, "... state"]) -> float:
+    """Share of the beliefs' variance explained, all states pooled; problems are drawn, so P-weighted.
+
+    Not a number where the beliefs do not vary.
+    """
+    flat = beliefs.reshape(-1, beliefs.shape[-1])
+    spread = ((flat - flat.mean(axis=0)) ** 2).sum()
+    missed = ((beliefs - read_off) ** 2).sum()
+    return float(1 - missed / spread) if spread > 1e-12 else np.nan
+
+
+def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """Euclidean projection on the simplex (Duchi et al. 2008)."""
+    descending = -np.sort(-points, axis=-1)
+    ranks = np.arange(1, points.shape[-1] + 1)
+    shift = (descending.cumsum(axis=-1) - 1) / ranks
+    support = (descending > shift).sum(axis=-1, keepdims=True)
+    return np.maximum(points - np.take_along_axis(shift, support - 1, axis=-1), 0)
+
+
+def as_belief(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """A probe's output as a belief that rules nothing out: projected, with 1 % spread evenly."""
+    return 0.99 * to_simplex(points) + 0.01 / points.shape[-1]
+
+
+def recent_observations(problems: Problems, n_symbols: int, steps: np.ndarray) -> Float[np.ndarray, "batch step width"]:
+    """One-hot of the last ten observations at each step, nothing before the first."""
+    padded = np.pad(problems.observations + 1, ((0, 0), (WINDOW, 0)))
+    windows = np.stack([padded[:, step : step + WINDOW] for step in steps], axis=1)
+    return np.eye(n_symbols + 1)[windows].reshape(*windows.shape[:2], -1)
+
+
+def by_layer(run: Run, settings: Probes) -> Rows:
+    """Probe R2 at each layer and site, pooled over steps and per step, beside its controls.
+
+    Controls: ``<condition>/untrained``, the network before training; ``<condition>/shuffled_belief``,
+    beliefs permuted among problems within each step; ``window_10``, the last ten observations alone.
+    """
+    n_steps, seed = run.task.steps.train[1], run.spec.seed
+    fitted_on = draw(run.task, "validation", n_steps, settings.problems, seed, "probes")
+    scored_on = test_problems(run.task, n_steps, settings.problems, seed)
+    condition, untrained = run.spec.condition, replace(run, model=new_model(run.spec).eval())
+    rows: Rows = []
+    for site, metric in SITES.items():
+        fitting, scoring = read(run, fitted_on, site), read(run, scored_on, site)
+        shuffled = fitting._replace(beliefs=_shuffled(fitting.beliefs, seed))
+        window = [
+            seen._replace(features={"": recent_observations(problems, run.vocabulary.n_symbols, seen.steps)})
+            for seen, problems in ((fitting, fitted_on), (scoring, scored_on))
+        ]
+        pairs = {
+            condition: (fitting, scoring),
+            f"{condition}/untrained": (read(untrained, fitted_on, site), read(untrained, scored_on, site)),
+            f"{condition}/shuffled_belief": (shuffled, scoring),
+            f"{condition}/window_{WINDOW}": (window[0], window[1]),
+        }
+
+        for name, (a, b) in pairs.items():
+            scores = _scores(a, b, settings)
+            rows += [
+                row(run.task.name, name, seed, split_of(run.task, n_steps), metric, score, len(scored_on), **where, n_steps=n_steps)
+                for where, score in scores
+            ]
+    return rows
+
+
+def _scores(fitting: Read, scoring: Read, settings: Probes) -> list[tuple[dict[str, Any], float]]:
+    """R2 per layer with steps pooled, and per layer and step."""
+    scores: list[tuple[dict[str, Any], float]] = []
+    for layer, features in fitting.features.items():
+        where = {"layer": layer} if layer else {}
+        pooled = fit(features, fitting.beliefs, settings.ridge)
+        scores.append((where, r2(scoring.beliefs, apply(pooled, scoring.features[layer]))))
+        for place, step in enumerate(fitting.steps):
+            if step not in settings.steps:
+                continue
+            own = fit(features[:, place], fitting.beliefs[:, place], settings.ridge)
+            score = r2(scoring.beliefs[:, place], apply(own, scoring.features[layer][:, place]))
+            scores.append((where | {"step": int(step)}, score))
+    return scores
+
+
+def _shuffled(beliefs: Float[np.ndarray, "batch step state"], seed: int) -> Float[np.ndarray, "batch step state"]:
+    generator = stream("shuffled_belief", seed)
+    return np.stack([beliefs[generator.permutation(len(beliefs)), t] for t in range(beliefs.shape[1])], axis=1)
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """How much is evaluated."""
+
+    problems: int = 512
+    ridge: float = 1.0
+
+
+def best_site(run: Run) -> str:
+    """Where a belief of every step may be read: before it is stated or, without a trace, in the question."""
+    return "question" if run.condition.trace == "none" else "about_to_state"
+
+
+def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems], tuple[np.ndarray, np.ndarray]]:
+    """A probe on the last layer, fitted at the longest training length: problems to (steps, beliefs read)."""
+    n_steps, seed, site = run.task.steps.train[1], run.spec.seed, best_site(run)
+    fitting = read(run, draw(run.task, "validation", n_steps, problems, seed, "probes"), site)
+    last = str(run.spec.model.layers)
+    probe = fit(fitting.features[last], fitting.beliefs, ridge)
+
+    def reader(asked: Problems) -> tuple[np.ndarray, np.ndarray]:
+        seen = read(run, asked, site)
+        return seen.steps, as_belief(apply(probe, seen.features[last]))
+
+    return reader
+
+
+def triangle(run: Run, settings: Triangle) -> Rows:
+    """Stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
+
+    The probe is fitted at the longest training length; at greater lengths it is the same probe.
+    """
+    task, seed = run.task, run.spec.seed
+    longest = task.steps.train[1]
+    lengths = sorted({longest, *[n for n in task.steps.test if n > longest][:2]})
+    reader = belief_reader(run, settings.problems, settings.ridge)
+    rows: Rows = []
+    for n_steps in lengths:
+        problems = test_problems(task, n_steps, settings.problems, seed)
+        steps, probed = reader(problems)
+        exact = problems.beliefs[:, steps]
+        pairs = {"probed_kl": kl(exact, probed)}
+        if run.condition.trace != "none":
+            stated = stated_beliefs(run, problems)
+            pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
+        rows += [
+            row(task.name, run.spec.condition, seed, split_of(task, n_steps), metric, value, len(problems), n_steps=n_steps, step=int(step))
+            for metric, values in pairs.items()
+            for step, value in zip(steps, values.mean(axis=0), strict=True)
+        ]
+    return rows
+
+
+def stated_beliefs(run: Run, problems: Problems) -> Float[np.ndarray, "batch step state"]:
+    """The beliefs that a run's own trace states."""
+    written = respond(run, problems).written
+    codes = run.condition.trace != "state"
+    return (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[written]

@@ -1,0 +1,38 @@
+"""What a code states: the mean exact belief among the problems whose belief has that code."""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+from unamortized.language.vocabulary import task_vocabulary
+from unamortized.worlds.problems import draw
+from unamortized.worlds.tasks import Task
+
+PROBLEMS_PER_LENGTH = 1024
+
+
+def code_meanings(task: Task) -> Float[np.ndarray, "code state"]:
+    """E[eta | code], over validation problems of the training lengths.
+
+    A code's lattice point denies every state that it rounds to zero; its mean does not, so that it can be
+    propagated and compared by KL. Codes seldom seen are drawn to their point, softened by a quarter unit.
+    """
+    return _code_meanings(task.model_dump_json())
+
+
+@lru_cache(maxsize=16)
+def _code_meanings(task_json: str) -> Float[np.ndarray, "code state"]:
+    task = Task.model_validate_json(task_json)
+    codebook = task_vocabulary(task).codebook
+    softened = codebook.points * codebook.resolution + 0.25
+    softened /= softened.sum(axis=1, keepdims=True)
+    sums, counts = np.zeros_like(codebook.points), np.zeros(codebook.size)
+    first, last = task.steps.train
+    for n_steps in range(first, last + 1):
+        beliefs = draw(task, "validation", n_steps, PROBLEMS_PER_LENGTH, "code_meanings").beliefs[:, 1:]
+        flat = beliefs.reshape(-1, codebook.n_states)
+        codes = codebook.encode(flat)
+        np.add.at(sums, codes, flat)
+        counts += np.bincount(codes, minlength=codebook.size)
+    return (sums + softened) / (counts[:, None] + 1)

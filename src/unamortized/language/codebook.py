@@ -1,0 +1,88 @@
+"""Belief codes: the points of the simplex lattice with resolution m, each with a number.
+
+A code stands for the composition ``(c_1, ..., c_S)`` with ``sum(c) = m``, the belief ``c / m``. There are
+``K = C(m + S - 1, S - 1)`` of them, numbered in descending lexicographic order, so at resolution 1 code i
+is certainty about state i.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """The lattice of beliefs over ``n_states`` states in steps of ``1 / resolution``."""
+
+    n_states: int
+    resolution: int
+
+    @property
+    def size(self) -> int:
+        """Number of codes K."""
+        return comb(self.resolution + self.n_states - 1, self.n_states - 1)
+
+    def encode(self, beliefs: Float[np.ndarray, "*batch state"]) -> Int[np.ndarray, "*batch"]:
+        """Code of the lattice point that largest-remainder rounding gives each belief.
+
+        Largest-remainder rounding floors ``m * belief`` and hands the units left to the largest remainders
+        (ties to the lower state), which is a nearest lattice point in L1 without a look at all K of them.
+        """
+        scaled = np.asarray(beliefs, dtype=np.float64).reshape(-1, self.n_states) * self.resolution
+        counts = np.floor(scaled + 1e-9).astype(np.int64)
+        remainders = scaled - counts
+        short = self.resolution - counts.sum(axis=1)
+        # rank 0 = largest remainder; rounding to 1e-9 keeps ties ties, whatever the arithmetic before
+        order = np.argsort(-np.round(remainders, 9), axis=1, kind="stable")
+        rank = np.empty_like(order)
+        np.put_along_axis(rank, order, np.arange(self.n_states)[None, :], axis=1)
+        counts += rank < short[:, None]
+        return self._rank(counts).reshape(np.shape(beliefs)[:-1])
+
+    def decode(self, codes: Int[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch state"]:
+        """The lattice point of each code."""
+        return self.points[codes]
+
+    @cached_property
+    def points(self) -> Float[np.ndarray, "code state"]:
+        """All lattice points, in the order of their codes."""
+        # A composition of m into S parts is a choice of S - 1 bars among m + S - 1 places (stars and bars).
+        places = self.resolution + self.n_states - 1
+        bars = np.array(list(combinations(range(places), self.n_states - 1)), dtype=np.int64)
+        bars = bars.reshape(self.size, self.n_states - 1)
+        edges = np.concatenate(
+            [np.full((self.size, 1), -1), bars, np.full((self.size, 1), places)], axis=1, dtype=np.int64
+        )
+        counts = np.diff(edges, axis=1) - 1
+        return counts[::-1] / self.resolution  # combinations ascend; codes descend
+
+    def _rank(self, counts: Int[np.ndarray, "batch state"]) -> Int[np.ndarray, " batch"]:
+        """Number of compositions that come before each one."""
+        left = np.full(len(counts), self.resolution)
+        rank = np.zeros(len(counts), dtype=np.int64)
+        for state in range(self.n_states - 1):
+            rank += self._before[state, left, counts[:, state]]
+            left = left - counts[:, state]
+        return rank
+
+    @cached_property
+    def _before(self) -> Int[np.ndarray, "state left count"]:
+        """Compositions of ``left`` units over states >= ``state`` whose first part exceeds ``count``.
+
+        Units that remain after that first part spread over the ``S - state - 1`` later states.
+        """
+        units = self.resolution + 1
+        table = np.zeros((self.n_states, units, units), dtype=np.int64)
+        for state in range(self.n_states - 1):
+            later = self.n_states - state - 1
+            for left in range(units):
+                for count in range(left - 1, -1, -1):
+                    rest = left - count - 1
+                    table[state, left, count] = table[state, left, count + 1] + comb(
+                        rest + later - 1, later - 1
+                    )
+        return table

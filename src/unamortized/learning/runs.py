@@ -1,0 +1,224 @@
+"""Runs: a specification, the folder named by its hash, and what a finished run gives back.
+
+A run's folder is filled step by step and each file appears whole or not at all; ``run.json`` says
+``finished`` only when everything is there, so that a finished run is never trained again.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import safetensors
+import safetensors.torch
+import torch
+from filelock import FileLock
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from unamortized.language.layout import Examples
+from unamortized.language.vocabulary import Vocabulary, task_vocabulary
+from unamortized.learning.conditions import Condition, resolve_condition
+from unamortized.models.transformer import ModelSpec, Transformer
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.randomness import digest, stream_seed
+from unamortized.worlds.tasks import Task
+
+RUN_FORMAT = 1  # raise when the same specification would train to other weights than before
+
+
+class TrainSpec(BaseModel):
+    """How long and on what a run trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: Annotated[int, Field(ge=1, strict=True)] = 1000
+    batch_size: Annotated[int, Field(ge=1, strict=True)] = 256
+    lengths_per_batch: Annotated[int, Field(ge=1, strict=True)] = 4
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 4e-3
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.02  # as a share of the peak
+    warmup_steps: Annotated[int, Field(ge=1, strict=True)] = 100
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    questions: Annotated[int, Field(ge=1, strict=True)] | None = None  # in a corpus; none: endless and fresh
+    checkpoint_every: Annotated[int, Field(ge=1, strict=True)] = 200
+
+    @model_validator(mode="after")
+    def _lengths_share_the_batch(self) -> Self:
+        if self.batch_size % self.lengths_per_batch:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of lengths_per_batch {self.lengths_per_batch}"
+            )
+        return self
+
+
+def _known_condition(name: str) -> str:
+    return resolve_condition(name).name
+
+
+class RunSpec(BaseModel):
+    """Everything that determines a run's weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: Task
+    condition: Annotated[str, AfterValidator(_known_condition)]
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    model: ModelSpec = ModelSpec()
+    train: TrainSpec = TrainSpec()
+
+    def digest(self) -> str:
+        """Names the run's folder: a hash of all of this but what does not change the weights."""
+        spec = self.model_dump(mode="json")
+        del spec["train"]["checkpoint_every"], spec["task"]["steps"]["test"]
+        return digest(RUN_FORMAT, spec)
+
+    @property
+    def title(self) -> str:
+        """For progress lines."""
+        return f"{self.task.name} {self.condition} seed {self.seed}"
+
+
+def plan_run(task: Task, condition: str, seed: int, model: ModelSpec, train: TrainSpec) -> RunSpec:
+    """The specification of a run; a condition with a FLOPs budget gets the steps that spend it."""
+    wanted = resolve_condition(condition)
+    if wanted.equal_flops is not None:
+        paid = resolve_condition(wanted.equal_flops).training_flops_per_question(task, model)
+        ratio = paid / wanted.training_flops_per_question(task, model)
+        train = train.model_copy(update={"steps": round(train.steps * ratio)})
+    return RunSpec(task=task, condition=condition, seed=seed, model=model, train=train)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what it was asked to be, and the trained model."""
+
+    spec: RunSpec
+    model: Transformer
+    folder: Path
+
+    @property
+    def task(self) -> Task:
+        """The task it was trained on."""
+        return self.spec.task
+
+    @property
+    def condition(self) -> Condition:
+        """The way it was trained."""
+        return resolve_condition(self.spec.condition)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The task's vocabulary."""
+        return task_vocabulary(self.task)
+
+    def render(self, problems: Problems) -> Examples:
+        """Problems as this run's columns."""
+        return self.condition.render(problems, self.vocabulary, self.spec.model.coupled)
+
+
+def new_model(spec: RunSpec) -> Transformer:
+    """The untrained model of a run; all conditions of a seed start from the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed("weights", spec.seed))
+        return Transformer(spec.model, task_vocabulary(spec.task).size)
+
+
+def run_folder(spec: RunSpec, root: Path) -> Path:
+    """Where a run lives below the results folder."""
+    return root / "runs" / spec.digest()
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run was trained to its end."""
+    return (folder / "run.json").is_file() and read_record(folder).get("finished", False)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says.
+
+    Raises:
+        ValueError: if there is none, or it cannot be read.
+    """
+    file = folder / "run.json"
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} is no run: it holds no run.json; a run is results/runs/<hash>") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}:{error.lineno}: not valid JSON; delete {folder} to train it anew") from None
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(file)
+
+
+def write_record(spec: RunSpec, folder: Path, **facts: Any) -> None:
+    """Write ``run.json``: the specification, what ran it, and further facts."""
+    record = {
+        "spec": spec.model_dump(mode="json"),
+        "seed": spec.seed,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        **facts,
+    }
+    write_text(folder / "run.json", json.dumps(record, indent=1) + "\n")
+
+
+def save_model(spec: RunSpec, model: Transformer, folder: Path) -> None:
+    """Write the weights, with the specification in their metadata."""
+    unfinished = folder / f".model.safetensors.{os.getpid()}"
+    safetensors.torch.save_model(model, str(unfinished), metadata={"spec": spec.model_dump_json()})
+    unfinished.replace(folder / "model.safetensors")
+
+
+def load_run(path: str | Path) -> Run:
+    """A finished run from its folder: model, task and specification.
+
+    Raises:
+        ValueError: if the folder holds no finished run.
+    """
+    folder = Path(path)
+    if not read_record(folder).get("finished", False):
+        raise ValueError(f"{folder} is not trained to its end; the same command that began it resumes it")
+    weights = str(folder / "model.safetensors")
+    with safetensors.safe_open(weights, framework="pt") as file:
+        spec = RunSpec.model_validate_json(file.metadata()["spec"])
+    model = new_model(spec)
+    safetensors.torch.load_model(model, weights)
+    return Run(spec, model.eval(), folder)
+
+
+@contextmanager
+def exclusively(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes; a second one waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what determines the numbers."""
+    packages = ("unamortized", "torch", "lightning", "numpy", "numba")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+@cache
+def git_commit() -> str | None:
+    """Commit of the code that runs, with ``-dirty`` where files differ from it; none outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,249 @@
+"""The one transformer: decoder-only, pre-norm, small enough to read in one sitting.
+
+Positions are ids that come with the tokens (the layout couples a step's tokens to its observation); how an
+id enters attention is a choice of the configuration. Activations are read and patched by name, in the
+names of the field: ``hook_embed``, ``blocks.0.hook_resid_pre``, ``blocks.0.attn.hook_z``,
+``blocks.0.hook_attn_out``, ``blocks.0.hook_resid_mid``, ``blocks.0.hook_mlp_out``,
+``blocks.0.hook_resid_post``, ``ln_final.hook_normalized``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+Patches = Mapping[str, Callable[[Tensor], Tensor]]
+
+
+class ModelSpec(BaseModel):
+    """Shape of a transformer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layers: Annotated[int, Field(ge=1, le=64)] = 2
+    width: Annotated[int, Field(ge=4, le=8192)] = 64
+    heads: Annotated[int, Field(ge=1, le=128)] = 4
+    positions: Literal["alibi", "rotary", "learned", "none"] = "alibi"
+    coupled: bool = True
+    max_positions: Annotated[int, Field(ge=8)] = 1024
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "ModelSpec":
+        if self.width % self.heads or (self.positions == "rotary" and (self.width // self.heads) % 2):
+            raise ValueError(
+                f"width {self.width} must be a multiple of heads {self.heads} (an even multiple for rotary)"
+            )
+        return self
+
+
+class Cache:
+    """Keys and values of the tokens read so far, and their position ids; room for ``capacity`` tokens."""
+
+    def __init__(self, layers: int, capacity: int) -> None:
+        self.capacity, self.length = capacity, 0
+        self.keys: list[Tensor | None] = [None] * layers
+        self.values: list[Tensor | None] = [None] * layers
+        self.positions: Tensor | None = None
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append a chunk's keys and values (batch, heads, chunk, head width); return all so far."""
+        return self._append(self.keys, layer, keys), self._append(self.values, layer, values)
+
+    def _append(self, store: list[Tensor | None], layer: int, chunk: Tensor) -> Tensor:
+        batch, heads, size, width = chunk.shape
+        held = store[layer]
+        if held is None:
+            held = store[layer] = chunk.new_empty(batch, heads, self.capacity, width)
+        stop = self.length + size
+        if stop > self.capacity:
+            raise ValueError(f"the cache holds {self.capacity} tokens, but {stop} were read")
+        held[:, :, self.length : stop] = chunk
+        return held[:, :, :stop]
+
+
+class Output(NamedTuple):
+    """What a forward pass returns."""
+
+    logits: Float[Tensor, "*batch token"]  # (batch, step, token), or (selected, token) with ``select``
+    taps: dict[str, Float[Tensor, "..."]]  # the activations asked for, by name
+
+
+class Tape:
+    """Passes activations through by name: patches them, and keeps those asked for."""
+
+    def __init__(self, taps: Iterable[str], patches: Patches) -> None:
+        self.taken: dict[str, Tensor] = {}
+        self._wanted, self._patches = set(taps), dict(patches)
+        self._left = self._wanted | set(self._patches)
+
+    def __call__(self, name: str, activation: Tensor) -> Tensor:
+        if name not in self._left:
+            return activation
+        self._left.discard(name)
+        if name in self._patches:
+            activation = self._patches[name](activation)
+        if name in self._wanted:
+            self.taken[name] = activation
+        return activation
+
+    def check_all_found(self, known: list[str]) -> None:
+        """Raise if a name was never passed: a misspelt patch must not be silently ignored."""
+        if self._left:
+            raise ValueError(f"no activation named {sorted(self._left)}; there are: {', '.join(known)}")
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention with an additive bias, rotary phases, or neither."""
+
+    def __init__(self, spec: ModelSpec, layer: int) -> None:
+        super().__init__()
+        self.layer, self.heads = layer, spec.heads
+        self.rotary = spec.positions == "rotary"
+        self.qkv = nn.Linear(spec.width, 3 * spec.width)
+        self.out = nn.Linear(spec.width, spec.width)
+
+    def forward(self, x: Tensor, positions: Tensor, bias: Tensor, cache: Cache | None, tape: Tape) -> Tensor:
+        batch, chunk, width = x.shape
+        q, k, v = self.qkv(x).view(batch, chunk, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if self.rotary:
+            q, k = rotate(q, positions), rotate(k, positions)
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        z = tape(f"blocks.{self.layer}.attn.hook_z", z.transpose(1, 2))
+        return self.out(z.reshape(batch, chunk, width))
+
+
+class Block(nn.Module):
+    """Attention, then a two-layer perceptron, each added to the residual stream."""
+
+    def __init__(self, spec: ModelSpec, layer: int) -> None:
+        super().__init__()
+        self.name = f"blocks.{layer}"
+        self.norm_1, self.norm_2 = nn.LayerNorm(spec.width), nn.LayerNorm(spec.width)
+        self.attention = Attention(spec, layer)
+        self.expand = nn.Linear(spec.width, 4 * spec.width)
+        self.contract = nn.Linear(4 * spec.width, spec.width)
+
+    def forward(self, x: Tensor, positions: Tensor, bias: Tensor, cache: Cache | None, tape: Tape) -> Tensor:
+        x = tape(f"{self.name}.hook_resid_pre", x)
+        attended = self.attention(self.norm_1(x), positions, bias, cache, tape)
+        x = tape(f"{self.name}.hook_resid_mid", x + tape(f"{self.name}.hook_attn_out", attended))
+        computed = self.contract(F.gelu(self.expand(self.norm_2(x)), approximate="tanh"))
+        return tape(f"{self.name}.hook_resid_post", x + tape(f"{self.name}.hook_mlp_out", computed))
+
+
+class Transformer(nn.Module):
+    """Tokens and position ids in, logits of the next token out."""
+
+    def __init__(self, spec: ModelSpec, vocabulary_size: int) -> None:
+        super().__init__()
+        self.spec, self.vocabulary_size = spec, vocabulary_size
+        self.embed = nn.Embedding(vocabulary_size, spec.width)
+        self.positional = (
+            nn.Embedding(spec.max_positions, spec.width) if spec.positions == "learned" else None
+        )
+        self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
+        self.norm = nn.LayerNorm(spec.width)
+        self.unembed = nn.Linear(spec.width, vocabulary_size, bias=False)
+        self.slopes: Tensor
+        self.register_buffer("slopes", alibi_slopes(spec.heads), persistent=False)
+        self.apply(self._initialise)
+
+    def _initialise(self, module: nn.Module) -> None:
+        """GPT-2's initialisation: normal(0, .02), residual outputs scaled down by depth."""
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, Block):
+            for layer in (module.attention.out, module.contract):
+                nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.spec.layers))
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch step"],
+        positions: Int[Tensor, "#batch step"],
+        *,
+        taps: Iterable[str] = (),
+        patches: Patches | None = None,
+        cache: Cache | None = None,
+        select: Bool[Tensor, "batch step"] | None = None,
+    ) -> Output:
+        """Logits of the token after each token.
+
+        Args:
+            tokens: token ids.
+            positions: position ids; one row where all problems of the batch share their layout.
+            taps: names of activations to return.
+            patches: by name, a function from an activation to the one to use in its place.
+            cache: keys and values of the tokens before these; extended in place.
+            select: unembed only here; logits are then (selected, token).
+
+        Raises:
+            ValueError: if a tap or patch names no activation.
+        """
+        tape = Tape(taps, patches or {})
+        bias, all_positions = self._attention_bias(positions, cache)
+        x = self.embed(tokens)
+        if self.positional is not None:
+            x = x + self.positional(positions)
+        x = tape("hook_embed", x)
+        for block in self.blocks:
+            x = block(x, positions, bias, cache, tape)
+        if cache is not None:
+            cache.positions, cache.length = all_positions, all_positions.shape[1]
+        x = tape("ln_final.hook_normalized", self.norm(x))
+        tape.check_all_found(self.tap_names())
+        return Output(self.unembed(x if select is None else x[select]), tape.taken)
+
+    def _attention_bias(self, positions: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
+        """What is added to attention scores: -inf above the diagonal, and ALiBi on the distance of ids.
+
+        The distance is absolute, as a coupled trace looks back at observations whose ids lie ahead of it
+        (Press et al. 2022 for the bias; ids instead of places are ours).
+        """
+        before = cache.positions if cache is not None else None
+        keys = positions if before is None else torch.cat([before, positions], dim=1)
+        chunk, total = positions.shape[1], keys.shape[1]
+        future = torch.ones(chunk, total, dtype=torch.bool).triu(total - chunk + 1)
+        bias = torch.zeros(chunk, total).masked_fill(future, -torch.inf)[None, None]
+        if self.spec.positions == "alibi":
+            distance = (positions[:, None, :, None] - keys[:, None, None, :]).abs()
+            bias = bias - self.slopes[:, None, None] * distance
+        return bias, keys
+
+    def tap_names(self) -> list[str]:
+        """Names of all activations, in the order in which they are computed."""
+        inside = (
+            "hook_resid_pre",
+            "attn.hook_z",
+            "hook_attn_out",
+            "hook_resid_mid",
+            "hook_mlp_out",
+            "hook_resid_post",
+        )
+        blocks = [f"blocks.{layer}.{name}" for layer in range(self.spec.layers) for name in inside]
+        return ["hook_embed", *blocks, "ln_final.hook_normalized"]
+
+
+def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
+    """Slopes spread geometrically from 4 to 1/16: steep heads make "same id" a sharp look-up, flat ones see far.
+
+    Four heads have 4, 1, 1/4 and 1/16.
+    """
+    return 4.0 ** torch.linspace(1, -2, heads)
+
+
+def rotate(x: Float[Tensor, "batch head step width"], positions: Int[Tensor, "#batch step"]) -> Tensor:
+    """Rotary phases (Su et al. 2021) on pairs of channels, by position id."""
+    half = x.shape[-1] // 2
+    frequencies = 10_000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
+    angle = positions[:, None, :, None] * frequencies
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], dim=-1)

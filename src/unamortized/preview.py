@@ -1,0 +1,114 @@
+"""A task made visible: a few problems with their exact beliefs, and how each trace writes them down."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from unamortized.evaluation.baselines import codebook
+from unamortized.evaluation.metrics import kl
+from unamortized.language.layout import Examples, lay_out
+from unamortized.language.traces import TRACES, resolve_trace
+from unamortized.language.vocabulary import MARKS, Vocabulary, task_vocabulary
+from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.processes import Process
+from unamortized.worlds.tasks import Task
+
+SHADES = " ░▒▓█"
+MOST_STATES = 12  # with more, only the likeliest states of a belief are printed
+HIGH_FLOOR = 0.05  # nats: a floor above this hides what is to be measured
+
+
+def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[RenderableType]:
+    """What there is to see of a task: its process, problems with beliefs, and every trace of the first one."""
+    process, vocabulary = task.build(), task_vocabulary(task)
+    yield _summary(task, process, vocabulary)
+    problems = draw(task, "test", n_steps, n_problems, seed, "preview")
+    for number in range(n_problems):
+        yield _problem(task, process, problems, number)
+    yield Text("The first problem under every trace, one column a token:", style="bold")
+    for name in (*TRACES, "every_4"):
+        trace = resolve_trace(name)(problems, vocabulary)
+        yield Panel(_columns(process, vocabulary, lay_out(problems, trace, vocabulary)), title=f"trace {name}", title_align="left")
+
+
+def _summary(task: Task, process: Process, vocabulary: Vocabulary) -> RenderableType:
+    problems = draw(task, "test", task.steps.train[1], 1024, "preview floor")
+    table = Table.grid(padding=(0, 2))
+    parameters = {name: value for name, value in task.process.parameters.items() if not isinstance(value, list)}
+    shown = ", ".join(f"{name}={value}" for name, value in parameters.items())
+    table.add_row("process", f"{task.process.family}({shown}): {process.n_states} states, {process.n_symbols} symbols")
+    table.add_row("query", f"{task.query}; start {task.start}")
+    table.add_row("lengths", f"train {task.steps.train[0]} to {task.steps.train[1]}; test {', '.join(map(str, task.steps.test))}")
+    table.add_row("belief codes", f"{vocabulary.codebook.size} (resolution {vocabulary.codebook.resolution})")
+    if task.query.kind != "smooth":
+        floor = float(kl(problems.answer_distribution, codebook(task, problems)).mean())
+        hint = "; high, a finer codebook.resolution would lower it" if floor > HIGH_FLOOR else ""
+        table.add_row("codebook floor", f"{floor:.4f} nats at n = {problems.n_steps}{hint}")
+    table.add_row("vocabulary", f"{vocabulary.size} tokens")
+    return Panel(table, title=task.name, title_align="left")
+
+
+def _problem(task: Task, process: Process, problems: Problems, number: int) -> RenderableType:
+    """Step by step: observation, true latent, and belief."""
+    table = Table(box=None, pad_edge=False)
+    few = process.n_states <= MOST_STATES
+    for heading in ("t", "x", "s", *(process.state_names if few else ("belief",))):
+        table.add_column(heading, justify="right")
+    for step in range(problems.n_steps + 1):
+        belief = problems.beliefs[number, step]
+        observed = "" if step == 0 else process.symbol_names[problems.observations[number, step - 1]]
+        latent = process.state_names[problems.latents[number, step]]
+        cells = [_cell(value) for value in belief] if few else [_likeliest(process, belief)]
+        table.add_row(str(step), observed, latent, *cells)
+    answers = process.symbol_names if task.query.kind == "predict" else process.state_names
+    says = (
+        f"asks {task.query}: {_likeliest_of(answers, problems.answer_distribution[number])}; the answer drawn "
+        f"is {answers[problems.answers[number]]}; log P(x) = {problems.log_probability[number]:.3f} nats"
+    )
+    return Panel(table, title=f"problem {number}", title_align="left", subtitle=says, subtitle_align="left")
+
+
+def _cell(value: float) -> Text:
+    shade = SHADES[min(len(SHADES) - 1, int(value * len(SHADES)))]
+    return Text(f"{value:.3f}{shade}")
+
+
+def _likeliest(process: Process, belief: np.ndarray) -> str:
+    return _likeliest_of(process.state_names, belief)
+
+
+def _likeliest_of(names: tuple[str, ...], distribution: np.ndarray, most: int = 3) -> str:
+    best = [i for i in np.argsort(-distribution, kind="stable")[:most] if distribution[i] >= 0.0005]
+    return ", ".join(f"{names[i]} {distribution[i]:.3f}" for i in best)
+
+
+def _columns(process: Process, vocabulary: Vocabulary, examples: Examples) -> RenderableType:
+    """Tokens of the first problem with their position ids and loss weights."""
+    table = Table.grid(padding=(0, 1))
+    tokens = [_token(process, vocabulary, int(token)) for token in examples.tokens[0]]
+    table.add_row("token", *tokens)
+    table.add_row("position", *map(str, examples.positions))
+    table.add_row("step", *("·" if step < 0 else str(step) for step in examples.steps))
+    table.add_row("loss", *(f"{weight:g}" if weight else "·" for weight in examples.weights))
+    return table
+
+
+def _token(process: Process, vocabulary: Vocabulary, token: int) -> str:
+    kind, place = vocabulary.kind(token)
+    if kind == "mark":
+        return MARKS[place]
+    if kind == "code":
+        counts = np.round(vocabulary.codebook.decode(np.array(place)) * vocabulary.codebook.resolution).astype(int)
+        if vocabulary.codebook.resolution == 1:
+            return process.state_names[int(counts.argmax())]
+        return ":".join(map(str, counts))
+    names = {
+        "observation": process.symbol_names,
+        "state": process.state_names,
+        "answer": process.symbol_names if vocabulary.n_answers != process.n_states else process.state_names,
+    }[kind]
+    return names[place]

@@ -1,0 +1,186 @@
+"""The headline study: the same questions, amortized and step by step, against exact Bayes."""
+
+from unamortized.evaluation import examples, faithfulness, generalization, probes
+from unamortized.evaluation.evaluate import Evaluation
+from unamortized.learning.runs import TrainSpec
+from unamortized.studies.claims import Claim, Control, Range
+from unamortized.studies.statistics import extreme, level, paired_difference, paired_ratio
+from unamortized.studies.study import Cell, Preset, Study
+
+AMORTIZED, EQUAL_FLOPS, COT = "amortized", "amortized_equal_flops", "cot"
+NOISY, S5 = ("noisy_permutation",), ("group_word_s5",)
+
+
+def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ...]) -> tuple[Evaluation, ...]:
+    """What is measured on each run, with how many problems."""
+    lengths = generalization.ByLength(problems)
+    return (
+        Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
+        Evaluation("by_length", generalization.by_length, lengths),
+        Evaluation("light_cone", faithfulness.light_cone, faithfulness.LightCone(problems, lags)),
+        Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
+        Evaluation("triangle", probes.triangle, probes.Triangle(problems)),
+        Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
+    )
+
+
+PRESETS = {
+    "smoke": Preset(
+        cells=(
+            Cell(
+                "noisy_permutation",
+                (AMORTIZED, EQUAL_FLOPS, COT),
+                seeds=2,
+                train=TrainSpec(steps=12, batch_size=32, warmup_steps=4),
+            ),
+        ),
+        evaluations=evaluations(64, probe_steps=(16,), lags=(0, 4, 8)),
+    ),
+    "quick": Preset(
+        cells=(
+            Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT), seeds=3, train=TrainSpec(steps=750)),
+            Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=TrainSpec(steps=500)),
+            Cell("mess3", (AMORTIZED, COT), seeds=1, train=TrainSpec(steps=250)),
+        ),
+        evaluations=evaluations(512, probe_steps=(16,), lags=(0, 1, 2, 4, 8, 12)),
+    ),
+    "full": Preset(
+        cells=(
+            Cell(
+                "noisy_permutation",
+                (AMORTIZED, EQUAL_FLOPS, COT, "cot_state", "cot_every_4"),
+                seeds=6,
+                train=TrainSpec(steps=1500),
+            ),
+            Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=500)),
+            Cell("group_word_s3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=500)),
+            Cell("group_word_s5", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=1000)),
+        ),
+        evaluations=evaluations(1024, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
+    ),
+}
+
+CLAIMS = (
+    Claim(
+        name="cot_generalises_in_length",
+        says="At four times the training length CoT is within 0.10 nats of exact Bayes.",
+        measure=level("answer_kl", COT, "nats", n_steps=64),
+        holds=Range(high=0.10),
+        control=Control(
+            "the last eight observations do not suffice", level("answer_kl", "window_8", "nats", n_steps=64), Range(low=0.10)
+        ),
+        tasks=NOISY,
+    ),
+    Claim(
+        name="cot_does_not_drift",
+        says="CoT's error at n = 64 is at most 2.5 times its error at n = 16.",
+        measure=paired_ratio("answer_kl", (COT, {"n_steps": 64}), (COT, {"n_steps": 16})),
+        holds=Range(high=2.5),
+        control=Control(
+            "there is an error to grow: CoT at n = 16 is above zero",
+            level("answer_kl", COT, "nats", n_steps=16),
+            Range(low=0.0),
+        ),
+        tasks=NOISY,
+    ),
+    Claim(
+        name="amortized_is_worse_within_training_length",
+        says="At n = 16, which training covers, the amortized model's error is at least 3 times CoT's.",
+        measure=paired_ratio("answer_kl", (AMORTIZED, {"n_steps": 16}), (COT, {"n_steps": 16})),
+        holds=Range(low=3.0),
+        control=Control(
+            "so it is at equal training FLOPs",
+            paired_ratio("answer_kl", (EQUAL_FLOPS, {"n_steps": 16}), (COT, {"n_steps": 16})),
+            Range(low=3.0),
+        ),
+        tasks=NOISY,
+    ),
+    Claim(
+        name="cot_beats_amortized_out_of_length",
+        says="At n = 64 CoT is closer to exact Bayes than the amortized model of equal training FLOPs, by 0.05 nats.",
+        measure=paired_difference("answer_kl", EQUAL_FLOPS, COT, "nats", n_steps=64),
+        holds=Range(low=0.05),
+        control=Control(
+            "a memory of eight observations is no explanation: it is worse than CoT",
+            paired_difference("answer_kl", "window_8", COT, "nats", n_steps=64),
+            Range(low=0.0),
+        ),
+    ),
+    Claim(
+        name="answer_follows_the_trace",
+        says="Alpha is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
+        measure=extreme("causal_reliance", COT, "ratio", step=(0, 8), largest=False),
+        holds=Range(low=0.7),
+        control=Control(
+            "fitted on another problem's counterfactual, alpha vanishes (the largest is shown)",
+            extreme("causal_reliance", f"{COT}/wrong_counterfactual", "ratio", step=(0, 8), largest=True),
+            Range(high=0.2),
+        ),
+        tasks=NOISY,
+    ),
+    Claim(
+        name="answer_does_not_overshoot_the_trace",
+        says="Alpha is at most 1 at every lag from 0 to 8 (the largest is shown).",
+        measure=extreme("causal_reliance", COT, "ratio", step=(0, 8), largest=True),
+        holds=Range(high=1.0),
+        control=Control(
+            "with the later steps kept, an edit eight steps back moves nothing",
+            level("causal_reliance_frozen", COT, "ratio", n_steps=16, step=8),
+            Range(low=-0.1, high=0.1),
+        ),
+        tasks=NOISY,
+    ),
+    Claim(
+        name="belief_is_read_where_it_is_stated",
+        says="Before a step is stated, the last layer holds the belief affinely: R² at least 0.1 above the untrained network.",
+        measure=paired_difference("probe_r2", COT, f"{COT}/untrained", "ratio", layer="2", step=None),
+        holds=Range(low=0.1),
+        control=Control(
+            "the last ten observations do not explain it",
+            paired_difference("probe_r2", COT, f"{COT}/window_10", "ratio", step=None),
+            Range(low=0.1),
+        ),
+    ),
+    Claim(
+        name="cot_solves_s5_at_any_length",
+        says="On S5, CoT names the right state in at least 95 % of questions at four times the training length.",
+        measure=level("map_agreement", COT, "fraction", n_steps=64),
+        holds=Range(low=0.95),
+        control=Control(
+            "guessing does not", level("map_agreement", "prior", "fraction", n_steps=64), Range(high=0.05)
+        ),
+        tasks=S5,
+    ),
+    Claim(
+        name="amortized_fails_s5_out_of_length",
+        says="On S5, the amortized model of equal training FLOPs is right in less than half of the questions at n = 32.",
+        measure=level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=32),
+        holds=Range(high=0.5),
+        control=Control(
+            "it has learned short ones (n = 4)", level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=4), Range(low=0.5)
+        ),
+        tasks=S5,
+    ),
+)
+
+CAPTIONS = {
+    "kl_by_length": "Distance of each model's answer from the exact posterior, by number of steps. Shaded: the lengths "
+    "trained on. Mean over seeds with 95 % t-interval; free-running generation, greedy for belief traces.",
+    "accuracy_by_length": "Share of questions whose likeliest answer is a likeliest one of the exact posterior.",
+    "light_cone": "An edited step of the trace: how far it moves the answer, by the model and by exact Bayes, and "
+    "alpha, the share of the exact movement that the model makes, at each distance from the end.",
+    "triangle_along_trace": "Exact, stated and probed belief along the trace, pairwise; the probe is fitted at the "
+    "longest training length.",
+    "probe_r2_by_layer": "How much of the exact belief an affine probe reads from the residual stream, with controls.",
+    "belief_simplex": "Exact, stated and probed beliefs of the same problems; each point has the colour of its exact belief.",
+    "one_problem": "One test problem: what was observed, what to believe, what the model wrote, what is probed inside, "
+    "and what both models answer.",
+}
+
+COMPARE = Study(
+    name="compare",
+    question="Does writing an inference down generalise where a learned shortcut does not, and is what is written believed?",
+    presets=PRESETS,
+    claims=CLAIMS,
+    figures=CAPTIONS,
+)

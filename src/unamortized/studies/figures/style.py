@@ -1,0 +1,212 @@
+"""One look for all figures: a condition has one colour wherever it appears, and a re-run has the same bytes."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What figures are drawn from: ``metrics.csv`` and ``examples.csv`` as tables, never a model."""
+
+    metrics: pd.DataFrame
+    examples: pd.DataFrame
+
+
+# Okabe & Ito's palette, told apart by colour-blind readers; the more traces are averaged, the darker.
+CONDITIONS: dict[str, tuple[str, str]] = {
+    "amortized": ("#D55E00", "o"),
+    "amortized_equal_flops": ("#E69F00", "s"),
+    "cot": ("#0072B2", "D"),
+    "cot_state": ("#DDA0C4", "v"),
+    "cot_state_mean_4": ("#B8568F", "<"),
+    "cot_state_mean_16": ("#6B2350", ">"),
+    "cot_every_4": ("#009E73", "P"),
+}
+OTHER = ("#56B4E9", "X")  # conditions without a line above
+EXACT = "#000000"
+BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
+    "prior": ("#8A8A8A", (0, (1, 1.4))),
+    "window": ("#6E6E6E", (0, (5, 1.8))),
+    "particle": ("#8A8A8A", (0, (6, 1.5, 1, 1.5))),
+    "codebook_floor": ("#B0B0B0", (0, (2.5, 1.2))),
+}
+CONTROLS: dict[str, Any] = {  # by name after the slash, lighter than their condition
+    "untrained": (0, (1, 1.2)),
+    "shuffled_belief": (0, (3, 1.2, 1, 1.2)),
+    "wrong_counterfactual": (0, (1, 1.2)),
+    "window_10": (0, (6, 2)),
+}
+TRAINED = "#F0EEE6"  # the shade of lengths and steps seen in training
+
+STYLE: dict[str, Any] = {
+    **seaborn.axes_style("ticks"),
+    **seaborn.plotting_context("paper"),
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so alike on every machine
+    "font.size": 9.5,
+    "axes.labelsize": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#444444",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.titlesize": 13,
+    "figure.constrained_layout.use": True,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.9,
+    "lines.markersize": 5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "svg.hashsalt": "unamortized",
+    "svg.fonttype": "path",
+}
+
+
+def styled(figure: Callable[[Tables], Figure | None]) -> Callable[[Tables], Figure | None]:
+    """Draw a figure in the house's look, leaving matplotlib's settings as they were."""
+
+    @wraps(figure)
+    def drawn(tables: Tables) -> Figure | None:
+        with matplotlib.rc_context(STYLE):
+            return figure(tables)
+
+    return drawn
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a name in the condition column needs no training."""
+    return _stem(name) in BASELINES
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"_\d+$", "", name)
+
+
+def colour(name: str) -> str:
+    """Colour of a condition, a control of it, or a baseline."""
+    if is_baseline(name):
+        return BASELINES[_stem(name)][0]
+    return CONDITIONS.get(name.split("/")[0], OTHER)[0]
+
+
+def look(name: str) -> dict[str, Any]:
+    """How a condition, control or baseline is drawn, as arguments of ``Axes.plot``."""
+    if is_baseline(name):
+        return {"color": colour(name), "linestyle": BASELINES[_stem(name)][1], "linewidth": 1.3, "zorder": 1.5}
+    condition, _, control = name.partition("/")
+    if control:
+        style = CONTROLS.get(control, ":")
+        return {"color": colour(name), "alpha": 0.6, "linestyle": style, "linewidth": 1.4, "zorder": 1.8}
+    marker = CONDITIONS.get(condition, OTHER)[1]
+    return {"color": colour(name), "marker": marker, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Distinct names as legends list them: conditions as in ``CONDITIONS``, others by name, baselines last."""
+    known = [*CONDITIONS, *BASELINES]
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        entry = _stem(name) if is_baseline(name) else name.split("/")[0]
+        return is_baseline(name), known.index(entry) if entry in known else len(CONDITIONS), name
+
+    return sorted(set(names), key=rank)
+
+
+def preferred(present: Iterable[str], wanted: tuple[str, ...]) -> list[str]:
+    """The wanted conditions among those present; all that are present where none is wanted."""
+    ordered = in_order(present)
+    return [name for name in ordered if name in wanted] or ordered
+
+
+def tasks_of(table: pd.DataFrame) -> list[str]:
+    """Tasks in the order of the table, which is that of the study."""
+    return list(dict.fromkeys(table["task"]))
+
+
+def rows_of(table: pd.DataFrame, *metrics: str) -> pd.DataFrame:
+    """The rows of some metrics, also of a table without any column."""
+    return table[table["metric"].isin(metrics)] if len(table) else table
+
+
+def longest_trained(metrics: pd.DataFrame, task: str) -> int | None:
+    """The longest length of a task that was evaluated in distribution."""
+    lengths = metrics.loc[(metrics["task"] == task) & (metrics["split"] == "in_distribution"), "n_steps"].dropna()
+    return int(lengths.max()) if len(lengths) else None
+
+
+def over_seeds(rows: pd.DataFrame, by: str) -> pd.DataFrame:
+    r"""Mean and 95 % t-interval over seeds, which are the unit: $\bar v \pm t_{.975, k-1} s / \sqrt{k}$.
+
+    Args:
+        rows: rows of one metric, task and condition.
+        by: the column that the curve runs along.
+
+    Returns:
+        ``mean``, ``low`` and ``high``, indexed by ``by``; no interval for one seed, and nothing where the
+        value of a seed is not finite.
+    """
+    seeds = rows.groupby([by, "seed"])["value"].mean().unstack("seed").astype(float)
+    finite = seeds[~np.isinf(seeds).any(axis=1) & seeds.notna().any(axis=1)]
+    count = finite.count(axis=1)
+    spread = finite.std(axis=1) / np.sqrt(count)
+    half = spread * stats.t.ppf(0.975, (count - 1).clip(lower=1))
+    mean = finite.mean(axis=1)
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
+
+
+def curve(axes: Axes, rows: pd.DataFrame, by: str, floor: float | None = None, **line: Any) -> Line2D:
+    """Mean over seeds as a line and, where there is one, its interval as a band; ``floor`` clips from below."""
+    summary = over_seeds(rows, by).clip(lower=floor)
+    x = summary.index.to_numpy(dtype=float)
+    (drawn,) = axes.plot(x, summary["mean"].to_numpy(), **line)
+    if summary["low"].notna().any():
+        shade = {"color": line.get("color"), "alpha": 0.15, "linewidth": 0, "zorder": line.get("zorder", 2) - 0.5}
+        axes.fill_between(x, summary["low"].to_numpy(), summary["high"].to_numpy(), **shade)
+    return drawn
+
+
+def shade_trained(axes: Axes, left: float, right: float) -> None:
+    """Shade what training has seen, and say so above the curves."""
+    axes.axvspan(left, right, color=TRAINED, linewidth=0, zorder=0)
+    axes.text(
+        *(0.02, 0.98, "lengths seen in training"),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=7.5,
+        color="#7A7466",
+    )
+
+
+def legend_below(figure: Figure, handles: Iterable[Any], columns: int = 4) -> None:
+    """One legend for all panels, outside of them."""
+    listed = list(handles)
+    figure.legend(handles=listed, loc="outside lower center", ncols=min(columns, len(listed)), handlelength=3.2)
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write ``<name>.png`` and ``<name>.svg``, each whole or not at all, and alike on every run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    for kind, nothing in metadata.items():
+        descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
+        try:
+            with matplotlib.rc_context(STYLE), os.fdopen(descriptor, "wb") as file:
+                figure.savefig(file, format=kind, dpi=150, metadata=nothing)
+            os.replace(part, folder / f"{name}.{kind}")
+        finally:
+            Path(part).unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Estimates over seeds: the seed is the unit, differences are paired, intervals are Student's t at 95 %."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+PerSeed = Callable[[pd.DataFrame], "pd.Series[float]"]  # a task's metrics -> a value for each seed
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its interval; the interval is missing with fewer than two seeds."""
+
+    value: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A quantity per seed; a geometric one (a ratio) is averaged and bounded on its logarithm."""
+
+    per_seed: PerSeed
+    unit: str
+    geometric: bool = False
+
+    def estimate(self, table: pd.DataFrame) -> Estimate | None:
+        """The estimate over seeds, or nothing where no seed has the value."""
+        values = self.per_seed(table).dropna().to_numpy(dtype=float)
+        if not len(values):
+            return None
+        if not self.geometric:
+            return estimate(values)
+        logs = estimate(np.log(values))
+        bounds = [None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high)]
+        return Estimate(float(np.exp(logs.value)), bounds[0], bounds[1], logs.seeds)
+
+
+def estimate(values: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """Mean and t-interval; with five seeds a percentile bootstrap would cover 84 % where it says 95 %."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Estimate(mean, None, None, len(values))
+    half = float(stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def select(table: pd.DataFrame, metric: str, condition: str, **where: Any) -> "pd.Series[float]":
+    """Values by seed of the rows with these columns; a column given as None must be empty."""
+    rows = (table["metric"] == metric) & (table["condition"] == condition)
+    for column, value in where.items():
+        rows &= table[column].isna() if value is None else (table[column] == value).fillna(False)
+    return table[rows].groupby("seed")["value"].mean()
+
+
+def level(metric: str, condition: str, unit: str, **where: Any) -> Measure:
+    """A metric of a condition."""
+    return Measure(lambda table: select(table, metric, condition, **where), unit)
+
+
+def paired_difference(metric: str, minuend: str, subtrahend: str, unit: str, **where: Any) -> Measure:
+    """How much larger a metric is under one condition than under another, seed by seed."""
+    return Measure(
+        lambda table: select(table, metric, minuend, **where) - select(table, metric, subtrahend, **where), unit
+    )
+
+
+def paired_ratio(metric: str, over: tuple[str, dict[str, Any]], under: tuple[str, dict[str, Any]]) -> Measure:
+    """How many times larger a metric is for one (condition, columns) than for another, seed by seed."""
+    return Measure(
+        lambda table: select(table, metric, over[0], **over[1]) / select(table, metric, under[0], **under[1]),
+        unit="ratio",
+        geometric=True,
+    )
+
+
+def extreme(metric: str, condition: str, unit: str, step: tuple[int, int], largest: bool) -> Measure:
+    """The largest or smallest value of a metric over a range of steps (lags), seed by seed."""
+
+    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
+        rows = table[(table["metric"] == metric) & (table["condition"] == condition)]
+        rows = rows[rows["step"].between(*step).fillna(False)]
+        by_seed = rows.groupby("seed")["value"]
+        return by_seed.max() if largest else by_seed.min()
+
+    return Measure(per_seed, unit)

@@ -1,0 +1,107 @@
+"""What a study is: a question, a grid of runs for each preset, evaluations, claims and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pydantic import BaseModel, ConfigDict
+
+from unamortized.evaluation.evaluate import Evaluation
+from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
+from unamortized.models.transformer import ModelSpec
+from unamortized.studies.claims import Claim
+from unamortized.worlds.field_errors import validate
+from unamortized.worlds.tasks import load_task
+from unamortized.worlds.yaml_source import Source, apply_overrides
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task with the conditions that are trained on it."""
+
+    task: str
+    conditions: tuple[str, ...]
+    seeds: int
+    train: TrainSpec = TrainSpec()
+    model: ModelSpec = ModelSpec()
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of a study is done: the runs, and how thoroughly they are measured."""
+
+    cells: tuple[Cell, ...]
+    evaluations: tuple[Evaluation, ...]
+
+    def cell(self, task: str) -> Cell:
+        """The cell of a task; a task that the study does not know is treated as its first one."""
+        known = {cell.task: cell for cell in self.cells}
+        return known.get(task, replace(self.cells[0], task=task))
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a figure needs, declared in one place."""
+
+    name: str
+    question: str
+    presets: dict[str, Preset]
+    claims: tuple[Claim, ...]
+    figures: dict[str, str]  # name in ``figures.FIGURES`` -> caption
+
+    def preset(self, name: str) -> Preset:
+        """The preset of that name.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if name not in self.presets:
+            raise ValueError(f"{self.name} has no preset named '{name}'; there are {', '.join(self.presets)}")
+        return self.presets[name]
+
+
+class Learning(BaseModel):
+    """What overrides of a run may change: ``model.*`` and ``train.*``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: ModelSpec
+    train: TrainSpec
+
+
+def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of the learning (``model.*``, ``train.*``), and those of the task."""
+    learning = [text for text in overrides if text.startswith(("model.", "train."))]
+    return learning, [text for text in overrides if text not in learning]
+
+
+def plan(
+    preset: Preset,
+    tasks: Sequence[str] = (),
+    conditions: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    overrides: Sequence[str] = (),
+) -> list[RunSpec]:
+    """The runs of a preset, or of the parts of it that are named.
+
+    Args:
+        preset: of a study.
+        tasks: names or files of tasks; none: the preset's own.
+        conditions: none: those of each task's cell.
+        seeds: none: as many as the cell says, from 0.
+        overrides: dotted, for the task, ``model.*`` or ``train.*``.
+
+    Raises:
+        SpecError: with everything that is wrong with the task files and overrides.
+    """
+    for_learning, for_task = split_overrides(overrides)
+    specs = []
+    for name in tasks or [cell.task for cell in preset.cells]:
+        task = load_task(name, for_task)
+        cell = preset.cell(task.name)
+        defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump()}
+        learning = validate(Learning, apply_overrides(Source("the preset", defaults), for_learning))
+        specs += [
+            plan_run(task, condition, seed, learning.model, learning.train)
+            for condition in conditions or cell.conditions
+            for seed in seeds or range(cell.seeds)
+        ]
+    return specs

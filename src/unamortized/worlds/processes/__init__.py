@@ -1,0 +1,92 @@
+"""Families of processes: a function from named, bounded parameters to matrices, and a line in `FAMILIES`."""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import pydantic
+from annotated_types import Interval
+
+from unamortized.worlds.processes.computational_mechanics import mess3, rrxor, zero_one_random
+from unamortized.worlds.processes.groups import group_word
+from unamortized.worlds.processes.matrices import matrices
+from unamortized.worlds.processes.permutations import noisy_permutation
+from unamortized.worlds.processes.process import Between, Process, stationary_distribution
+
+__all__ = ["FAMILIES", "Between", "Process", "build_process", "parameter_model", "stationary_distribution"]
+
+FAMILIES: dict[str, Callable[..., Process]] = {
+    "mess3": mess3,
+    "zero_one_random": zero_one_random,
+    "rrxor": rrxor,
+    "noisy_permutation": noisy_permutation,
+    "group_word": group_word,
+    "matrices": matrices,
+}
+
+
+@cache
+def parameter_model(family: str) -> type[pydantic.BaseModel]:
+    """The parameters of a family as a pydantic model, read off its signature: one field a parameter.
+
+    Raises:
+        ValueError: if there is no such family; names the most similar one.
+    """
+    if family not in FAMILIES:
+        similar = get_close_matches(family, FAMILIES, n=1)
+        hint = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(FAMILIES)}"
+        raise ValueError(f"{family}: unknown family; {hint}")
+    hints = get_type_hints(FAMILIES[family], include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(FAMILIES[family]).parameters.items()
+    }
+    # strict: "3" and 3.0 are no integers, and true is no number; an integer still serves as a float
+    config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    return pydantic.create_model(f"{family}_parameters", __config__=config, **fields)
+
+
+def build_process(family: str, **parameters: Any) -> Process:
+    """A process from the name of its family and the family's own parameters.
+
+    Raises:
+        ValueError: if the family is unknown, or parameters are wrong; names every wrong parameter at once.
+    """
+    model = parameter_model(family)
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()
+    }
+    try:
+        checked = model(**plain)
+    except pydantic.ValidationError as error:
+        wrong = {str(entry["loc"][0]): _complaint(family, entry) for entry in error.errors()}
+        lines = (f"{family}.{name}: {complaint}" for name, complaint in wrong.items())
+        raise ValueError("\n".join(lines)) from None
+    return FAMILIES[family](**{name: getattr(checked, name) for name in model.model_fields})
+
+
+def _complaint(family: str, entry: Any) -> str:
+    """What to write instead, from one entry of pydantic's list of errors."""
+    name = str(entry["loc"][0])
+    hints = get_type_hints(FAMILIES[family], include_extras=True)
+    if entry["type"] == "extra_forbidden":
+        similar = get_close_matches(name, hints, n=1)
+        known = ", ".join(parameter_model(family).model_fields)
+        return (
+            f"unknown parameter; did you mean {similar[0]!r}?" if similar else f"unknown; there are {known}"
+        )
+    if entry["type"] == "missing":
+        return "is required"
+    if entry["type"] in ("greater_than_equal", "less_than_equal"):
+        interval = _interval(hints[name])
+        return f"must be between {interval.ge} and {interval.le} (got {entry['input']!r})"
+    return f"{entry['msg'][0].lower()}{entry['msg'][1:]} (got {entry['input']!r})"
+
+
+def _interval(hint: Any) -> Interval:
+    """The bounds inside `Annotated[int, Between(…)]`, also where that is one side of `… | None`."""
+    found = [item for part in (hint, *get_args(hint)) for item in getattr(part, "__metadata__", ())]
+    return next(item for item in found if isinstance(item, Interval))

@@ -1,0 +1,84 @@
+"""Word problems: the state is the product of the group elements read so far."""
+
+import itertools
+import re
+from typing import Annotated
+
+import numpy as np
+
+from unamortized.worlds.processes.process import Between, Process
+
+MAX_ORDER = 120  # that of S5: the dense matrices of all its elements already hold 1.7 million numbers
+
+
+def group_word(
+    group: str = "S3",
+    generators: Annotated[int, Between(1, MAX_ORDER)] | None = None,
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
+) -> Process:
+    r"""Running product of uniformly drawn group elements, starting from the identity.
+
+    $T^{(x)}_{ij} = [j = i \cdot g_x] / V$, where $i \cdot g$ means first i, then g. Groups: Z2 to Z120
+    (cyclic), S2 to S5 (all permutations), A3 to A5 (even ones). The symbols are all elements, or as many
+    distinct ones as `generators` says, chosen by `seed` so that they generate the whole group. State 0 is the
+    identity; a state is named by its permutation in one-line notation ("21345" swaps the first two), or by
+    its number modulo k. S5 and A5 are not solvable, so their products are thought to need depth that grows
+    with length (Barrington 1989; Liu et al. 2023).
+
+    Raises:
+        ValueError: if there is no such group, or so many of its elements cannot generate it.
+    """
+    names, product = _multiplication_table(group)
+    order = len(names)
+    chosen = (
+        np.arange(order) if generators is None else _generating_elements(group, product, generators, seed)
+    )
+    symbols = len(chosen)
+    transitions = np.zeros((symbols, order, order))
+    for symbol, element in enumerate(chosen):
+        transitions[symbol, np.arange(order), product[:, element]] = 1 / symbols
+    symbol_names = tuple(names[element] for element in chosen)
+    return Process(transitions, initial=np.eye(order)[0], symbol_names=symbol_names, state_names=names)
+
+
+def _multiplication_table(group: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the elements, the identity first, and their products: `product[i, g]` is first i, then g."""
+    match = re.fullmatch(r"([ZSA])([1-9]\d{0,2})", group)
+    letter, size = (match[1], int(match[2])) if match else ("", 0)
+    if letter == "Z" and 2 <= size <= MAX_ORDER:
+        numbers = np.arange(size)
+        return tuple(str(number) for number in numbers), (numbers[:, None] + numbers[None, :]) % size
+    if (letter == "S" and 2 <= size <= 5) or (letter == "A" and 3 <= size <= 5):
+        elements = [p for p in itertools.permutations(range(size)) if letter == "S" or _is_even(p)]
+        position = {element: index for index, element in enumerate(elements)}
+        product = [[position[tuple(g[image] for image in i)] for g in elements] for i in elements]
+        return tuple("".join(str(image + 1) for image in element) for element in elements), np.array(product)
+    raise ValueError(f"group must be Z2 to Z{MAX_ORDER}, S2 to S5 or A3 to A5 (got {group!r})")
+
+
+def _is_even(permutation: tuple[int, ...]) -> bool:
+    return sum(i > j for i, j in itertools.combinations(permutation, 2)) % 2 == 0
+
+
+def _generating_elements(group: str, product: np.ndarray, count: int, seed: int) -> np.ndarray:
+    order = len(product)
+    if count > order:
+        raise ValueError(f"generators must be at most {order}, the elements of {group} (got {count})")
+    # Cyclic groups need one generator, every other group offered here two.
+    if count == 1 and not any(_generated(product, [element]) == order for element in range(order)):
+        raise ValueError(f"generators must be at least 2: no single element generates {group}")
+    generator = np.random.default_rng(np.random.SeedSequence(seed))
+    while True:
+        chosen = generator.choice(order, size=count, replace=False)
+        if _generated(product, chosen.tolist()) == order:
+            return chosen
+
+
+def _generated(product: np.ndarray, elements: list[int]) -> int:
+    """Number of elements that products of the given ones reach; in a finite group these include inverses."""
+    reached, frontier = {0}, [0]
+    while frontier:
+        following = {int(product[i, g]) for i in frontier for g in elements} - reached
+        reached |= following
+        frontier = list(following)
+    return len(reached)

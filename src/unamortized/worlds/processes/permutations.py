@@ -1,0 +1,58 @@
+"""Permutations that slip: a dial from exact state tracking to fast forgetting."""
+
+import math
+from typing import Annotated
+
+import numpy as np
+from scipy.special import softmax
+
+from unamortized.worlds.processes.process import Between, Process
+
+
+def noisy_permutation(
+    states: Annotated[int, Between(2, 1000)] = 5,
+    symbols: Annotated[int, Between(2, 1000)] = 4,
+    slip: Annotated[float, Between(0, 1)] = 0.02,
+    informativeness: Annotated[float, Between(0, 50)] = 0.0,
+    seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
+) -> Process:
+    r"""Each symbol moves the state by its own random permutation, which slips to any state at rate `slip`.
+
+    $T^{(x)}_{ij} = E_{ix} ((1 - \epsilon) [j = \pi_x(i)] + \epsilon / S)$ with slip $\epsilon$, and
+    $E_{i \cdot} = \mathrm{softmax}(\kappa z_{i \cdot})$ over symbols, z standard normal. With informativeness
+    $\kappa = 0$ a symbol says nothing about the state that emits it, only where the state goes. Slip sets the
+    mixing time, hence how many steps have to be composed. The permutations depend on `states`, `symbols` and
+    `seed` alone, so slip can be swept with all else equal; between them they lead from every state to every
+    other, so that the stationary start is unique even at slip 0.
+
+    Raises:
+        ValueError: if there are fewer permutations of so many states than symbols.
+    """
+    if states < 7 and symbols > math.factorial(states):
+        raise ValueError(f"symbols must be at most {math.factorial(states)}, the permutations of {states}")
+    if symbols * states**2 > 10**8:
+        raise ValueError(f"symbols times states squared must be at most 1e8 (got {symbols * states**2:.1e})")
+    permutation_seed, emission_seed = np.random.SeedSequence(seed).spawn(2)
+    permutations = _distinct_permutations(states, symbols, np.random.default_rng(permutation_seed))
+    scores = np.random.default_rng(emission_seed).standard_normal((states, symbols))
+    emissions = softmax(informativeness * scores, axis=1)
+    move = np.full((symbols, states, states), slip / states)
+    move[np.arange(symbols)[:, None], np.arange(states), permutations] += 1 - slip
+    return Process(transitions=emissions.T[:, :, None] * move)
+
+
+def _distinct_permutations(states: int, symbols: int, generator: np.random.Generator) -> np.ndarray:
+    """(symbols, states) distinct permutations, drawn again until they connect all states."""
+    while True:
+        drawn: dict[tuple[int, ...], None] = {}
+        while len(drawn) < symbols:
+            drawn.setdefault(tuple(generator.permutation(states).tolist()))
+        permutations = np.array(list(drawn))
+        reached = np.zeros(states, dtype=bool)
+        frontier = np.array([0])
+        while frontier.size:
+            reached[frontier] = True
+            following = np.unique(permutations[:, frontier])
+            frontier = following[~reached[following]]
+        if reached.all():  # from one state is enough: permutations can be undone by repeating them
+            return permutations

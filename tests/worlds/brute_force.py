@@ -1,0 +1,106 @@
+"""What inference must equal: every latent path written out, on small processes that nobody chose."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+Joint = dict[tuple[int, ...], float]  # {latent path s_0..s_n: P(path, x_1..n)}
+
+
+@dataclass(frozen=True)
+class SmallBatch:
+    """Arguments of the inference functions, ragged; each sequence has positive probability."""
+
+    transitions: np.ndarray  # shared, per problem, or per problem and time
+    initial: np.ndarray  # shared or per problem
+    observations: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def arguments(self) -> dict[str, np.ndarray]:
+        return vars(self)
+
+    def problem(self, b: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Problem b alone: a table (n, V, S, S) of matrices, one a step, its initial belief, observations."""
+        n = int(self.lengths[b])
+        per_problem = self.transitions if self.transitions.ndim == 3 else self.transitions[b]
+        in_time = self.transitions.ndim == 5
+        table = per_problem[:n] if in_time else np.broadcast_to(per_problem, (n, *per_problem.shape))
+        initial = self.initial if self.initial.ndim == 1 else self.initial[b]
+        return table, initial, self.observations[b, :n]
+
+
+def enumerate_paths(table: np.ndarray, initial: np.ndarray, observations: np.ndarray) -> Joint:
+    """The joint probability of each latent path with the observations, by multiplication along the path."""
+    joint = {}
+    for path in itertools.product(range(len(initial)), repeat=len(observations) + 1):
+        probability = initial[path[0]]
+        for t, symbol in enumerate(observations):
+            probability *= table[t, symbol, path[t], path[t + 1]]
+        joint[path] = float(probability)
+    return joint
+
+
+def marginal(joint: Joint, position: int, n_states: int) -> np.ndarray:
+    """P(latent at that position | observations)."""
+    weights = np.zeros(n_states)
+    for path, probability in joint.items():
+        weights[path[position]] += probability
+    return weights / weights.sum()
+
+
+def random_distributions(generator: np.random.Generator, shape: tuple[int, ...], zeros: float) -> np.ndarray:
+    """Distributions along the last axis, of which about that share of entries is exactly zero."""
+    weights = generator.exponential(size=shape) * (generator.random(shape) >= zeros)
+    empty = weights.sum(axis=-1) == 0
+    weights[empty, generator.integers(shape[-1])] = 1.0
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def random_transitions(
+    generator: np.random.Generator, leading: tuple[int, ...], symbols: int, states: int, zeros: float
+):
+    """Labelled transition matrices (*leading, V, S, S)."""
+    rows = random_distributions(generator, (*leading, states, symbols * states), zeros)
+    return np.moveaxis(rows.reshape(*leading, states, symbols, states), -2, -3)
+
+
+def possible_observations(
+    generator: np.random.Generator, table: np.ndarray, initial: np.ndarray
+) -> list[int]:
+    """A sequence drawn step by step, one of `table`'s matrices a step."""
+    state = generator.choice(initial.size, p=initial)
+    symbols = []
+    for matrices in table:
+        moves = matrices[:, state, :].ravel()
+        move = generator.choice(moves.size, p=moves / moves.sum())
+        symbols.append(move // initial.size)
+        state = move % initial.size
+    return symbols
+
+
+@st.composite
+def small_batches(
+    draw, kinds=("shared", "problem", "time"), max_batch=3, max_states=4, max_symbols=3, max_steps=4
+):
+    """Ragged batches with or without hard zeros; `kinds` says whose the transitions may be."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    batch, steps = draw(st.integers(1, max_batch)), draw(st.integers(0, max_steps))
+    states, symbols = draw(st.integers(1, max_states)), draw(st.integers(1, max_symbols))
+    zeros = draw(st.sampled_from([0.0, 0.3, 0.8]))
+    leading = {"shared": (), "problem": (batch,), "time": (batch, steps)}[draw(st.sampled_from(kinds))]
+    transitions = random_transitions(generator, leading, symbols, states, zeros)
+    initial = random_distributions(generator, (*draw(st.sampled_from([(), (batch,)])), states), zeros)
+    lengths = generator.integers(0, steps + 1, size=batch)
+    if draw(st.booleans()):
+        lengths[:] = steps
+    observations = generator.integers(
+        -5, 9, size=(batch, steps)
+    )  # beyond its length, a row may hold anything
+    small = SmallBatch(transitions, initial, observations, lengths)
+    for b in range(batch):
+        table, start, row = small.problem(b)
+        row[:] = possible_observations(generator, table, start)
+    return small
