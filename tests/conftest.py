@@ -25,9 +25,7 @@ def checked_modules() -> list[str]:
     """All modules but the unchecked; a name given to the hook also stands for every module below it."""
     files = (path.relative_to(SOURCE).with_suffix("") for path in (SOURCE / "unamortized").rglob("*.py"))
     names = {".".join(file.parts).removesuffix(".__init__") for file in files}
-    return sorted(
-        name for name in names if not _is_within(name, UNCHECKED) and not _is_within(UNCHECKED, name)
-    )
+    return sorted(name for name in names if not _is_within(name, UNCHECKED) and not _is_within(UNCHECKED, name))
 
 
 def _is_within(name: str, package: str) -> bool:

@@ -26,7 +26,8 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; each pr
 Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time, one thread each; default: all cores.")]
 Results = Annotated[Path, typer.Option(help="Where runs and outputs are kept.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Dotted overrides: train.steps=500 model.layers=4 process.slip=0.1 …")
+    list[str] | None,
+    typer.Argument(help="Dotted overrides: train.steps=500 model.layers=4 process.slip=0.1 …"),
 ]
 TaskName = Annotated[str, typer.Argument(help="A task file, or the name of one in tasks/.")]
 
@@ -39,7 +40,9 @@ def train(
     preset: Preset = "quick",
     seeds: Seeds = None,
     workers: Workers = None,
-    grid: Annotated[list[str] | None, typer.Option(help="A list of values to cross: seed=0,1,2 or model.layers=1,2,4.")] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="A list of values to cross: seed=0,1,2 or model.layers=1,2,4.")
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
     """Train on a task and measure the result; the same runs serve every study that asks for them."""
@@ -53,7 +56,11 @@ def train(
         spec
         for more in crossed
         for spec in plan(
-            study.preset(preset), [task], [condition], chosen or range(seeds or 0), [*(overrides or []), *more]
+            study.preset(preset),
+            [task],
+            [condition],
+            chosen or range(seeds or 0),
+            [*(overrides or []), *more],
         )
     ]
     console = Console()
@@ -96,7 +103,10 @@ def study(
     record = run_study(found, preset, specs, results, workers or _cores(), console)
     show_claims(record["claims"], console)
     folder = results / preset
-    console.print(f"Figures, tables and claims: {folder / name}/\nOne page with all of it: {folder / 'report.html'}", highlight=False)
+    console.print(
+        f"Figures, tables and claims: {folder / name}/\nOne page with all of it: {folder / 'report.html'}",
+        highlight=False,
+    )
 
 
 @app.command()
@@ -168,37 +178,23 @@ def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:
 
 
 def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
-    """Claims with estimate, interval and verdict, as a table."""
+    """Claims with estimate, interval, control and verdict, as a table."""
+    from unamortized.studies.claims import measured, wanted
+
     colours = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
-    table = Table(title="Claims (mean over seeds, 95 % t-interval)", title_justify="left")
-    for heading in ("task", "claim", "measured", "wanted", "control", "verdict"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title="Claims: mean over seeds and 95 % t-interval", title_justify="left", show_lines=True)
+    table.add_column("verdict")
+    for heading in ("claim", "measured", "control"):
+        table.add_column(heading, ratio=1)
     for claim in claims:
         control = claim["control"]
         table.add_row(
-            claim["task"],
-            claim["says"],
-            _measured(claim) + f", {claim['seeds']} seeds",
-            _wanted(claim["range"]),
-            f"{control['says']}: {_measured(control)}, wanted {_wanted(control['range'])}",
             f"[{colours[claim['verdict']]}]{claim['verdict']}[/]",
+            f"[bold]{claim['task']}[/]: {claim['says']}",
+            f"{measured(claim)}; wanted {wanted(claim)}",
+            f"{control['says']}: {measured(control)}; wanted {wanted(control)}",
         )
     console.print(table)
-
-
-def _measured(claim: dict[str, Any]) -> str:
-    if claim["estimate"] is None:
-        return "not measured"
-    interval = "no interval" if claim["interval"] is None else "{:.3g} to {:.3g}".format(*claim["interval"])
-    unit = "" if claim["unit"] in ("ratio", "fraction") else f" {claim['unit']}"
-    return f"{claim['estimate']:.3g}{unit} ({interval})"
-
-
-def _wanted(bounds: list[float | None]) -> str:
-    low, high = bounds
-    if low is None:
-        return f"≤ {high:g}"
-    return f"≥ {low:g}" if high is None else f"{low:g} to {high:g}"
 
 
 def _show_run(folder: Path, console: Console) -> None:

@@ -65,9 +65,7 @@ class RunJob:
     def work(self, tell: Tell) -> None:
         """Train and measure what is missing."""
         steps = self.spec.train.steps
-        folder = train_run(
-            self.spec, self.root, lambda done, of, loss: tell(self.title, done, of, f"loss {loss:.3f}")
-        )
+        folder = train_run(self.spec, self.root, lambda done, of, loss: tell(self.title, done, of, f"loss {loss:.3f}"))
         evaluate_run(folder, self.evaluations, lambda name: tell(self.title, steps, steps, f"evaluating {name}"))
 
 
@@ -137,7 +135,7 @@ def _measure(
     jobs: list[Job] = []
     measured: list[tuple[Path, Sequence[Evaluation]]] = []
     if of_tasks:
-        for spec in {spec.task.name + str(spec.seed): spec for spec in specs}.values():
+        for spec in {(spec.task.name, spec.seed): spec for spec in specs}.values():
             jobs.append(TaskJob(spec.task, spec.seed, of_tasks, root))
             measured.append((task_folder(spec.task, spec.seed, root), of_tasks))
     for spec in specs:
@@ -238,7 +236,12 @@ def _progress(jobs: Sequence[Job], console: Console) -> Iterator[Tell]:
 
 
 def _bars(jobs: Sequence[Job], console: Console) -> Iterator[Tell]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[what]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         overall = progress.add_task("all", total=len(jobs), what=f"0 of {len(jobs)}")
         bars: dict[str, Any] = {}

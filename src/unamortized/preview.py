@@ -32,7 +32,11 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
     yield Text("The first problem under every trace, one column a token:", style="bold")
     for name in (*TRACES, "every_4"):
         trace = resolve_trace(name)(problems, vocabulary)
-        yield Panel(_columns(process, vocabulary, lay_out(problems, trace, vocabulary)), title=f"trace {name}", title_align="left")
+        yield Panel(
+            _columns(process, vocabulary, lay_out(problems, trace, vocabulary)),
+            title=f"trace {name}",
+            title_align="left",
+        )
 
 
 def _summary(task: Task, process: Process, vocabulary: Vocabulary) -> RenderableType:
@@ -42,7 +46,10 @@ def _summary(task: Task, process: Process, vocabulary: Vocabulary) -> Renderable
     shown = ", ".join(f"{name}={value}" for name, value in parameters.items())
     table.add_row("process", f"{task.process.family}({shown}): {process.n_states} states, {process.n_symbols} symbols")
     table.add_row("query", f"{task.query}; start {task.start}")
-    table.add_row("lengths", f"train {task.steps.train[0]} to {task.steps.train[1]}; test {', '.join(map(str, task.steps.test))}")
+    table.add_row(
+        "lengths",
+        f"train {task.steps.train[0]} to {task.steps.train[1]}; test {', '.join(map(str, task.steps.test))}",
+    )
     table.add_row("belief codes", f"{vocabulary.codebook.size} (resolution {vocabulary.codebook.resolution})")
     if task.query.kind != "smooth":
         floor = float(kl(problems.answer_distribution, codebook(task, problems)).mean())
@@ -105,7 +112,7 @@ def _token(process: Process, vocabulary: Vocabulary, token: int) -> str:
         counts = np.round(vocabulary.codebook.decode(np.array(place)) * vocabulary.codebook.resolution).astype(int)
         if vocabulary.codebook.resolution == 1:
             return process.state_names[int(counts.argmax())]
-        return ":".join(map(str, counts))
+        return ("" if vocabulary.codebook.resolution < 10 else ":").join(map(str, counts))
     names = {
         "observation": process.symbol_names,
         "state": process.state_names,

@@ -67,9 +67,7 @@ def random_transitions(
     return np.moveaxis(rows.reshape(*leading, states, symbols, states), -2, -3)
 
 
-def possible_observations(
-    generator: np.random.Generator, table: np.ndarray, initial: np.ndarray
-) -> list[int]:
+def possible_observations(generator: np.random.Generator, table: np.ndarray, initial: np.ndarray) -> list[int]:
     """A sequence drawn step by step, one of `table`'s matrices a step."""
     state = generator.choice(initial.size, p=initial)
     symbols = []
@@ -82,9 +80,7 @@ def possible_observations(
 
 
 @st.composite
-def small_batches(
-    draw, kinds=("shared", "problem", "time"), max_batch=3, max_states=4, max_symbols=3, max_steps=4
-):
+def small_batches(draw, kinds=("shared", "problem", "time"), max_batch=3, max_states=4, max_symbols=3, max_steps=4):
     """Ragged batches with or without hard zeros; `kinds` says whose the transitions may be."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     batch, steps = draw(st.integers(1, max_batch)), draw(st.integers(0, max_steps))
@@ -96,9 +92,7 @@ def small_batches(
     lengths = generator.integers(0, steps + 1, size=batch)
     if draw(st.booleans()):
         lengths[:] = steps
-    observations = generator.integers(
-        -5, 9, size=(batch, steps)
-    )  # beyond its length, a row may hold anything
+    observations = generator.integers(-5, 9, size=(batch, steps))  # beyond its length, a row may hold anything
     small = SmallBatch(transitions, initial, observations, lengths)
     for b in range(batch):
         table, start, row = small.problem(b)

@@ -139,9 +139,7 @@ def test_filtering_on_from_a_belief_is_filtering_at_once(small, split):
     first = filter_beliefs(small.transitions, small.initial, head, np.minimum(small.lengths, split))
     rest = filter_beliefs(small.transitions, first.beliefs[:, -1], tail, np.maximum(small.lengths - split, 0))
     np.testing.assert_allclose(np.hstack([first.beliefs, rest.beliefs[:, 1:]]), whole.beliefs, atol=1e-12)
-    np.testing.assert_allclose(
-        first.log_probability + rest.log_probability, whole.log_probability, atol=1e-10
-    )
+    np.testing.assert_allclose(first.log_probability + rest.log_probability, whole.log_probability, atol=1e-10)
 
 
 @pytest.mark.parametrize("function", [filter_beliefs, smooth_beliefs, most_likely_latents])
@@ -176,12 +174,8 @@ def test_no_problems_and_no_steps_are_batches_too(shape, leading):
     assert sample_latents(**arguments, seed=0).latents.shape == (batch, steps + 1)
     assert sample_latents(**arguments, seed=0, samples=2).latents.shape == (2, batch, steps + 1)
     if leading < 2:
-        np.testing.assert_allclose(
-            predict(**arguments).distribution, np.broadcast_to([0.375, 0.625], (batch, 2))
-        )
-        assert (
-            random_paths(transitions, arguments["initial"], steps, batch, seed=0).observations.shape == shape
-        )
+        np.testing.assert_allclose(predict(**arguments).distribution, np.broadcast_to([0.375, 0.625], (batch, 2)))
+        assert random_paths(transitions, arguments["initial"], steps, batch, seed=0).observations.shape == shape
 
 
 def test_a_seed_gives_the_same_draws_and_a_generator_goes_on():
@@ -228,9 +222,7 @@ def test_a_hypothesis_that_was_almost_given_up_comes_back(turn):
     expected = np.array([1, 0]) if log_first > log_second else np.array([0, 1])
     np.testing.assert_allclose(filtered.beliefs[0, -1], expected, atol=1e-12)
     np.testing.assert_allclose(filtered.beliefs[0, zeros], [1, 0], atol=1e-12)
-    np.testing.assert_allclose(
-        filtered.log_probability, [np.logaddexp(log_first, log_second) - np.log(2)], rtol=1e-12
-    )
+    np.testing.assert_allclose(filtered.log_probability, [np.logaddexp(log_first, log_second) - np.log(2)], rtol=1e-12)
     np.testing.assert_allclose(
         smooth_beliefs(*arguments).beliefs[0], np.broadcast_to(expected, (zeros + ones + 1, 2)), atol=1e-9
     )
@@ -327,9 +319,7 @@ ALTERNATING = np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])  # 
 )
 def test_an_impossible_observation_is_named_by_problem_step_and_symbol(function):
     observations = np.array([[0, 1, 0, 1], [0, 1, 1, 0], [1, 1, 1, 1]])
-    with pytest.raises(
-        ImpossibleObservation, match="problem 1, step 3: symbol 1 has probability zero"
-    ) as raised:
+    with pytest.raises(ImpossibleObservation, match="problem 1, step 3: symbol 1 has probability zero") as raised:
         function(ALTERNATING, np.array([1.0, 0.0]), observations)
     assert (raised.value.problem, raised.value.step, raised.value.symbol) == (1, 3, 1)
 

@@ -88,9 +88,7 @@ def test_entropy_rate(family, parameters, n_steps, nats, tolerance):
     informativeness=st.floats(0, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_noisy_permutation_factors_into_emission_and_slipping_permutation(
-    states, symbols, slip, informativeness, seed
-):
+def test_noisy_permutation_factors_into_emission_and_slipping_permutation(states, symbols, slip, informativeness, seed):
     parameters = {"states": states, "symbols": symbols, "seed": seed}
     exact = build_process("noisy_permutation", **parameters, slip=0.0, informativeness=0.0)
     moves = exact.transitions * symbols

@@ -37,9 +37,7 @@ class Tossed(Strict):
 
 class Lengths(BaseModel):
     train: tuple[int, int] = (1, 16)
-    test: list[Annotated[int, Field(strict=True, ge=1, le=99)]] = Field(
-        default=[4], min_length=1, max_length=3
-    )
+    test: list[Annotated[int, Field(strict=True, ge=1, le=99)]] = Field(default=[4], min_length=1, max_length=3)
     by_name: dict[str, Annotated[int, Field(strict=True)]] = {}
 
 
@@ -152,18 +150,14 @@ def test_examples_are_shown_as_they_are_written():
 
 
 def test_a_list_item_has_its_own_line():
-    assert first_line(GOOD + "lengths:\n  test:\n    - 4\n    - no\n").startswith(
-        "mine.yaml:7: lengths.test[1]: "
-    )
+    assert first_line(GOOD + "lengths:\n  test:\n    - 4\n    - no\n").startswith("mine.yaml:7: lengths.test[1]: ")
 
 
 def test_a_check_across_fields_reports_several_fields_in_its_own_words():
     class Pair(Loose):
         @model_validator(mode="after")
         def _check(self):
-            raise combined(
-                "pair", [(("b",), "must not exceed {a}"), ((), "bad pair"), (("c", "d"), "is absent")]
-            )
+            raise combined("pair", [(("b",), "must not exceed {a}"), ((), "bad pair"), (("c", "d"), "is absent")])
 
     assert complaint("a: 1\nb: 2\nc: {e: 1}\n", model=Pair) == (
         "mine.yaml:1: bad pair\n"
@@ -191,8 +185,7 @@ def test_a_check_across_fields_reports_several_fields_in_its_own_words():
         ),
         (
             "a: 1\nb\nc: 2\n",
-            "mine.yaml:3: not valid YAML: a line without 'field: value'; "
-            "is a ':' missing, or the space after it?",
+            "mine.yaml:3: not valid YAML: a line without 'field: value'; is a ':' missing, or the space after it?",
         ),
         ("a: [1,", "mine.yaml:1: not valid YAML: it ends too early; is a bracket or a quote left open?"),
         ("a: 'x\n", "mine.yaml:2: not valid YAML: it ends too early; is a bracket or a quote left open?"),
@@ -218,9 +211,7 @@ def test_tags_are_never_executed_and_reported_once():
 
 
 def test_a_field_name_must_be_a_word():
-    assert complaint("[a, b]: 1\n", model=Loose).startswith(
-        "mine.yaml:1: a field's name must be a single word\n"
-    )
+    assert complaint("[a, b]: 1\n", model=Loose).startswith("mine.yaml:1: a field's name must be a single word\n")
 
 
 def test_a_duplicate_inside_a_block_is_found_and_the_rest_still_checked():
@@ -262,13 +253,7 @@ def test_plain_values_are_read_without_surprises(written, value):
 
 
 words = st.text("abcdefgh", min_size=1, max_size=4)
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text("ab :#1.-'\n~", max_size=9)
-)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("ab :#1.-'\n~", max_size=9)
 blocks = st.dictionaries(
     words, st.recursive(scalars, lambda x: st.lists(x, max_size=3) | st.dictionaries(words, x, max_size=3))
 )

@@ -70,8 +70,8 @@ def edit_step(run: Run, problems: Problems, base: Response, step: int, threshold
     place = int(np.flatnonzero(base.trace_steps == step)[0])
     donors = _derangement(len(problems), stream("donors", task.fingerprint(), run.spec.seed, step))
     edited = trace.tokens[donors, place] - vocabulary.blocks[trace.block].start
-    meanings = code_meanings(task) if trace.block == "code" else np.eye(vocabulary.n_states)
-    # the trace of the true belief keeps a ruled-out edit possible, and then decides alone
+    meanings = code_meanings(task, softening=1e-12) if trace.block == "code" else np.eye(vocabulary.n_states)
+    # a little of the true belief keeps a ruled-out edit possible, and then decides alone
     belief = (1 - 1e-9) * meanings[edited] + 1e-9 * problems.beliefs[:, step]
     belief /= belief.sum(axis=1, keepdims=True)
     exact = exact_answer(task.build(), belief, problems.observations[:, step:], task.query, after=step)
@@ -109,7 +109,10 @@ def light_cone(run: Run, settings: LightCone) -> Rows:
             "reliance_r2": (reliance.r2, count),
             "causal_reliance_frozen": (still.alpha, count),
             "edit_tv": (total_variation(regenerated, base.answers).mean(), len(problems)),
-            "counterfactual_tv": (total_variation(edit.exact, problems.answer_distribution).mean(), len(problems)),
+            "counterfactual_tv": (
+                total_variation(edit.exact, problems.answer_distribution).mean(),
+                len(problems),
+            ),
             "edits_kept": (count, len(problems)),
         }
         split, condition = split_of(task, n_steps), run.spec.condition

@@ -62,7 +62,16 @@ def by_length(run: Run, settings: ByLength) -> Rows:
             right = exact.tokens - run.vocabulary.blocks[exact.block].start == responses[0].written
             split = split_of(task, n_steps)
             rows.append(
-                row(task.name, run.spec.condition, seed, split, "trace_agreement", right.mean(), right.size, **where)
+                row(
+                    task.name,
+                    run.spec.condition,
+                    seed,
+                    split,
+                    "trace_agreement",
+                    right.mean(),
+                    right.size,
+                    **where,
+                )
             )
     return rows
 
@@ -78,7 +87,9 @@ def baselines_by_length(task: Task, seed: int, settings: ByLength) -> Rows:
             measured = answer_metrics(problems.answer_distribution, answer(task, problems))
             if name == "codebook_floor":
                 measured["codebook_floor"] = measured["answer_kl"]
-            rows += [row(task.name, name, seed, split, metric, value, count, **where) for metric, value in measured.items()]
+            rows += [
+                row(task.name, name, seed, split, metric, value, count, **where) for metric, value in measured.items()
+            ]
         duplicates = duplicate_rate(task, problems)
         rows.append(row(task.name, "test_questions", seed, split, "duplicate_rate", duplicates, count, **where))
     return rows

@@ -43,9 +43,17 @@ METRICS: dict[str, Metric] = {
             "what rounding the last exact belief to its code costs: no belief trace can be blamed below it",
         ),
         Metric(
-            "trace_agreement", "fraction", "E [c_t = code(eta_t)]", "share of written steps that state the exact code"
+            "trace_agreement",
+            "fraction",
+            "E [c_t = code(eta_t)]",
+            "share of written steps that state the exact code",
         ),
-        Metric("duplicate_rate", "fraction", "share of test questions that training may contain", "leak, per length"),
+        Metric(
+            "duplicate_rate",
+            "fraction",
+            "share of test questions that training may contain",
+            "leak, per length",
+        ),
         Metric(
             "causal_reliance",
             "ratio",
@@ -80,7 +88,10 @@ METRICS: dict[str, Metric] = {
             "belief read affinely while the question is being read",
         ),
         Metric(
-            "stated_kl", "nats", "E KL(eta_t || E[eta | c_t])", "from the exact belief to the one that the trace states"
+            "stated_kl",
+            "nats",
+            "E KL(eta_t || E[eta | c_t])",
+            "from the exact belief to the one that the trace states",
         ),
         Metric(
             "probed_kl",
@@ -114,7 +125,7 @@ def row(
 def to_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows as a table with the columns of ``metrics.csv``."""
     table = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    return table.astype({name: "Int64" for name in ("seed", "n_steps", "step", "count")})
+    return table.astype(dict.fromkeys(("seed", "n_steps", "step", "count"), "Int64"))
 
 
 def to_csv(table: pd.DataFrame) -> str:

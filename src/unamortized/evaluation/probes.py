@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,6 +30,7 @@ class Probes:
     """How much is evaluated."""
 
     problems: int = 512  # to fit on, and as many to score on
+    ridge: float = 1.0
     steps: tuple[int, ...] = ()  # steps that also get a probe of their own
 
 
@@ -47,10 +48,12 @@ def layers(run: Run) -> dict[str, str]:
     return {str(number): tap for number, tap in enumerate(["hook_embed", *taps])}
 
 
-def read(run: Run, problems: Problems, site: str) -> Read:
-    """A run's activations on its own free-running traces, all layers and their concatenation."""
+def read(
+    run: Run, problems: Problems, site: str, written: Int[np.ndarray, "batch written"] | None = None
+) -> Read:
+    """A run's activations on its own free-running traces (or on those given), all layers and their concatenation."""
     taps = layers(run)
-    response = respond(run, problems, taps=taps.values())
+    response = respond(run, problems, forced=written, taps=taps.values())
     columns = response.columns[site]
     features = {layer: response.taps[tap][:, columns].astype(np.float64) for layer, tap in taps.items()}
     features["all"] = np.concatenate(list(features.values()), axis=2)
@@ -107,16 +110,18 @@ def recent_observations(problems: Problems, n_symbols: int, steps: np.ndarray) -
 def by_layer(run: Run, settings: Probes) -> Rows:
     """Probe R2 at each layer and site, pooled over steps and per step, beside its controls.
 
-    Controls: ``<condition>/untrained``, the network before training; ``<condition>/shuffled_belief``,
-    beliefs permuted among problems within each step; ``window_10``, the last ten observations alone.
+    Controls: ``<condition>/untrained``, the network before training, reading the same question and trace;
+    ``<condition>/shuffled_belief``, beliefs permuted among problems within each step; ``window_10``, the last
+    ten observations alone.
     """
     n_steps, seed = run.task.steps.train[1], run.spec.seed
     fitted_on = draw(run.task, "validation", n_steps, settings.problems, seed, "probes")
     scored_on = test_problems(run.task, n_steps, settings.problems, seed)
     condition, untrained = run.spec.condition, replace(run, model=new_model(run.spec).eval())
+    for_fit, for_score = respond(run, fitted_on).written, respond(run, scored_on).written
     rows: Rows = []
     for site, metric in SITES.items():
-        fitting, scoring = read(run, fitted_on, site), read(run, scored_on, site)
+        fitting, scoring = read(run, fitted_on, site, for_fit), read(run, scored_on, site, for_score)
         shuffled = fitting._replace(beliefs=_shuffled(fitting.beliefs, seed))
         window = [
             seen._replace(features={"": recent_observations(problems, run.vocabulary.n_symbols, seen.steps)})
@@ -124,7 +129,10 @@ def by_layer(run: Run, settings: Probes) -> Rows:
         ]
         pairs = {
             condition: (fitting, scoring),
-            f"{condition}/untrained": (read(untrained, fitted_on, site), read(untrained, scored_on, site)),
+            f"{condition}/untrained": (
+                read(untrained, fitted_on, site, for_fit),
+                read(untrained, scored_on, site, for_score),
+            ),
             f"{condition}/shuffled_belief": (shuffled, scoring),
             f"{condition}/window_{WINDOW}": (window[0], window[1]),
         }
@@ -132,7 +140,17 @@ def by_layer(run: Run, settings: Probes) -> Rows:
         for name, (a, b) in pairs.items():
             scores = _scores(a, b, settings)
             rows += [
-                row(run.task.name, name, seed, split_of(run.task, n_steps), metric, score, len(scored_on), **where, n_steps=n_steps)
+                row(
+                    run.task.name,
+                    name,
+                    seed,
+                    split_of(run.task, n_steps),
+                    metric,
+                    score,
+                    len(scored_on),
+                    **where,
+                    n_steps=n_steps,
+                )
                 for where, score in scores
             ]
     return rows
@@ -201,11 +219,21 @@ def triangle(run: Run, settings: Triangle) -> Rows:
         steps, probed = reader(problems)
         exact = problems.beliefs[:, steps]
         pairs = {"probed_kl": kl(exact, probed)}
-        if run.condition.trace != "none":
+        if run.condition.trace not in ("none", "state"):  # a drawn state is no belief
             stated = stated_beliefs(run, problems)
             pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
         rows += [
-            row(task.name, run.spec.condition, seed, split_of(task, n_steps), metric, value, len(problems), n_steps=n_steps, step=int(step))
+            row(
+                task.name,
+                run.spec.condition,
+                seed,
+                split_of(task, n_steps),
+                metric,
+                value,
+                len(problems),
+                n_steps=n_steps,
+                step=int(step),
+            )
             for metric, values in pairs.items()
             for step, value in zip(steps, values.mean(axis=0), strict=True)
         ]

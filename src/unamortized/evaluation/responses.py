@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from unamortized.language.layout import NO_STEP
+from unamortized.language.layout import NO_STEP, lay_out
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch, generate
@@ -38,6 +38,7 @@ def respond(
     *,
     forced: Int[np.ndarray, "batch written"] | None = None,
     n_forced: int | None = None,
+    truncate: int | None = None,
     draw: int = 0,
     taps: Iterable[str] = (),
     patches: Iterable[Patch] = (),
@@ -50,6 +51,7 @@ def respond(
         forced: a trace (numbers within its block) whose first ``n_forced`` tokens the model has to take as
             its own; it writes the rest.
         n_forced: how many; all where it is not given.
+        truncate: answer after this many tokens of the trace; after all of it where it is not given.
         draw: number of the draw, for traces that are sampled.
         taps: names of activations to return.
         patches: activations to put in place of the model's own.
@@ -60,7 +62,7 @@ def respond(
         rows = slice(first, first + CHUNK)
         own = None if forced is None else forced[rows]
         local = [patch._replace(value=patch.value[rows]) for patch in patches]
-        parts.append(_respond(run, problems.take(rows), own, n_forced, (draw, first), taps, local))
+        parts.append(_respond(run, problems.take(rows), own, n_forced, truncate, (draw, first), taps, local))
     return replace(
         parts[0],
         answers=np.concatenate([part.answers for part in parts]),
@@ -74,13 +76,15 @@ def _respond(
     problems: Problems,
     forced: Int[np.ndarray, "batch written"] | None,
     n_forced: int | None,
+    truncate: int | None,
     draw: tuple[int, int],
     taps: tuple[str, ...],
     patches: list[Patch],
 ) -> Response:
     vocabulary = run.vocabulary
     trace = resolve_trace(run.condition.trace)(problems, vocabulary)
-    examples = run.render(problems)
+    trace = trace._replace(tokens=trace.tokens[:, :truncate], steps=trace.steps[:truncate])
+    examples = lay_out(problems, trace, vocabulary, run.spec.model.coupled)
     tokens, block = examples.tokens.copy(), vocabulary.blocks[trace.block]
     trace_columns = np.flatnonzero(examples.written)[:-1]
     free = examples.written.copy()

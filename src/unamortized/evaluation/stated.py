@@ -1,6 +1,7 @@
 """What a code states: the mean exact belief among the problems whose belief has that code."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,17 +13,29 @@ from unamortized.worlds.tasks import Task
 PROBLEMS_PER_LENGTH = 1024
 
 
-def code_meanings(task: Task) -> Float[np.ndarray, "code state"]:
+def code_meanings(task: Task, softening: float = 1.0) -> Float[np.ndarray, "code state"]:
     """E[eta | code], over validation problems of the training lengths.
 
     A code's lattice point denies every state that it rounds to zero; its mean does not, so that it can be
     propagated and compared by KL. Codes seldom seen are drawn to their point, softened by a quarter unit.
+
+    Args:
+        task: the task.
+        softening: how many problems that softened point counts for. Next to none leaves states impossible
+            that no belief with that code allows; one keeps every KL finite.
     """
-    return _code_meanings(task.model_dump_json())
+    sums, counts, softened = _beliefs_by_code(task.model_dump_json())
+    return (sums + softening * softened) / (counts[:, None] + softening)
+
+
+class _ByCode(NamedTuple):
+    sums: Float[np.ndarray, "code state"]  # of the beliefs with that code
+    counts: Float[np.ndarray, " code"]
+    softened: Float[np.ndarray, "code state"]  # lattice points that rule nothing out
 
 
 @lru_cache(maxsize=16)
-def _code_meanings(task_json: str) -> Float[np.ndarray, "code state"]:
+def _beliefs_by_code(task_json: str) -> _ByCode:
     task = Task.model_validate_json(task_json)
     codebook = task_vocabulary(task).codebook
     softened = codebook.points * codebook.resolution + 0.25
@@ -35,4 +48,4 @@ def _code_meanings(task_json: str) -> Float[np.ndarray, "code state"]:
         codes = codebook.encode(flat)
         np.add.at(sums, codes, flat)
         counts += np.bincount(codes, minlength=codebook.size)
-    return (sums + softened) / (counts[:, None] + 1)
+    return _ByCode(sums, counts, softened)

@@ -82,7 +82,5 @@ class Codebook:
             for left in range(units):
                 for count in range(left - 1, -1, -1):
                     rest = left - count - 1
-                    table[state, left, count] = table[state, left, count + 1] + comb(
-                        rest + later - 1, later - 1
-                    )
+                    table[state, left, count] = table[state, left, count + 1] + comb(rest + later - 1, later - 1)
         return table

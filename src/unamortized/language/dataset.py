@@ -61,9 +61,7 @@ def stratified_lengths(first: int, last: int, strata: int, generator: np.random.
 class FreshBatches(IterableDataset[list[Batch]]):
     """Endless new questions; batch ``step`` depends on task, seed and ``step`` alone."""
 
-    def __init__(
-        self, task: Task, render: Render, batch_size: int, strata: int, seed: int, first_step: int
-    ) -> None:
+    def __init__(self, task: Task, render: Render, batch_size: int, strata: int, seed: int, first_step: int) -> None:
         self.task, self.render, self.seed, self.first_step = task, render, seed, first_step
         self.batch_size, self.strata = batch_size, strata
 
@@ -90,8 +88,8 @@ class CorpusBatches(FreshBatches):
 
     def __init__(self, corpus: datasets.Dataset, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.corpus = corpus.with_format("numpy")
-        lengths = np.asarray(corpus.with_format("numpy")["n_steps"][:])
+        self.corpus: Any = corpus.with_format("arrow")  # as "numpy", beliefs would come back in float32
+        lengths = self.corpus[:].column("n_steps").to_numpy()
         self.rows = {int(n): np.flatnonzero(lengths == n) for n in np.unique(lengths)}
 
     def problems(self, step: int) -> list[Problems]:
@@ -102,8 +100,8 @@ class CorpusBatches(FreshBatches):
         return [self._read(generator.choice(self.rows[n], size=share)) for n in lengths]
 
     def _read(self, rows: Int[np.ndarray, " rows"]) -> Problems:
-        columns = self.corpus[rows]
-        arrays = {name: np.stack([np.asarray(value) for value in columns[name]]) for name in ARRAYS}
+        table = self.corpus[rows]
+        arrays = {name: np.stack(table.column(name).to_numpy()) for name in ARRAYS}
         beliefs = arrays["beliefs"].reshape(len(rows), -1, self.task.build().n_states)
         return Problems(**arrays | {"beliefs": beliefs}, start_known=self.task.start == "known")
 
@@ -132,7 +130,7 @@ class Questions(lightning.LightningDataModule):
 
 
 def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path) -> datasets.Dataset:
-    """A corpus of problems with exact beliefs, all training lengths in equal number; built once, then read.
+    """A corpus of problems with exact beliefs, all training lengths alike in number; built only once.
 
     It lies under ``root`` in a folder named by the fingerprint of task, split, lengths, size, seed and
     the version of the code that draws; it appears there whole or not at all.
@@ -150,17 +148,16 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
         if not folder.exists():
             unfinished = root / f".{folder.name}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            sizes = [
-                n_questions // len(lengths) + (i < n_questions % len(lengths)) for i in range(len(lengths))
-            ]
+            sizes = [n_questions // len(lengths) + (i < n_questions % len(lengths)) for i in range(len(lengths))]
             parts = [
                 _to_dataset(draw(task, split, n, min(CHUNK, size - offset), "corpus", seed, offset))
                 for n, size in zip(lengths, sizes, strict=True)
                 for offset in range(0, size, CHUNK)
             ]
+            datasets.disable_progress_bars()  # progress is the caller's to tell
             datasets.concatenate_datasets(parts).save_to_disk(unfinished)
             unfinished.rename(folder)
-    return datasets.load_from_disk(folder)
+    return datasets.Dataset.load_from_disk(folder)
 
 
 def _to_dataset(problems: Problems) -> datasets.Dataset:

@@ -34,11 +34,7 @@ def lay_out(problems: Problems, trace: Trace, vocabulary: Vocabulary, coupled: b
     The loss falls on trace and answer only, each token alike; never on the question or on a mark.
     """
     batch, n_steps, n_written = len(problems), problems.n_steps, trace.tokens.shape[1]
-    start = (
-        vocabulary.state(problems.latents[:, :1])
-        if problems.start_known
-        else np.zeros((batch, 0), dtype=np.int64)
-    )
+    start = vocabulary.state(problems.latents[:, :1]) if problems.start_known else np.zeros((batch, 0), dtype=np.int64)
     think = np.full((batch, 1 if n_written else 0), THINK)
     tokens = [
         start,
@@ -53,9 +49,7 @@ def lay_out(problems: Problems, trace: Trace, vocabulary: Vocabulary, coupled: b
     none, end = np.full(1, NO_STEP), np.full(1, n_steps + 1)
     columns = n_start + n_steps + n_think + n_written + 2
 
-    steps = np.concatenate(
-        [np.zeros(n_start, dtype=np.int64), observed, none[:n_think], trace.steps, none, none]
-    )
+    steps = np.concatenate([np.zeros(n_start, dtype=np.int64), observed, none[:n_think], trace.steps, none, none])
     # <think> produces the first stated step, each trace token the one after it, the last one <answer>
     next_steps = np.concatenate([trace.steps, end]) if n_written else end[:0]
     produces = np.full(columns, NO_STEP)

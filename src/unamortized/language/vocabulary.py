@@ -52,9 +52,7 @@ class Vocabulary:
             "answer": self.n_answers,
         }
         stops = np.cumsum(list(sizes.values())).tolist()
-        return {
-            name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)
-        }
+        return {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
 
     @property
     def size(self) -> int:

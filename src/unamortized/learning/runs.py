@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import safetensors
 import safetensors.torch
@@ -46,11 +46,11 @@ class TrainSpec(BaseModel):
     warmup_steps: Annotated[int, Field(ge=1, strict=True)] = 100
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
-    questions: Annotated[int, Field(ge=1, strict=True)] | None = None  # in a corpus; none: endless and fresh
+    questions: Annotated[int, Field(ge=1, strict=True)] | None = None  # none: endless and fresh
     checkpoint_every: Annotated[int, Field(ge=1, strict=True)] = 200
 
     @model_validator(mode="after")
-    def _lengths_share_the_batch(self) -> Self:
+    def _lengths_share_the_batch(self) -> "TrainSpec":
         if self.batch_size % self.lengths_per_batch:
             raise ValueError(
                 f"batch_size {self.batch_size} must be a multiple of lengths_per_batch {self.lengths_per_batch}"

@@ -6,9 +6,12 @@ Batches are keyed by their step, so a run that was killed resumes to the weights
 
 import logging
 import math
+import os
+import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import lightning
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from unamortized.language.dataset import Batch, Questions, build_corpus
@@ -82,7 +86,7 @@ class Learner(lightning.LightningModule):
 
 
 class Progress(Callback):
-    """Tells how far training is, a few times a second at most, and keeps the loss curve."""
+    """Tells how far training is, twice a second at most, and at its end."""
 
     def __init__(self, report: Report, steps: int) -> None:
         self.report, self.steps, self.told = report, steps, 0.0
@@ -94,6 +98,15 @@ class Progress(Callback):
         if now - self.told > 0.5 or trainer.global_step == self.steps:
             self.told = now
             self.report(trainer.global_step, self.steps, float(outputs["loss"]))
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints appear whole or not at all; Lightning moves its own from /tmp, maybe from another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        unfinished = Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
+        torch.save(checkpoint, unfinished)
+        unfinished.replace(path)
 
 
 def train_run(spec: RunSpec, root: Path, report: Report = lambda done, steps, loss: None) -> Path:
@@ -133,9 +146,8 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     checkpoint = folder / "last.ckpt"
     began = time.monotonic()
     trainer = _trainer(spec, folder, report)
-    trainer.fit(learner, questions, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    if trainer.global_step < train.steps:
-        raise KeyboardInterrupt  # Lightning ends quietly on Ctrl-C; the checkpoint stays to resume from
+    with _keyboard_interrupt_kept():
+        trainer.fit(learner, questions, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
     save_model(spec, learner.model, folder)
     flops = condition.training_flops_per_question(spec.task, spec.model) * train.steps * train.batch_size
     cost = {
@@ -147,10 +159,24 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     write_record(spec, folder, finished=True, cost=cost)
 
 
+@contextmanager
+def _keyboard_interrupt_kept() -> Iterator[None]:
+    """Lets Ctrl-C through: Lightning turns it into an exit with status 1, and is deaf to it from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as exit:
+        if signal.getsignal(signal.SIGINT) == handler:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from exit
+
+
 def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
     """Lightning for one thread of one CPU, silent but for what ``report`` is told."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"lightning\.", category=UserWarning)
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.*", category=FutureWarning)  # lightning 2.6, on each fit
     last = ModelCheckpoint(
         dirpath=folder,
         filename="last",
@@ -164,6 +190,7 @@ def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
         max_epochs=-1,
         gradient_clip_val=spec.train.gradient_clip,
         callbacks=[last, Progress(report, spec.train.steps)],
+        plugins=[WholeCheckpoints()],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,

@@ -145,9 +145,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.spec, self.vocabulary_size = spec, vocabulary_size
         self.embed = nn.Embedding(vocabulary_size, spec.width)
-        self.positional = (
-            nn.Embedding(spec.max_positions, spec.width) if spec.positions == "learned" else None
-        )
+        self.positional = nn.Embedding(spec.max_positions, spec.width) if spec.positions == "learned" else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
         self.unembed = nn.Linear(spec.width, vocabulary_size, bias=False)
@@ -233,9 +231,9 @@ class Transformer(nn.Module):
 
 
 def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
-    """Slopes spread geometrically from 4 to 1/16: steep heads make "same id" a sharp look-up, flat ones see far.
+    """Slopes spread geometrically from 4 to 1/16; four heads have 4, 1, 1/4, 1/16.
 
-    Four heads have 4, 1, 1/4 and 1/16.
+    Steep heads make "same id" a sharp look-up, flat ones see far.
     """
     return 4.0 ** torch.linspace(1, -2, heads)
 

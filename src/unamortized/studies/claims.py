@@ -32,13 +32,11 @@ class Range:
         return (
             estimate.low is not None
             and estimate.high is not None
-            and ((self.low is not None and estimate.high < self.low) or (self.high is not None and estimate.low > self.high))
+            and (
+                (self.low is not None and estimate.high < self.low)
+                or (self.high is not None and estimate.low > self.high)
+            )
         )
-
-    def __str__(self) -> str:
-        if self.low is None:
-            return f"≤ {self.high:g}"
-        return f"≥ {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,10 @@ class Claim:
             "says": self.says,
             "task": task,
             **_shown(estimate, self.holds, self.measure.unit),
-            "control": {"says": self.control.says, **_shown(beside, self.control.holds, self.control.measure.unit)},
+            "control": {
+                "says": self.control.says,
+                **_shown(beside, self.control.holds, self.control.measure.unit),
+            },
         }
         return judged | {"verdict": _verdict(estimate, self.holds, beside, self.control.holds)}
 
@@ -106,6 +107,35 @@ def judge_all(claims: tuple[Claim, ...], metrics: pd.DataFrame) -> list[dict[str
         for task in tasks
         if claim.tasks is None or task in claim.tasks
     ]
+
+
+def measured(entry: dict[str, Any]) -> str:
+    """The estimate of a judged claim, or of its control, in words."""
+    if entry["estimate"] is None:
+        return "not measured"
+    interval = "no interval" if entry["interval"] is None else "{:.3g} to {:.3g}".format(*entry["interval"])
+    unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
+    seeds = "1 seed" if entry["seeds"] == 1 else f"{entry['seeds']} seeds"
+    return f"{entry['estimate']:.3g}{unit} ({interval}; {seeds})"
+
+
+def wanted(entry: dict[str, Any]) -> str:
+    """Where a judged claim, or its control, must lie, in words."""
+    low, high = entry["range"]
+    if low is None:
+        return f"≤ {high:g}"
+    return f"≥ {low:g}" if high is None else f"{low:g} to {high:g}"
+
+
+def to_markdown(claims: list[dict[str, Any]]) -> str:
+    """Judged claims as a Markdown table."""
+    lines = ["| task | claim | measured | wanted | control | verdict |", "|---|---|---|---|---|---|"]
+    for claim in claims:
+        control = claim["control"]
+        beside = f"{control['says']}: {measured(control)}, wanted {wanted(control)}"
+        cells = (claim["task"], claim["says"], measured(claim), wanted(claim), beside, f"**{claim['verdict']}**")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def to_json(record: dict[str, Any]) -> str:

@@ -67,7 +67,9 @@ CLAIMS = (
         measure=level("answer_kl", COT, "nats", n_steps=64),
         holds=Range(high=0.10),
         control=Control(
-            "the last eight observations do not suffice", level("answer_kl", "window_8", "nats", n_steps=64), Range(low=0.10)
+            "the last eight observations do not suffice",
+            level("answer_kl", "window_8", "nats", n_steps=64),
+            Range(low=0.10),
         ),
         tasks=NOISY,
     ),
@@ -77,9 +79,9 @@ CLAIMS = (
         measure=paired_ratio("answer_kl", (COT, {"n_steps": 64}), (COT, {"n_steps": 16})),
         holds=Range(high=2.5),
         control=Control(
-            "there is an error to grow: CoT at n = 16 is above zero",
+            "not because n = 16 is bad already",
             level("answer_kl", COT, "nats", n_steps=16),
-            Range(low=0.0),
+            Range(high=0.10),
         ),
         tasks=NOISY,
     ),
@@ -132,7 +134,8 @@ CLAIMS = (
     ),
     Claim(
         name="belief_is_read_where_it_is_stated",
-        says="Before a step is stated, the last layer holds the belief affinely: R² at least 0.1 above the untrained network.",
+        says="Where a step is about to be stated, the last layer holds the belief affinely: R² exceeds the untrained "
+        "network's by 0.1.",
         measure=paired_difference("probe_r2", COT, f"{COT}/untrained", "ratio", layer="2", step=None),
         holds=Range(low=0.1),
         control=Control(
@@ -146,18 +149,18 @@ CLAIMS = (
         says="On S5, CoT names the right state in at least 95 % of questions at four times the training length.",
         measure=level("map_agreement", COT, "fraction", n_steps=64),
         holds=Range(low=0.95),
-        control=Control(
-            "guessing does not", level("map_agreement", "prior", "fraction", n_steps=64), Range(high=0.05)
-        ),
+        control=Control("guessing does not", level("map_agreement", "prior", "fraction", n_steps=64), Range(high=0.05)),
         tasks=S5,
     ),
     Claim(
         name="amortized_fails_s5_out_of_length",
-        says="On S5, the amortized model of equal training FLOPs is right in less than half of the questions at n = 32.",
+        says="On S5, the amortized model of equal training FLOPs is right in under half of the questions at n = 32.",
         measure=level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=32),
         holds=Range(high=0.5),
         control=Control(
-            "it has learned short ones (n = 4)", level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=4), Range(low=0.5)
+            "it has learned short ones (n = 4)",
+            level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=4),
+            Range(low=0.5),
         ),
         tasks=S5,
     ),
@@ -172,14 +175,16 @@ CAPTIONS = {
     "triangle_along_trace": "Exact, stated and probed belief along the trace, pairwise; the probe is fitted at the "
     "longest training length.",
     "probe_r2_by_layer": "How much of the exact belief an affine probe reads from the residual stream, with controls.",
-    "belief_simplex": "Exact, stated and probed beliefs of the same problems; each point has the colour of its exact belief.",
+    "belief_simplex": "Exact, stated and probed beliefs of the same problems; each point has the colour of its exact "
+    "belief.",
     "one_problem": "One test problem: what was observed, what to believe, what the model wrote, what is probed inside, "
     "and what both models answer.",
 }
 
 COMPARE = Study(
     name="compare",
-    question="Does writing an inference down generalise where a learned shortcut does not, and is what is written believed?",
+    question="Does writing an inference down generalise where a learned shortcut does not, and is what is written "
+    "believed?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=CAPTIONS,

@@ -66,7 +66,8 @@ def level(metric: str, condition: str, unit: str, **where: Any) -> Measure:
 def paired_difference(metric: str, minuend: str, subtrahend: str, unit: str, **where: Any) -> Measure:
     """How much larger a metric is under one condition than under another, seed by seed."""
     return Measure(
-        lambda table: select(table, metric, minuend, **where) - select(table, metric, subtrahend, **where), unit
+        lambda table: select(table, metric, minuend, **where) - select(table, metric, subtrahend, **where),
+        unit,
     )
 
 

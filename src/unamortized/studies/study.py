@@ -1,7 +1,10 @@
 """What a study is: a question, a grid of runs for each preset, evaluations, claims and figures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from unamortized.evaluation.evaluate import Evaluation
@@ -10,7 +13,9 @@ from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
 from unamortized.worlds.field_errors import validate
 from unamortized.worlds.tasks import load_task
-from unamortized.worlds.yaml_source import Source, apply_overrides
+from unamortized.worlds.yaml_source import Source, SpecError, apply_overrides
+
+PRESET = "the preset"  # as messages call what overrides of the learning change
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,8 @@ class Cell:
     task: str
     conditions: tuple[str, ...]
     seeds: int
-    train: TrainSpec = TrainSpec()
-    model: ModelSpec = ModelSpec()
+    train: TrainSpec = field(default_factory=TrainSpec)
+    model: ModelSpec = field(default_factory=ModelSpec)
 
 
 @dataclass(frozen=True)
@@ -93,15 +98,37 @@ def plan(
         SpecError: with everything that is wrong with the task files and overrides.
     """
     for_learning, for_task = split_overrides(overrides)
+    names = tasks or [cell.task for cell in preset.cells]
+    *loaded, _ = _all_right(
+        *(partial(load_task, name, for_task) for name in names), partial(_learning, preset.cells[0], for_learning)
+    )
     specs = []
-    for name in tasks or [cell.task for cell in preset.cells]:
-        task = load_task(name, for_task)
+    for task in loaded:
         cell = preset.cell(task.name)
-        defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump()}
-        learning = validate(Learning, apply_overrides(Source("the preset", defaults), for_learning))
+        learning = _learning(cell, for_learning)
         specs += [
             plan_run(task, condition, seed, learning.model, learning.train)
             for condition in conditions or cell.conditions
             for seed in seeds or range(cell.seeds)
         ]
     return specs
+
+
+def _learning(cell: Cell, overrides: Sequence[str]) -> Learning:
+    defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump()}
+    return validate(Learning, apply_overrides(Source(PRESET, defaults), overrides))
+
+
+def _all_right(*parts: Callable[[], Any]) -> list[Any]:
+    """What each part gives, or one error with all that is wrong in any of them."""
+    given, errors = [], []
+    for part in parts:
+        try:
+            given.append(part())
+        except SpecError as error:
+            errors.append(error)
+    if errors:
+        names = dict.fromkeys(error.name for error in errors if error.name != PRESET)
+        faults = dict.fromkeys(fault for error in errors for fault in error.faults)
+        raise SpecError(" and ".join(names) or PRESET, faults)
+    return given

@@ -61,9 +61,7 @@ def validate(model: type[ModelT], source: Source, context: Mapping[str, Any] | N
     return value
 
 
-def validate_nested(
-    model: type[ModelT], data: Mapping[str, Any], context: Mapping[str, Any] | None = None
-) -> ModelT:
+def validate_nested(model: type[ModelT], data: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> ModelT:
     """As `model.model_validate`, for use inside another model's validator: keeps wording and paths."""
     try:
         return model.model_validate(data, context=dict(context or {}))
@@ -77,9 +75,7 @@ def combined(title: str, worded: list[tuple[FieldPath, str]]) -> ValidationError
 
 
 def _worded(path: FieldPath, message: str) -> InitErrorDetails:
-    return InitErrorDetails(
-        type=PydanticCustomError(_WORDED, "{text}", {"text": message}), loc=path, input=None
-    )
+    return InitErrorDetails(type=PydanticCustomError(_WORDED, "{text}", {"text": message}), loc=path, input=None)
 
 
 def explain(model: type[BaseModel], error: ValidationError, data: Any) -> list[tuple[FieldPath, str]]:
@@ -122,9 +118,7 @@ def _path(details: ErrorDetails, data: Any) -> FieldPath:
         if part in _keys(data):
             data = data[part]
         else:
-            missing_field = (
-                details["type"] == "missing" and part == details["loc"][-1] and isinstance(part, str)
-            )
+            missing_field = details["type"] == "missing" and part == details["loc"][-1] and isinstance(part, str)
             return (*path, part) if missing_field else path
         path = (*path, part)
     return path

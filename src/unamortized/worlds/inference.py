@@ -145,9 +145,7 @@ def sample_latents(
     n_problems, positions, _ = forward.beliefs.shape
     uniforms = np.random.default_rng(seed).random((1 if samples is None else samples, n_problems, positions))
     latents = np.empty(uniforms.shape, dtype=np.int64)
-    kernels.sample_backward(
-        batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents
-    )
+    kernels.sample_backward(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents)
     return SampledLatents(latents[0] if samples is None else latents, forward.log_probability)
 
 
@@ -299,9 +297,7 @@ def _batch(
 
     initial = np.asarray(initial, dtype=np.float64)
     if initial.shape not in ((states,), (n_problems, states)):
-        raise ValueError(
-            f"initial must have shape ({states},) or ({n_problems}, {states}) (got {initial.shape})"
-        )
+        raise ValueError(f"initial must have shape ({states},) or ({n_problems}, {states}) (got {initial.shape})")
     initial = np.ascontiguousarray(np.broadcast_to(initial, (n_problems, states)))
     wrong = ~((initial >= 0).all(axis=1) & (np.abs(initial.sum(axis=1) - 1) <= SUM_TOLERANCE))
     if wrong.any():

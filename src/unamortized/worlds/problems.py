@@ -20,6 +20,7 @@ from unamortized.worlds.tasks import Query, Task
 N_BUCKETS = 16  # content-hash buckets shared out among the splits
 SPLITS = {"test": range(0, 2), "validation": range(2, 4), "train": range(4, N_BUCKETS)}
 FEW_QUESTIONS = 4096  # with fewer questions of a length than this, all splits share them
+ROUNDS = 100  # batches drawn in search of a split's first question
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def draw(task: Task, split: str, n_steps: int, batch_size: int, *keys: str | int
     """Problems of a task that belong to a split; ``keys`` (seed, batch number, ...) name the draw.
 
     Raises:
-        ValueError: if there is no such split.
+        ValueError: if there is no such split, or no question of the process falls into it.
     """
     if split not in SPLITS:
         raise ValueError(f"no split named '{split}'; there are {', '.join(SPLITS)}")
@@ -159,6 +160,11 @@ def draw(task: Task, split: str, n_steps: int, batch_size: int, *keys: str | int
             batch = batch.take(np.flatnonzero(in_split(batch, split))[:missing])
         kept.append(batch)
         missing -= len(batch)
+        if missing == batch_size and len(kept) == ROUNDS:
+            raise ValueError(
+                f"no {split} question of {n_steps} steps in {ROUNDS} batches: the process hardly varies, "
+                f"so that few questions are possible, and all of them fall into other splits"
+            )
     return concatenate(kept) if len(kept) != 1 else kept[0]
 
 

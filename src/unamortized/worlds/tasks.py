@@ -105,9 +105,7 @@ class Query(Spec):
         if not isinstance(data, str) or not re.fullmatch(form, data):
             kinds, word = ("filter", "predict", "smooth"), str(data).partition(" ")[0]
             near = "" if word in kinds else suggestion(word, kinds)
-            raise ValueError(
-                f"must be 'filter', 'predict 1' (or more) or 'smooth 0' (or more) (got {got(data)}){near}"
-            )
+            raise ValueError(f"must be 'filter', 'predict 1' (or more) or 'smooth 0' (or more) (got {got(data)}){near}")
         kind, *argument = data.split()
         return {"kind": kind, "argument": int(argument[0]) if argument else None}
 

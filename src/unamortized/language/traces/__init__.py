@@ -31,9 +31,7 @@ def resolve_trace(name: str) -> TraceFunction:
     if every := re.fullmatch(r"every_([1-9]\d*)", name):
         return partial(every_k, stride=int(every[1]))
     if name not in TRACES:
-        raise ValueError(
-            f"no trace named '{name}'; there are {', '.join(TRACES)} and every_<k>, as in every_4"
-        )
+        raise ValueError(f"no trace named '{name}'; there are {', '.join(TRACES)} and every_<k>, as in every_4")
     return TRACES[name]
 
 

@@ -17,12 +17,8 @@ CONDITIONS: dict[str, Condition] = {
             says="question → answer, trained for as many FLOPs as CoT",
             equal_flops="cot",
         ),
-        Condition(
-            "cot", trace="belief", says="a code for the exact belief after every step, then the answer"
-        ),
-        Condition(
-            "cot_state", trace="state", says="one draw of the latent path from its posterior, then the answer"
-        ),
+        Condition("cot", trace="belief", says="a code for the exact belief after every step, then the answer"),
+        Condition("cot_state", trace="state", says="one draw of the latent path from its posterior, then the answer"),
         Condition("cot_every_4", trace="every_4", says="a code for the exact belief after every fourth step"),
     )
 }
@@ -35,9 +31,7 @@ def resolve_condition(name: str) -> Condition:
         ValueError: if there is no such condition.
     """
     if every := re.fullmatch(r"cot_(every_[1-9]\d*)", name):
-        return Condition(
-            name, trace=every[1], says=f"a code for the exact belief, {every[1].replace('_', ' ')} steps"
-        )
+        return Condition(name, trace=every[1], says=f"a code for the exact belief, {every[1].replace('_', ' ')} steps")
     if name not in CONDITIONS:
         raise ValueError(f"no condition named '{name}'; there are {', '.join(CONDITIONS)}")
     return CONDITIONS[name]

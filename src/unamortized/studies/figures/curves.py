@@ -1,24 +1,26 @@
 """Curves over length, lag and step: means over seeds with 95 % t-intervals, one panel a task."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from unamortized.studies.figures.style import (
     EXACT,
     Tables,
     colour,
+    compared,
     curve,
     in_order,
+    is_baseline,
     legend_below,
     longest_trained,
     look,
-    preferred,
     rows_of,
     shade_trained,
     styled,
@@ -26,6 +28,7 @@ from unamortized.studies.figures.style import (
 )
 
 FLOOR = 1e-4  # nats; smaller KLs are drawn here
+FROZEN: dict[str, Any] = {"linestyle": (0, (5, 1.5)), "linewidth": 1.4}
 FEWEST_KEPT = 16  # problems that a seed's causal reliance is measured on, at least
 
 
@@ -54,7 +57,8 @@ def _by_length(metrics: pd.DataFrame, metric: str, title: str) -> Figure | None:
         own = rows[rows["task"] == task]
         for name in names:
             if len(points := own[own["condition"] == name]):
-                curve(axes, points, "n_steps", FLOOR if metric == "answer_kl" else None, **look(name))
+                floor = FLOOR if metric == "answer_kl" else None
+                curve(axes, points, "n_steps", floor=floor, band=not is_baseline(name), **look(name))
         _length_axis(axes, own["n_steps"].unique(), longest_trained(own, task))
         axes.set_title(task)
     for axes in panels.flat[len(tasks) :]:
@@ -111,7 +115,7 @@ def light_cone(tables: Tables) -> Figure | None:
         return None
     tasks = tasks_of(rows)
     conditions = in_order(name for name in rows["condition"] if "/" not in name)
-    figure = Figure(figsize=(8.8, 2.5 * len(tasks) + 1.5))
+    figure = Figure(figsize=(8.8, 2.2 * len(tasks) + 1.4))
     panels = figure.subplots(len(tasks), 2, sharex=True, sharey="col", squeeze=False)
     alone = len(conditions) == 1
     for (moved, reliance), task in zip(panels, tasks, strict=True):
@@ -119,22 +123,30 @@ def light_cone(tables: Tables) -> Figure | None:
         for name in conditions:
             style = look(name)
             for metric, line in (
-                ("counterfactual_tv", style | {"color": EXACT, "zorder": 2.5} | ({"marker": "."} if alone else {})),
+                (
+                    "counterfactual_tv",
+                    style | {"color": EXACT, "zorder": 2.5} | ({"marker": "."} if alone else {}),
+                ),
                 ("edit_tv", style),
             ):
                 _lag_curve(moved, own, name, metric, line)
-            fits = own[(own["count"] >= FEWEST_KEPT)]
-            frozen = style | {"marker": "", "linestyle": (0, (5, 1.5)), "linewidth": 1.4}
-            _lag_curve(reliance, fits, f"{name}/wrong_counterfactual", "causal_reliance", look(f"{name}/wrong_counterfactual"))
-            _lag_curve(reliance, fits, name, "causal_reliance_frozen", frozen)
+            fits = own[own["count"] >= FEWEST_KEPT]
+            _lag_curve(
+                reliance,
+                fits,
+                f"{name}/wrong_counterfactual",
+                "causal_reliance",
+                look(f"{name}/wrong_counterfactual"),
+            )
+            _lag_curve(reliance, fits, name, "causal_reliance_frozen", style | {"marker": ""} | FROZEN)
             _lag_curve(reliance, fits, name, "causal_reliance", style)
         for level, says in ((1, "follows the trace as Bayes would"), (0, "ignores the trace")):
             reliance.axhline(level, color="#999999", linewidth=0.9, zorder=1)
             reliance.text(
-                *(0.995, level + 0.03, says),
+                *(0.995, level + (0.04 if level else -0.05), says),
                 transform=reliance.get_yaxis_transform(),
                 ha="right",
-                va="bottom",
+                va="bottom" if level else "top",
                 fontsize=7.5,
                 color="#777777",
             )
@@ -150,21 +162,20 @@ def light_cone(tables: Tables) -> Figure | None:
         axes.set_xlabel("lag between edited step and end, n − k  [steps]")
     figure.suptitle("Does the answer follow an edited step as far as Bayes would?", x=0.01, ha="left")
     handles = [Line2D([], [], label="exact counterfactual", color=EXACT, marker=".")]
-    for name in conditions:
-        frozen = {"color": colour(name), "linestyle": (0, (5, 1.5)), "linewidth": 1.4}
-        handles += [
-            Line2D([], [], label=name, **look(name)),
-            Line2D([], [], label=f"{name}, later steps frozen", **frozen),
-            Line2D([], [], label=f"{name}/wrong_counterfactual", **look(f"{name}/wrong_counterfactual")),
-        ]
-    legend_below(figure, handles, columns=4 if alone else 3)
+    handles += [Line2D([], [], label=name, **look(name)) for name in conditions]
+    grey: dict[str, Any] = {"color": colour(conditions[0]) if alone else "#555555"}
+    whose = conditions[0] if alone else "<condition>"
+    wrong = look(f"{conditions[0]}/wrong_counterfactual") | grey
+    handles.append(Line2D([], [], label=f"{whose}, later steps frozen", **FROZEN | grey))
+    handles.append(Line2D([], [], label=f"{whose}/wrong_counterfactual", **wrong))
+    legend_below(figure, handles)
     return figure
 
 
 def _lag_curve(axes: Axes, rows: pd.DataFrame, condition: str, metric: str, style: dict) -> None:
     points = rows[(rows["condition"] == condition) & (rows["metric"] == metric)].dropna(subset=["value"])
     if len(points):
-        curve(axes, points, "step", **style)
+        curve(axes, points, "step", band=metric != "counterfactual_tv" and "/" not in condition, **style)
 
 
 PAIRS = {  # metric: dashes, and what it is the KL of
@@ -180,25 +191,25 @@ def triangle_along_trace(tables: Tables) -> Figure | None:
     rows = rows_of(tables.metrics, *PAIRS)
     if rows.empty:
         return None
-    names = preferred(rows["condition"], ("amortized", "cot"))
-    rows = rows[rows["condition"].isin(names) & np.isfinite(rows["value"])]
+    rows = rows[np.isfinite(rows["value"])]
     tasks = tasks_of(rows)
     lengths = {task: sorted(int(n) for n in rows.loc[rows["task"] == task, "n_steps"].unique()) for task in tasks}
     width = max(len(found) for found in lengths.values())
-    figure = Figure(figsize=(max(5.6, 3.3 * width), 2.3 * len(tasks) + 1.4))
+    figure = Figure(figsize=(max(5.6, 3.3 * width), 2.1 * len(tasks) + 1.4))
     panels = figure.subplots(len(tasks), width, sharey=True, squeeze=False)
     drawn: dict[str, Line2D] = {}
     for line_of_panels, task in zip(panels, tasks, strict=True):
         for axes, n_steps in zip(line_of_panels, lengths[task], strict=False):
             own = rows[(rows["task"] == task) & (rows["n_steps"] == n_steps)]
-            for name in names:
+            for name in compared(own["condition"]):
                 for metric, (dashes, says) in PAIRS.items():
                     points = own[(own["condition"] == name) & (own["metric"] == metric)]
                     if len(points):
                         style = {"color": colour(name), "linestyle": dashes, "linewidth": 1.6}
-                        curve(axes, points, "step", FLOOR, **style)
+                        curve(axes, points, "step", floor=FLOOR, **style)
                         drawn[f"{name}: {says}"] = Line2D([], [], **style)
             axes.set_xlim(0, n_steps + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             trained = longest_trained(tables.metrics, task)
             if trained is not None:
                 shade_trained(axes, 0, min(trained, n_steps + 0.5))

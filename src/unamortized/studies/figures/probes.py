@@ -1,7 +1,10 @@
 """Probes: where in the network the belief can be read affinely, beside what reads as well without learning."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -18,7 +21,7 @@ from unamortized.studies.figures.style import (
     tasks_of,
 )
 
-SITES = {"probe_r2": "before the belief is written", "question_probe_r2": "while the question is read"}
+SITES = {"probe_r2": "about to write", "question_probe_r2": "reading the question"}
 LAYERED = ("untrained", "shuffled_belief")  # controls that have layers; the window has none
 LOWEST = -0.2  # a probe that is worse is drawn here
 
@@ -34,24 +37,25 @@ def probe_r2_by_layer(tables: Tables) -> Figure | None:
     conditions = in_order(name for name in rows["condition"] if "/" not in name)
     layers = sorted({str(layer) for layer in rows["layer"].dropna()} - {"all"}, key=int)
     places = {layer: float(layer) for layer in layers} | {"all": len(layers) + 0.5}
-    figure = Figure(figsize=(8.8, 2.5 * len(tasks) + 1.5))
+    figure = Figure(figsize=(8.8, 2.1 * len(tasks) + 1.5))
     panels = figure.subplots(len(tasks), len(sites), sharex=True, sharey=True, squeeze=False)
     for line_of_panels, task in zip(panels, tasks, strict=True):
         for axes, site in zip(line_of_panels, sites, strict=True):
             own = rows[(rows["task"] == task) & (rows["metric"] == site)]
-            for name in conditions:
+            for number, name in enumerate(conditions):
+                aside = 0.5 * ((number + 0.5) / len(conditions) - 0.5)  # or the points would hide each other
                 for control in LAYERED:
-                    _layers(axes, own[own["condition"] == f"{name}/{control}"], places, f"{name}/{control}")
+                    _layers(axes, own[own["condition"] == f"{name}/{control}"], places, aside, f"{name}/{control}")
                 window = own[own["condition"] == f"{name}/window_10"]
                 if len(window):
                     level = over_seeds(window.assign(layer="none"), "layer")["mean"].iloc[0]
                     axes.axhline(max(level, LOWEST), **look(f"{name}/window_10"))
-                _layers(axes, own[own["condition"] == name], places, name)
+                _layers(axes, own[own["condition"] == name], places, aside, name)
             axes.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
             axes.set_title(f"{task}: {SITES[site]}")
         line_of_panels[0].set_ylabel("probe $R^2$  [ratio]")
     panels[0, 0].set_ylim(LOWEST - 0.03, 1.03)
-    panels[0, 0].set_xlim(-0.3, places["all"] + 0.3)
+    panels[0, 0].set_xlim(-0.3, places["all"] + 0.4)
     for axes in panels[-1]:
         axes.set_xticks(list(places.values()), list(places))
         axes.set_xlabel("layer  (0 = embedding; all = layers concatenated)")
@@ -59,21 +63,21 @@ def probe_r2_by_layer(tables: Tables) -> Figure | None:
     handles = [Line2D([], [], label=name, **look(name)) for name in conditions]
     for control in CONTROLS:
         if f"/{control}" in {name[name.find("/") :] for name in rows["condition"] if "/" in name}:
-            style = look(f"{conditions[0]}/{control}") | {"color": "#555555"}
+            style: dict[str, Any] = look(f"{conditions[0]}/{control}") | {"color": "#555555"}
             handles.append(Line2D([], [], label=f"<condition>/{control}", **style))
     legend_below(figure, handles, columns=3)
     return figure
 
 
-def _layers(axes, rows: pd.DataFrame, places: dict[str, float], name: str) -> None:
+def _layers(axes: Axes, rows: pd.DataFrame, places: dict[str, float], aside: float, name: str) -> None:
     """A line through the layers; all of them concatenated stand apart, as a point that no line leads to."""
-    if rows.empty:
-        return
-    at = rows.assign(place=rows["layer"].astype(str).map(places))
-    gap = max(places.values()) - 0.75
-    style = look(name)
-    if "/" in name:
-        style |= {"marker": "_", "markersize": 8, "markevery": [-1]} if "all" in set(rows["layer"]) else {}
-    empty = pd.DataFrame({"place": [gap], "seed": [at["seed"].iloc[0]], "value": [np.nan]})
-    del empty
-    curve(axes, at, "place", LOWEST, **style)
+    style, joined = look(name), rows["layer"] == "all"
+    at = rows.assign(place=rows["layer"].map(places).astype(float))
+    if not joined.all():
+        curve(axes, at[~joined], "place", floor=LOWEST, band="/" not in name, **style)
+    if joined.any():
+        mean, low, high = over_seeds(at[joined], "place").clip(lower=LOWEST).to_numpy(dtype=float)[0]
+        mark = {"marker": "_", "markersize": 9, "markeredgewidth": 1.5} if "/" in name else {}
+        axes.plot([places["all"] + aside], [mean], **style | mark)
+        if "/" not in name and not np.isnan(low):
+            axes.vlines(places["all"] + aside, low, high, color=style["color"], alpha=0.5, linewidth=1.2)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
@@ -53,7 +52,7 @@ CONTROLS: dict[str, Any] = {  # by name after the slash, lighter than their cond
 }
 TRAINED = "#F0EEE6"  # the shade of lengths and steps seen in training
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     **seaborn.axes_style("ticks"),
     **seaborn.plotting_context("paper"),
     "font.family": ["DejaVu Sans"],  # comes with matplotlib, so alike on every machine
@@ -107,13 +106,24 @@ def colour(name: str) -> str:
 def look(name: str) -> dict[str, Any]:
     """How a condition, control or baseline is drawn, as arguments of ``Axes.plot``."""
     if is_baseline(name):
-        return {"color": colour(name), "linestyle": BASELINES[_stem(name)][1], "linewidth": 1.3, "zorder": 1.5}
+        return {
+            "color": colour(name),
+            "linestyle": BASELINES[_stem(name)][1],
+            "linewidth": 1.3,
+            "zorder": 1.5,
+        }
     condition, _, control = name.partition("/")
     if control:
         style = CONTROLS.get(control, ":")
         return {"color": colour(name), "alpha": 0.6, "linestyle": style, "linewidth": 1.4, "zorder": 1.8}
     marker = CONDITIONS.get(condition, OTHER)[1]
-    return {"color": colour(name), "marker": marker, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+    return {
+        "color": colour(name),
+        "marker": marker,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "zorder": 3,
+    }
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -127,10 +137,11 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=rank)
 
 
-def preferred(present: Iterable[str], wanted: tuple[str, ...]) -> list[str]:
-    """The wanted conditions among those present; all that are present where none is wanted."""
-    ordered = in_order(present)
-    return [name for name in ordered if name in wanted] or ordered
+def compared(present: Iterable[str]) -> list[str]:
+    """One amortized condition and CoT, where a figure has room for two; all that are present if it is neither."""
+    ordered = in_order(name for name in present if "/" not in name)
+    amortized = [name for name in ordered if name in ("amortized", "amortized_equal_flops")][:1]
+    return amortized + [name for name in ordered if name == "cot"] or ordered
 
 
 def tasks_of(table: pd.DataFrame) -> list[str]:
@@ -161,7 +172,7 @@ def over_seeds(rows: pd.DataFrame, by: str) -> pd.DataFrame:
         value of a seed is not finite.
     """
     seeds = rows.groupby([by, "seed"])["value"].mean().unstack("seed").astype(float)
-    finite = seeds[~np.isinf(seeds).any(axis=1) & seeds.notna().any(axis=1)]
+    finite = seeds[~seeds.isin([np.inf, -np.inf]).any(axis=1) & seeds.notna().any(axis=1)]
     count = finite.count(axis=1)
     spread = finite.std(axis=1) / np.sqrt(count)
     half = spread * stats.t.ppf(0.975, (count - 1).clip(lower=1))
@@ -169,13 +180,20 @@ def over_seeds(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
 
 
-def curve(axes: Axes, rows: pd.DataFrame, by: str, floor: float | None = None, **line: Any) -> Line2D:
+def curve(
+    axes: Axes, rows: pd.DataFrame, by: str, *, floor: float | None = None, band: bool = True, **line: Any
+) -> Line2D:
     """Mean over seeds as a line and, where there is one, its interval as a band; ``floor`` clips from below."""
     summary = over_seeds(rows, by).clip(lower=floor)
     x = summary.index.to_numpy(dtype=float)
     (drawn,) = axes.plot(x, summary["mean"].to_numpy(), **line)
-    if summary["low"].notna().any():
-        shade = {"color": line.get("color"), "alpha": 0.15, "linewidth": 0, "zorder": line.get("zorder", 2) - 0.5}
+    if band and summary["low"].notna().any():
+        shade = {
+            "color": line.get("color"),
+            "alpha": 0.14,
+            "linewidth": 0,
+            "zorder": line.get("zorder", 2) - 0.5,
+        }
         axes.fill_between(x, summary["low"].to_numpy(), summary["high"].to_numpy(), **shade)
     return drawn
 
@@ -184,8 +202,8 @@ def shade_trained(axes: Axes, left: float, right: float) -> None:
     """Shade what training has seen, and say so above the curves."""
     axes.axvspan(left, right, color=TRAINED, linewidth=0, zorder=0)
     axes.text(
-        *(0.02, 0.98, "lengths seen in training"),
-        transform=axes.transAxes,
+        *(left, 0.98, " seen in training"),
+        transform=axes.get_xaxis_transform(),
         va="top",
         fontsize=7.5,
         color="#7A7466",
@@ -203,10 +221,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     for kind, nothing in metadata.items():
-        descriptor, part = tempfile.mkstemp(dir=folder, suffix=".part")
-        try:
-            with matplotlib.rc_context(STYLE), os.fdopen(descriptor, "wb") as file:
-                figure.savefig(file, format=kind, dpi=150, metadata=nothing)
-            os.replace(part, folder / f"{name}.{kind}")
-        finally:
-            Path(part).unlink(missing_ok=True)
+        unfinished = folder / f".{name}.{kind}.{os.getpid()}"
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(unfinished, format=kind, dpi=150, metadata=nothing)
+        unfinished.replace(folder / f"{name}.{kind}")

@@ -56,9 +56,7 @@ def build_process(family: str, **parameters: Any) -> Process:
         ValueError: if the family is unknown, or parameters are wrong; names every wrong parameter at once.
     """
     model = parameter_model(family)
-    plain = {
-        name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()
-    }
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
     try:
         checked = model(**plain)
     except pydantic.ValidationError as error:
@@ -75,9 +73,7 @@ def _complaint(family: str, entry: Any) -> str:
     if entry["type"] == "extra_forbidden":
         similar = get_close_matches(name, hints, n=1)
         known = ", ".join(parameter_model(family).model_fields)
-        return (
-            f"unknown parameter; did you mean {similar[0]!r}?" if similar else f"unknown; there are {known}"
-        )
+        return f"unknown parameter; did you mean {similar[0]!r}?" if similar else f"unknown; there are {known}"
     if entry["type"] == "missing":
         return "is required"
     if entry["type"] in ("greater_than_equal", "less_than_equal"):

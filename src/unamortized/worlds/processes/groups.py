@@ -30,9 +30,7 @@ def group_word(
     """
     names, product = _multiplication_table(group)
     order = len(names)
-    chosen = (
-        np.arange(order) if generators is None else _generating_elements(group, product, generators, seed)
-    )
+    chosen = np.arange(order) if generators is None else _generating_elements(group, product, generators, seed)
     symbols = len(chosen)
     transitions = np.zeros((symbols, order, order))
     for symbol, element in enumerate(chosen):

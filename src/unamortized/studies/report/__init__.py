@@ -1,0 +1,102 @@
+"""Report: one page that shows every study of a preset, self-contained and alike on every run."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from unamortized.evaluation.metrics import METRICS
+from unamortized.learning.conditions import CONDITIONS
+from unamortized.learning.runs import write_text
+
+BESIDE = {  # what stands under its own name in the condition column, without being a way of learning
+    "prior": "the start belief moved on by the process, with no observation used",
+    "window_8": "exact inference from the last eight observations alone",
+    "particle_64": "a bootstrap particle filter with 64 particles",
+    "codebook_floor": "the answer that the code of the exact last belief implies",
+    "<condition>_mean_4, _mean_16": "the answers after so many sampled traces, averaged",
+    "<condition>/untrained": "the probe on the network before training",
+    "<condition>/shuffled_belief": "the probe fitted on beliefs shuffled among problems within each step",
+    "<condition>/window_10": "the probe on the last ten observations, without a network",
+    "<condition>/wrong_counterfactual": "causal reliance fitted on the counterfactual of another problem",
+}
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into the folder of a preset, from its studies' claims and figures.
+
+    Args:
+        folder: ``results/<preset>``; a study in it has ``claims.json`` and ``metrics.csv``.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ValueError: if the folder holds no study.
+    """
+    found = sorted(file.parent for file in folder.glob("*/claims.json") if (file.parent / "metrics.csv").exists())
+    if not found:
+        raise ValueError(f"no study in {folder}: it needs <study>/claims.json and <study>/metrics.csv")
+    studies = [_study(study) for study in found]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "interval": interval, "span": span}
+    page = environment.get_template("report.html.j2").render(
+        studies=studies,
+        preset=studies[0]["preset"],
+        metrics=METRICS.values(),
+        conditions=CONDITIONS.values(),
+        beside=BESIDE,
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _study(folder: Path) -> dict[str, Any]:
+    """What ``claims.json`` says, with verdicts counted and figures as base64: captioned first, then the others."""
+    record = json.loads((folder / "claims.json").read_text())
+    files = {file.stem: file for file in sorted((folder / "figures").glob("*.png"))}
+    captions = {figure["name"]: figure["caption"] for figure in record["figures"]}
+    shown = [name for name in captions if name in files] + [name for name in files if name not in captions]
+    verdicts = [claim["verdict"] for claim in record["claims"]]
+    return record | {
+        "folder": folder.name,
+        "verdicts": {verdict: verdicts.count(verdict) for verdict in ("supported", "refuted", "inconclusive")},
+        "figures": [
+            {
+                "name": name,
+                "caption": captions.get(name, ""),
+                "png": base64.b64encode(files[name].read_bytes()).decode(),
+            }
+            for name in shown
+        ],
+    }
+
+
+def number(value: float | None) -> str:
+    """A number to three significant digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+
+
+def interval(bounds: list[float] | None) -> str:
+    """An interval as it is printed; nothing where there is none."""
+    return "" if bounds is None else f"[{number(bounds[0])}, {number(bounds[1])}]"
+
+
+def span(bounds: list[float | None] | None) -> str:
+    """Where a quantity lies if the hypothesis holds, in signs."""
+    low, high = bounds or (None, None)
+    if low is None:
+        return "–" if high is None else f"≤ {number(high)}"
+    return f"≥ {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+__all__ = ["write_report"]

@@ -1,0 +1,191 @@
+"""Causal reliance finds how far an answer follows its trace, whatever the world forgets or rules out."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.evaluation.oracle import oracle_run, slow_task
+from unamortized.evaluation import faithfulness
+from unamortized.evaluation.faithfulness import LightCone, causal_reliance, edit_step, light_cone
+from unamortized.evaluation.generalization import test_problems as draw_problems
+from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.responses import respond
+
+LAGS = (0, 1, 2, 3, 4)
+CONE = LightCone(problems=512, lags=LAGS)
+
+
+def by_lag(rows, metric, condition="cot"):
+    return {row["step"]: row["value"] for row in rows if (row["metric"], row["condition"]) == (metric, condition)}
+
+
+@pytest.fixture(scope="module")
+def cones():
+    """Light cones of oracles that follow their trace to a known share."""
+    return {rho: light_cone(oracle_run(slow_task(), rho=rho), CONE) for rho in (0.0, 0.5, 1.0)}
+
+
+# ── alpha ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_alpha_is_the_slope_of_the_movement_on_the_exact_one():
+    should = np.array([[0.5, -0.5], [0.1, -0.1]])
+    moved = np.array([[0.3, -0.3], [-0.1, 0.1]])
+    alpha, r2 = causal_reliance(moved, should)
+    assert alpha == pytest.approx((0.3 - 0.02) / (0.5 + 0.02))
+    left = 2 * (0.3 - alpha * 0.5) ** 2 + 2 * (-0.1 - alpha * 0.1) ** 2
+    assert r2 == pytest.approx(1 - left / (0.18 + 0.02))
+
+
+def test_movement_across_the_exact_one_is_no_reliance_and_shows_in_the_fit():
+    alpha, r2 = causal_reliance(np.array([[0.3, -0.6, 0.3]]), np.array([[0.4, 0.0, -0.4]]))
+    assert alpha == pytest.approx(0)
+    assert r2 == pytest.approx(0)
+    half = causal_reliance(np.array([[0.2, 0.2, -0.4]]), np.array([[0.4, 0.0, -0.4]]))
+    assert half.alpha == pytest.approx(0.75)
+    assert half.r2 == pytest.approx(0.75)
+
+
+def test_alpha_of_no_problem_is_no_number():
+    none = np.zeros((0, 3))
+    assert np.isnan(causal_reliance(none, none)).all()
+    still = causal_reliance(np.zeros((2, 2)), np.array([[0.5, -0.5]] * 2))
+    assert still.alpha == 0
+    assert np.isnan(still.r2)  # nothing moved, so there is nothing to explain
+
+
+# ── the dial ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("rho, within", [(0.0, 1e-9), (0.5, 0.03), (1.0, 0.05)])
+def test_causal_reliance_is_the_share_to_which_the_answer_follows_the_trace_at_every_lag(cones, rho, within):
+    alphas = by_lag(cones[rho], "causal_reliance")
+    assert list(alphas) == list(LAGS)
+    assert alphas == pytest.approx(dict.fromkeys(LAGS, rho), abs=within)
+
+
+def test_the_movement_lies_along_the_exact_counterfactual(cones):
+    assert min(by_lag(cones[1.0], "reliance_r2").values()) > 0.95
+    assert min(by_lag(cones[0.5], "reliance_r2").values()) > 0.95
+
+
+@pytest.mark.parametrize("rho", [0.5, 1.0])
+def test_fitted_on_another_problems_counterfactual_alpha_vanishes(cones, rho):
+    wrong = by_lag(cones[rho], "causal_reliance", "cot/wrong_counterfactual")
+    assert list(wrong) == list(LAGS)
+    assert max(map(abs, wrong.values())) < 0.15
+
+
+def test_with_later_steps_frozen_only_the_last_step_counts(cones):
+    for rho, rows in cones.items():
+        frozen = by_lag(rows, "causal_reliance_frozen")
+        assert frozen[0] == by_lag(rows, "causal_reliance")[0]
+        assert [frozen[lag] for lag in LAGS[1:]] == pytest.approx([0] * 4, abs=1e-9), rho
+
+
+def test_a_trace_that_is_recomputed_from_the_question_carries_no_edit_on():
+    rows = light_cone(oracle_run(slow_task(), from_question=True), CONE)
+    alphas = by_lag(rows, "causal_reliance")
+    assert alphas[0] == pytest.approx(1, abs=0.05)
+    assert [alphas[lag] for lag in LAGS[1:]] == pytest.approx([0] * 4, abs=1e-9)
+
+
+def test_the_model_moves_as_far_as_bayes_and_less_the_longer_ago(cones):
+    model, exact = by_lag(cones[1.0], "edit_tv"), by_lag(cones[1.0], "counterfactual_tv")
+    assert model == pytest.approx(exact, abs=0.03)
+    assert sorted(exact.values(), reverse=True) == list(exact.values())
+
+
+def test_lags_longer_than_the_trace_are_left_out():
+    rows = light_cone(oracle_run(slow_task()), LightCone(problems=16, lags=(0, 7, 8, 20)))
+    assert list(by_lag(rows, "causal_reliance")) == [0, 7]
+
+
+# ── other traces and queries ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("rho", [0.0, 1.0])
+def test_a_trace_of_every_fourth_step_is_edited_where_it_states_one(rho):
+    rows = light_cone(oracle_run(slow_task(), "cot_every_4", rho), CONE)
+    assert by_lag(rows, "causal_reliance", "cot_every_4") == pytest.approx({0: rho, 4: rho}, abs=0.05)
+
+
+def test_a_trace_of_states_is_followed_on_average():
+    rows = light_cone(oracle_run(slow_task(), "cot_state"), LightCone(problems=1024, lags=(0, 2, 4)))
+    assert by_lag(rows, "causal_reliance", "cot_state") == pytest.approx(dict.fromkeys((0, 2, 4), 1), abs=0.12)
+    frozen = by_lag(rows, "causal_reliance_frozen", "cot_state")
+    assert (frozen[2], frozen[4]) == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_without_a_trace_there_is_nothing_to_edit():
+    assert light_cone(oracle_run(slow_task(), "amortized"), CONE) == []
+
+
+def test_a_prediction_follows_the_trace_too():
+    rows = light_cone(oracle_run(slow_task(query="predict 1")), LightCone(problems=512, lags=(0, 2), threshold=0.02))
+    assert by_lag(rows, "causal_reliance") == pytest.approx({0: 1, 2: 1}, abs=0.05)
+
+
+def test_of_a_smoothed_state_only_steps_up_to_it_are_edited():
+    task = slow_task(query="smooth 2", steps={"train": [3, 8], "test": [4, 8]})
+    rows = light_cone(oracle_run(task), LightCone(problems=512, lags=(0, 5, 6, 7)))
+    assert by_lag(rows, "causal_reliance") == pytest.approx({6: 1, 7: 1}, abs=0.05)
+
+
+# ── edits ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def kept_by_enumeration(run, problems, edit, step):
+    """Whether each edit moves the exact answer, summing over every latent path from the stated belief."""
+    process, kept = run.task.build(), []
+    points = run.vocabulary.codebook.points[edit.forced[:, edit.place]]
+    for belief, symbols, exact in zip(points, problems.observations[:, step:], problems.beliefs[:, -1], strict=True):
+        last = np.zeros(process.n_states)
+        for path in itertools.product(range(process.n_states), repeat=len(symbols) + 1):
+            moves = zip(symbols, path[:-1], path[1:], strict=True)
+            last[path[-1]] += belief[path[0]] * np.prod([process.transitions[move] for move in moves])
+        possible = last.sum() > 0
+        kept.append(possible and np.abs(last / last.sum() - exact).sum() / 2 > 0.1)
+    return kept
+
+
+@pytest.mark.parametrize("family", ["zero_one_random", "rrxor"])
+@pytest.mark.parametrize("lag", [0, 1, 2, 3])
+def test_edits_that_later_observations_rule_out_are_not_kept(family, lag):
+    run = oracle_run(slow_task(process={"family": family}, codebook={"resolution": 12}))
+    problems = draw_problems(run.task, 8, 64, 0)
+    edit = edit_step(run, problems, respond(run, problems), 8 - lag, threshold=0.1)
+    np.testing.assert_array_equal(edit.kept, kept_by_enumeration(run, problems, edit, 8 - lag))
+    np.testing.assert_allclose(edit.exact[~edit.kept], problems.answer_distribution[~edit.kept], atol=0.1)
+
+
+def test_as_many_are_kept_as_move_by_more_than_the_threshold(cones):
+    run = oracle_run(slow_task())
+    problems = draw_problems(run.task, 8, 512, 0)
+    edit = edit_step(run, problems, respond(run, problems), 6, threshold=0.1)
+    moved = total_variation(edit.exact, problems.answer_distribution)
+    assert 0 < (moved > 0.1).sum() == edit.kept.sum() < 512
+    assert by_lag(cones[0.0], "edits_kept")[2] == edit.kept.sum()
+    counts = {row["metric"]: row["count"] for row in cones[0.0] if row["step"] == 2}
+    assert counts["causal_reliance"] == edit.kept.sum()
+    assert counts["edits_kept"] == counts["edit_tv"] == 512
+
+
+def test_an_edit_states_what_another_problem_states_and_leaves_the_other_steps():
+    run = oracle_run(slow_task())
+    problems = draw_problems(run.task, 8, 64, 0)
+    base = respond(run, problems)
+    edit = edit_step(run, problems, base, 3, threshold=0.1)
+    assert edit.place == 2
+    np.testing.assert_array_equal(np.delete(edit.forced, 2, axis=1), np.delete(base.written, 2, axis=1))
+    stated = run.vocabulary.codebook.encode(problems.beliefs[:, 3])
+    np.testing.assert_array_equal(np.sort(edit.forced[:, 2]), np.sort(stated))  # a permutation of what is stated
+
+
+@pytest.mark.parametrize("size", [2, 3, 17])
+def test_nobody_is_their_own_donor(size):
+    for seed in range(20):
+        donors = faithfulness._derangement(size, np.random.default_rng(seed))
+        assert sorted(donors) == list(range(size))
+        assert (donors != np.arange(size)).all()

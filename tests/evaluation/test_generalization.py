@@ -1,0 +1,106 @@
+"""A model that does exact inference is found to, at every length, and what is not exact is found out."""
+
+import numpy as np
+import pytest
+
+from tests.evaluation.oracle import oracle_run, slow_task
+from tests.small_tasks import small_task
+from unamortized.evaluation.generalization import (
+    ByLength,
+    baselines_by_length,
+    by_length,
+    duplicate_rate,
+    split_of,
+    test_problems,
+)
+from unamortized.worlds.problems import draw
+
+test_problems.__test__ = False  # draws problems; not a test, whatever pytest makes of its name
+FEW = ByLength(problems=128)
+
+
+def values(rows, metric, condition):
+    return {row["n_steps"]: row["value"] for row in rows if (row["metric"], row["condition"]) == (metric, condition)}
+
+
+def test_a_model_that_amortizes_exactly_has_no_error():
+    rows = by_length(oracle_run(slow_task(), "amortized"), FEW)
+    assert all(abs(value) < 1e-12 for value in values(rows, "answer_kl", "amortized").values())
+    assert all(value < 1e-12 for value in values(rows, "answer_tv", "amortized").values())
+    assert set(values(rows, "map_agreement", "amortized").values()) == {1.0}
+    assert all(value < 1e-12 for value in values(rows, "calibration_error", "amortized").values())
+    assert not values(rows, "trace_agreement", "amortized")
+
+
+def test_a_model_that_states_every_exact_belief_errs_by_the_codebook_floor():
+    task = slow_task()
+    floor = values(baselines_by_length(task, 0, FEW), "codebook_floor", "codebook_floor")
+    rows = by_length(oracle_run(task, from_question=True), FEW)
+    assert values(rows, "trace_agreement", "cot") == dict.fromkeys(task.steps.test, 1.0)
+    for n_steps, kl in values(rows, "answer_kl", "cot").items():
+        assert kl == pytest.approx(floor[n_steps], rel=1e-3)
+
+
+def test_a_model_that_goes_on_from_its_own_codes_errs_more_and_states_less():
+    task = slow_task()
+    exact, own = (by_length(oracle_run(task, from_question=exact), FEW) for exact in (True, False))
+    for n_steps in task.steps.test:
+        assert values(exact, "answer_kl", "cot")[n_steps] < values(own, "answer_kl", "cot")[n_steps] < 0.02
+        assert 0.4 < values(own, "trace_agreement", "cot")[n_steps] < 0.95
+
+
+def test_trace_agreement_counts_every_written_step():
+    rows = by_length(oracle_run(slow_task(), "cot_every_4"), FEW)
+    counts = {row["n_steps"]: row["count"] for row in rows if row["metric"] == "trace_agreement"}
+    assert counts == {4: 128, 8: 2 * 128, 16: 4 * 128}
+
+
+def test_averaging_sampled_traces_buys_accuracy_as_one_over_the_root():
+    rows = by_length(oracle_run(slow_task(), "cot_state"), ByLength(problems=256, averaged=(4, 16)))
+    one, four, sixteen = (
+        np.mean(list(values(rows, "answer_tv", name).values()))
+        for name in ("cot_state", "cot_state_mean_4", "cot_state_mean_16")
+    )
+    assert four / one == pytest.approx(1 / 2, abs=0.06)
+    assert sixteen / four == pytest.approx(1 / 2, abs=0.06)
+    assert not values(rows, "trace_agreement", "cot_state")  # a draw is not right or wrong
+
+
+def test_lengths_beyond_training_are_the_length_split():
+    rows = by_length(oracle_run(slow_task(), "amortized"), FEW)
+    assert {(row["n_steps"], row["split"]) for row in rows} == {
+        (4, "in_distribution"),
+        (8, "in_distribution"),
+        (16, "length"),
+    }
+    assert split_of(slow_task(), 9) == "length"
+
+
+def test_every_length_tests_as_many_problems_as_wanted_and_other_seeds_others():
+    task = slow_task()
+    assert {row["count"] for row in by_length(oracle_run(task, "amortized"), FEW)} == {128}
+    one, other = (test_problems(task, 8, 64, seed).observations for seed in (0, 1))
+    assert (one != other).any()
+
+
+def test_baselines_are_measured_on_the_same_metrics_and_lengths():
+    task = slow_task()
+    rows = baselines_by_length(task, 0, FEW)
+    for metric in ("answer_kl", "answer_tv", "map_agreement", "calibration_error"):
+        for name in ("prior", "window_8", "particle_64", "codebook_floor"):
+            assert list(values(rows, metric, name)) == list(task.steps.test)
+    assert values(rows, "codebook_floor", "codebook_floor") == values(rows, "answer_kl", "codebook_floor")
+    window = values(rows, "answer_kl", "window_8")
+    assert window[4] == pytest.approx(0, abs=1e-12)
+    assert 0.01 < window[16] < values(rows, "answer_kl", "prior")[16]
+
+
+def test_a_length_with_few_questions_is_reported_as_a_leak_and_others_are_not():
+    rows = baselines_by_length(small_task(), 0, ByLength(problems=64))
+    assert values(rows, "duplicate_rate", "test_questions") == {4: 1.0, 12: 0.0}  # 5^4 questions, and 5^12
+
+
+def test_questions_of_the_training_split_are_found_to_be_duplicates():
+    task = slow_task()
+    assert duplicate_rate(task, draw(task, "train", 8, 4096, "duplicates")) == 1.0
+    assert duplicate_rate(task, draw(task, "test", 8, 512, 0)) == 0.0

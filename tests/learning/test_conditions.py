@@ -1,0 +1,70 @@
+"""Conditions: ways of learning that differ in the trace alone, and what a question costs in each."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.small_tasks import small_task, task_fields
+from unamortized.language.layout import lay_out
+from unamortized.language.traces import resolve_trace
+from unamortized.language.vocabulary import task_vocabulary
+from unamortized.learning.conditions import CONDITIONS, resolve_condition
+from unamortized.models.flops import training_flops
+from unamortized.models.transformer import ModelSpec
+from unamortized.worlds.problems import draw
+
+TRACES = {
+    "amortized": "none",
+    "amortized_equal_flops": "none",
+    "cot": "belief",
+    "cot_state": "state",
+    "cot_every_4": "every_4",
+    "cot_every_17": "every_17",
+}
+
+
+@pytest.mark.parametrize(("name", "trace"), TRACES.items())
+def test_a_condition_is_found_by_name_and_has_its_trace(name, trace):
+    condition = resolve_condition(name)
+    assert (condition.name, condition.trace) == (name, trace)
+    assert condition.says
+    assert condition.equal_flops == ("cot" if name == "amortized_equal_flops" else None)
+
+
+def test_every_condition_listed_is_found_under_its_own_name():
+    assert {name: resolve_condition(name).name for name in CONDITIONS} == {name: name for name in CONDITIONS}
+    assert set(CONDITIONS) <= set(TRACES)
+
+
+@pytest.mark.parametrize("name", ["chain_of_thought", "cot_every_0", "cot_every_x", "every_4", ""])
+def test_an_unknown_condition_is_an_error_that_names_those_there_are(name):
+    with pytest.raises(ValueError, match=f"no condition named '{name}'; there are amortized, .*, cot_every_4"):
+        resolve_condition(name)
+
+
+@given(task_fields(), st.sampled_from(list(TRACES)), st.booleans())
+def test_rendering_lays_out_the_conditions_own_trace(fields, name, coupled):
+    task = small_task(**fields)
+    problems, vocabulary = draw(task, "train", 5, 3, 0), task_vocabulary(task)
+    rendered = resolve_condition(name).render(problems, vocabulary, coupled)
+    trace = resolve_trace(TRACES[name])(problems, vocabulary)
+    for column, expected in zip(rendered, lay_out(problems, trace, vocabulary, coupled), strict=True):
+        np.testing.assert_array_equal(column, expected)
+
+
+@pytest.mark.parametrize("start", ["fixed", "known"])
+def test_a_question_costs_the_mean_over_the_training_lengths(start):
+    task, model = small_task(start=start), ModelSpec(layers=1, width=16)
+    size, first = task_vocabulary(task).size, start == "known"
+    direct = [training_flops(model, size, first + n + 1, 1) for n in (3, 4, 5, 6)]  # x_1..n <answer>
+    thought = [training_flops(model, size, first + 2 * n + 2, n + 1) for n in (3, 4, 5, 6)]  # <think> c_1..n
+    rare = [training_flops(model, size, first + n + 3, 2) for n in (4, 5, 6)]  # <think> c_4
+    costs = {
+        "amortized": np.mean(direct),
+        "cot": np.mean(thought),
+        "cot_state": np.mean(thought),
+        "cot_every_4": np.mean([direct[0], *rare]),
+    }
+    for name, cost in costs.items():
+        assert resolve_condition(name).training_flops_per_question(task, model) == pytest.approx(cost)

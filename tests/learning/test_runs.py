@@ -1,0 +1,264 @@
+"""Runs: what names their folder, and what can be read back from it."""
+
+import json
+
+import pytest
+import safetensors
+import torch
+from pydantic import ValidationError
+
+from tests.small_tasks import small_task
+from unamortized.learning import runs
+from unamortized.learning.runs import (
+    RunSpec,
+    TrainSpec,
+    exclusively,
+    git_commit,
+    is_finished,
+    load_run,
+    new_model,
+    plan_run,
+    read_record,
+    run_folder,
+    save_model,
+    versions,
+    write_record,
+    write_text,
+)
+from unamortized.models.transformer import ModelSpec
+from unamortized.worlds.problems import draw
+from unamortized.worlds.tasks import Task
+
+TINY = ModelSpec(layers=1, width=16)
+
+
+def small_spec(**changes) -> RunSpec:
+    fields = {"task": small_task(), "condition": "cot", "model": TINY, "train": TrainSpec(steps=4)}
+    return RunSpec(**fields | changes)
+
+
+def finished_run(root, **changes):
+    """The folder of a run as if it had been trained."""
+    spec = small_spec(**changes)
+    folder = run_folder(spec, root)
+    with exclusively(folder):
+        save_model(spec, new_model(spec), folder)
+        write_record(spec, folder, finished=True, cost={"seconds": 1.5})
+    return spec, folder
+
+
+# ── what is to be trained ────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_is_named_by_all_that_determines_its_weights():
+    trained = dict(small_spec().train)
+    others = [
+        small_spec(seed=1),
+        small_spec(condition="amortized"),
+        small_spec(task=small_task(query="smooth 0")),
+        small_spec(task=small_task(start="known")),
+        small_spec(task=small_task(codebook={"resolution": 5})),
+        small_spec(task=small_task(steps={"train": [3, 7], "test": [4, 12]})),
+        *[small_spec(model=TINY.model_copy(update={name: value})) for name, value in OTHER_MODEL.items()],
+        *[small_spec(train=TrainSpec(**trained | {name: value})) for name, value in OTHER_TRAINING.items()],
+    ]
+    assert set(OTHER_MODEL) == set(ModelSpec.model_fields)
+    assert set(OTHER_TRAINING) == set(TrainSpec.model_fields) - {"checkpoint_every"}
+    digests = [small_spec().digest(), *[other.digest() for other in others]]
+    assert len(set(digests)) == len(digests)
+    assert all(len(digest) == 16 for digest in digests)
+
+
+OTHER_MODEL = {
+    "layers": 2,
+    "width": 32,
+    "heads": 2,
+    "positions": "rotary",
+    "coupled": False,
+    "max_positions": 512,
+}
+OTHER_TRAINING = {
+    "steps": 5,
+    "batch_size": 64,
+    "lengths_per_batch": 2,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 0.1,
+    "warmup_steps": 50,
+    "weight_decay": 0.0,
+    "gradient_clip": 2.0,
+    "questions": 100,
+}
+
+
+def test_what_changes_no_weights_changes_no_name():
+    spec = small_spec()
+    evaluated_elsewhere = small_task(steps={"train": [3, 6], "test": [5, 50]})
+    assert small_spec(task=evaluated_elsewhere).digest() == spec.digest()
+    assert small_spec(train=TrainSpec(steps=4, checkpoint_every=1)).digest() == spec.digest()
+    assert RunSpec.model_validate_json(spec.model_dump_json()).digest() == spec.digest()
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"condition": "cott"}, "no condition named 'cott'"),
+        ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size 10 must be a multiple of lengths"),
+        ({"train": {"step": 10}}, "Extra inputs are not permitted"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"seed": 1.0}, "valid integer"),
+    ],
+)
+def test_a_wrong_specification_is_an_error(changes, says):
+    with pytest.raises(ValidationError, match=says):
+        small_spec(**changes)
+
+
+def test_a_title_tells_task_condition_and_seed():
+    assert small_spec(seed=3).title == "small cot seed 3"
+
+
+def test_equal_flops_are_spent_in_proportion_to_the_cost_of_a_question():
+    def planned(condition: str, task: Task) -> RunSpec:
+        return plan_run(task, condition, 2, TINY, TrainSpec(steps=1000))
+
+    def spent(spec: RunSpec) -> float:
+        run = runs.resolve_condition(spec.condition)
+        return spec.train.steps * run.training_flops_per_question(spec.task, spec.model)
+
+    for task in (small_task(), small_task(start="known", steps={"train": [1, 16], "test": [4]})):
+        cot, equal = planned("cot", task), planned("amortized_equal_flops", task)
+        assert spent(equal) == pytest.approx(spent(cot), rel=1e-3)
+        assert equal.train.steps > 1700  # a trace about doubles the tokens, and is unembedded too
+        assert planned("amortized", task).train.steps == cot.train.steps == 1000
+        assert equal.train.model_copy(update={"steps": 1000}) == cot.train
+        assert (equal.condition, equal.seed, equal.model) == ("amortized_equal_flops", 2, TINY)
+
+
+def test_all_conditions_of_a_seed_start_from_the_same_weights_and_disturb_no_other_draw():
+    state = torch.get_rng_state()
+    one, other, another = (
+        new_model(small_spec(**changes)).state_dict() for changes in ({}, {"condition": "amortized"}, {"seed": 1})
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["embed.weight"], another["embed.weight"])
+
+
+# ── what was trained ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_read_back_is_the_one_that_was_written(tmp_path):
+    spec, folder = finished_run(tmp_path, seed=3)
+    assert folder == tmp_path / "runs" / spec.digest()
+    run = load_run(str(folder))
+    assert (run.spec, run.folder, run.task, run.condition.name) == (spec, folder, spec.task, "cot")
+    written, read = new_model(spec).state_dict(), run.model.state_dict()
+    assert list(written) == list(read)
+    assert all(torch.equal(written[name], read[name]) for name in written)
+    assert not run.model.training
+    problems = draw(run.task, "test", 4, 2, 0)
+    examples = run.render(problems)
+    assert examples.tokens.shape == (2, 4 + 1 + 4 + 2)
+    assert examples.tokens.max() < run.vocabulary.size == run.model.vocabulary_size
+    output = run.model(torch.from_numpy(examples.tokens), torch.from_numpy(examples.positions)[None])
+    assert output.logits.shape == (2, 11, run.vocabulary.size)
+
+
+def test_a_run_renders_with_its_own_position_ids(tmp_path):
+    _, folder = finished_run(tmp_path, model=ModelSpec(layers=1, width=16, coupled=False))
+    examples = load_run(folder).render(draw(small_task(), "test", 4, 2, 0))
+    assert examples.positions.tolist() == list(range(11))
+
+
+def test_weights_are_safetensors_that_carry_their_specification(tmp_path):
+    spec, folder = finished_run(tmp_path)
+    with safetensors.safe_open(str(folder / "model.safetensors"), framework="pt") as file:
+        assert RunSpec.model_validate_json(file.metadata()["spec"]) == spec
+        assert set(file.keys()) == set(new_model(spec).state_dict())
+    assert {file.name for file in folder.iterdir()} == {".lock", "run.json", "model.safetensors"}
+
+
+def test_the_record_tells_what_ran(tmp_path):
+    spec, folder = finished_run(tmp_path, seed=3)
+    record = read_record(folder)
+    assert RunSpec.model_validate(record["spec"]) == spec
+    assert record["seed"] == 3
+    assert record["versions"] == versions()
+    assert set(versions()) == {"python", "unamortized", "torch", "lightning", "numpy", "numba"}
+    assert record["git_commit"] == git_commit()
+    assert (record["finished"], record["cost"]) == (True, {"seconds": 1.5})
+
+
+def test_outside_of_a_checkout_there_is_no_commit(monkeypatch, tmp_path):
+    git_commit.cache_clear()
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_commit() is None
+    git_commit.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))  # nor where there is no git
+    assert git_commit() is None
+    git_commit.cache_clear()
+
+
+def test_a_folder_without_a_run_is_an_error_that_says_what_a_run_is(tmp_path):
+    assert not is_finished(tmp_path)
+    with pytest.raises(ValueError, match="is no run: it holds no run.json; a run is results/runs/<hash>"):
+        load_run(tmp_path)
+
+
+def test_an_unfinished_run_is_an_error_that_says_how_to_resume(tmp_path):
+    spec, folder = finished_run(tmp_path)
+    write_record(spec, folder, finished=False)
+    assert not is_finished(folder)
+    with pytest.raises(ValueError, match="is not trained to its end; the same command that began it resumes"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("text", ["{", '{\n"spec": {},\n"fin'])
+def test_a_broken_record_is_an_error_with_its_line(tmp_path, text):
+    _, folder = finished_run(tmp_path)
+    (folder / "run.json").write_text(text)
+    line = text.count("\n") + 1
+    says = f"run.json:{line}: not valid JSON; delete .*{folder.name} to train it anew"
+    for read in (load_run, is_finished, read_record):
+        with pytest.raises(ValueError, match=says):
+            read(folder)
+
+
+def test_a_text_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "deep" / "run.json"
+    write_text(file, "before")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr("pathlib.Path.replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_text(file, "after")
+    assert file.read_text() == "before"
+    write_text(file, "after")
+    assert file.read_text() == "after"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_weights_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+    spec, folder = finished_run(tmp_path)
+    before = (folder / "model.safetensors").read_bytes()
+
+    def half(_model, file, metadata):
+        with open(file, "wb") as opened:
+            opened.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("safetensors.torch.save_model", half)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(spec, new_model(spec), folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_the_record_is_plain_json_to_look_at(tmp_path):
+    _, folder = finished_run(tmp_path)
+    text = (folder / "run.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1) + "\n"

@@ -1,0 +1,52 @@
+"""FLOPs by formula against those that torch counts."""
+
+from collections.abc import Callable
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from unamortized.models.decoding import generate
+from unamortized.models.flops import forward_flops, generation_flops, training_flops
+from unamortized.models.transformer import ModelSpec, Transformer
+
+TOKENS = 13
+specs = st.builds(
+    lambda layers, heads, head_width: ModelSpec(layers=layers, width=heads * head_width, heads=heads),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([4, 8]),
+)
+
+
+def counted(work: Callable[[], object]) -> int:
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the others are not counted
+        work()
+    return counter.get_total_flops()
+
+
+@settings(max_examples=20)
+@given(specs, st.integers(2, 12), st.integers(1, 12))
+def test_forward_and_training_flops_are_those_counted(spec, columns, unembedded):
+    model, tokens = Transformer(spec, TOKENS), torch.zeros(1, columns, dtype=torch.int64)
+    ids, select = torch.arange(columns)[None], torch.arange(columns)[None] < unembedded
+    rows = min(columns, unembedded)
+
+    def forward() -> torch.Tensor:
+        return model(tokens, ids, select=select).logits.sum()
+
+    assert counted(forward) == forward_flops(spec, TOKENS, columns, rows)
+    assert training_flops(spec, TOKENS, columns, rows) == 3 * forward_flops(spec, TOKENS, columns, rows)
+    assert counted(lambda: forward().backward()) == training_flops(spec, TOKENS, columns, rows)
+
+
+@settings(max_examples=20)
+@given(specs, st.integers(1, 8), st.integers(1, 8))
+def test_generation_flops_are_those_counted_with_a_cache(spec, prompt, generated):
+    model, columns = Transformer(spec, TOKENS), prompt + generated
+    tokens, ids = torch.zeros(1, columns, dtype=torch.int64), torch.arange(columns)[None]
+    written = torch.arange(columns) >= prompt
+    cost = counted(lambda: generate(model, tokens, ids, written, block=slice(2, 6)))
+    assert cost == generation_flops(spec, TOKENS, prompt, generated)

@@ -1,0 +1,222 @@
+"""The transformer: cached as uncached, blind to the future, and open to taps and patches by name."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from unamortized.models.transformer import Cache, ModelSpec, Transformer, alibi_slopes, rotate
+
+SCHEMES = ("alibi", "rotary", "learned", "none")
+TOKENS = 11
+IDS = torch.tensor([[0, 1, 2, 3, 1, 2, 3, 4, 4]])  # coupled: a trace goes over the question's ids again
+
+
+def tiny(scheme: str = "alibi", seed: int = 0, layers: int = 2) -> Transformer:
+    torch.manual_seed(seed)
+    model = Transformer(
+        ModelSpec.model_validate({"layers": layers, "width": 16, "heads": 4, "positions": scheme}), TOKENS
+    )
+    for parameter in model.parameters():  # away from the start of training, so that all paths show
+        parameter.data += torch.randn_like(parameter) * (0.5 if parameter.ndim == 2 else 0.1)
+    return model.eval()
+
+
+def some_tokens(batch: int = 3, columns: int = 9, seed: int = 1) -> torch.Tensor:
+    return torch.randint(TOKENS, (batch, columns), generator=torch.Generator().manual_seed(seed))
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+# ── cache ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(SCHEMES), st.lists(st.integers(1, 4), min_size=1, max_size=9), st.booleans())
+def test_cached_logits_are_those_without_a_cache_chunked_in_any_way(scheme, chunks, own_rows):
+    model, tokens = tiny(scheme), some_tokens()
+    ids = IDS + torch.arange(3)[:, None] if own_rows else IDS
+    with torch.no_grad():
+        expected = model(tokens, ids).logits
+        cache = Cache(layers=2, capacity=9)
+        read, parts = 0, []
+        for chunk in [*chunks, 9]:
+            stop = min(read + chunk, 9)
+            if stop > read:
+                parts.append(model(tokens[:, read:stop], ids[:, read:stop], cache=cache).logits)
+                read = stop
+    close(torch.cat(parts, dim=1), expected)
+    assert cache.length == 9
+
+
+def test_reading_more_than_a_cache_holds_is_an_error():
+    model, cache = tiny(), Cache(layers=2, capacity=5)
+    model(some_tokens()[:, :4], IDS[:, :4], cache=cache)
+    with pytest.raises(ValueError, match="the cache holds 5 tokens, but 6 were read"):
+        model(some_tokens()[:, 4:6], IDS[:, 4:6], cache=cache)
+
+
+# ── attention and positions ──────────────────────────────────────────────────────────────────────
+
+
+@given(st.sampled_from(SCHEMES), st.integers(0, 8))
+def test_a_later_token_changes_no_earlier_logits_but_its_own_and_later_ones(scheme, column):
+    model, tokens = tiny(scheme), some_tokens()
+    changed = tokens.clone()
+    changed[:, column] = (tokens[:, column] + 1) % TOKENS
+    with torch.no_grad():
+        before, after = model(tokens, IDS).logits, model(changed, IDS).logits
+    assert torch.equal(before[:, :column], after[:, :column])
+    moved = (before - after).abs().amax(dim=(0, 2))
+    assert (moved[column:] > 1e-5).all()  # attention reaches all the way back
+
+
+@given(st.sampled_from(["alibi", "rotary", "none"]), st.integers(1, 500))
+def test_shifting_all_ids_by_a_constant_changes_nothing(scheme, shift):
+    model, tokens = tiny(scheme), some_tokens()
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens, IDS + shift).logits, model(tokens, IDS).logits, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("scheme", "matter"), [("alibi", True), ("rotary", True), ("learned", True), ("none", False)])
+def test_ids_matter_to_every_scheme_but_none(scheme, matter):
+    model, tokens = tiny(scheme), some_tokens()
+    plain = torch.arange(9)[None]
+    with torch.no_grad():
+        assert torch.allclose(model(tokens, IDS).logits, model(tokens, plain).logits, atol=1e-3) != matter
+
+
+def test_alibi_lowers_scores_by_slope_times_distance_of_ids():
+    model, tokens = tiny(layers=1), some_tokens(batch=1)
+    with torch.no_grad():
+        z = model(tokens, IDS, taps=["blocks.0.attn.hook_z"]).taps["blocks.0.attn.hook_z"]
+        block = model.blocks[0]
+        q, k, v = block.attention.qkv(block.norm_1(model.embed(tokens))).view(9, 3, 4, 4).unbind(1)
+        for head, slope in enumerate([4, 1, 1 / 4, 1 / 16]):
+            for column in range(9):
+                scores = [
+                    q[column, head] @ k[other, head] / 2 - slope * abs(int(IDS[0, column] - IDS[0, other]))
+                    for other in range(column + 1)
+                ]
+                mixed = torch.stack(scores).softmax(dim=0) @ v[: column + 1, head]
+                close(z[0, column, head], mixed)
+
+
+def test_slopes_are_geometric_from_four_to_a_sixteenth():
+    assert alibi_slopes(4).tolist() == [4, 1, 1 / 4, 1 / 16]
+    torch.testing.assert_close(alibi_slopes(7), 2.0 ** torch.tensor([2.0, 1, 0, -1, -2, -3, -4]))
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 50))
+def test_rotary_products_depend_on_the_distance_of_ids_alone(here, there, shift):
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(2, 1, 1, 1, 8, generator=generator).double()
+
+    def product(a: int, b: int) -> torch.Tensor:
+        return (rotate(q.float(), torch.tensor([[a]])) * rotate(k.float(), torch.tensor([[b]]))).sum()
+
+    torch.testing.assert_close(product(here, there), product(here + shift, there + shift), atol=1e-3, rtol=0)
+    torch.testing.assert_close(rotate(q.float(), torch.tensor([[here]])).norm(), q.float().norm())
+    assert torch.equal(rotate(q.float(), torch.tensor([[0]])), q.float())
+
+
+@pytest.mark.parametrize("wrong", [{"width": 30, "heads": 4}, {"width": 12, "heads": 4, "positions": "rotary"}])
+def test_a_width_that_heads_do_not_divide_is_an_error(wrong):
+    says = f"width {wrong['width']} must be a multiple of heads 4 \\(an even multiple for rotary\\)"
+    with pytest.raises(ValidationError, match=says):
+        ModelSpec.model_validate(wrong)
+
+
+# ── taps and patches ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_taps_are_what_a_forward_pass_by_hand_computes():
+    model, tokens = tiny(), some_tokens()
+    with torch.no_grad():
+        taken = model(tokens, IDS, taps=model.tap_names()).taps
+        assert list(taken) == model.tap_names()  # all of them, in the order in which they are computed
+        x = model.embed(tokens)
+        close(taken["hook_embed"], x)
+        for layer, block in enumerate(model.blocks):
+            here = {name.removeprefix(f"blocks.{layer}."): taken[name] for name in taken}
+            close(here["hook_resid_pre"], x)
+            close(here["hook_attn_out"], block.attention.out(here["attn.hook_z"].flatten(2)))
+            x = x + here["hook_attn_out"]
+            close(here["hook_resid_mid"], x)
+            computed = block.contract(F.gelu(block.expand(block.norm_2(x)), approximate="tanh"))
+            close(here["hook_mlp_out"], computed)
+            x = x + computed
+            close(here["hook_resid_post"], x)
+        close(taken["ln_final.hook_normalized"], model.norm(x))
+        close(model(tokens, IDS).logits, model.norm(x) @ model.unembed.weight.T)
+
+
+def test_learned_positions_are_added_to_the_embedding():
+    model, tokens = tiny("learned"), some_tokens()
+    assert model.positional is not None
+    embedded = model(tokens, IDS, taps=["hook_embed"]).taps["hook_embed"]
+    close(embedded, model.embed(tokens) + model.positional(IDS))
+
+
+@pytest.mark.parametrize("tap", tiny().tap_names())
+def test_a_patch_is_put_in_place_and_carried_on(tap):
+    model, tokens, others = tiny(), some_tokens(), some_tokens(seed=2)
+    last = "ln_final.hook_normalized"
+    with torch.no_grad():
+        plain = model(tokens, IDS).logits
+        foreign = model(others, IDS, taps=[tap]).taps[tap]
+        patched = model(tokens, IDS, taps=[tap, last], patches={tap: lambda own: foreign})
+        kept = model(tokens, IDS, patches={tap: lambda own: own}).logits
+    assert torch.equal(patched.taps[tap], foreign)
+    close(patched.logits, patched.taps[last] @ model.unembed.weight.T)
+    assert (patched.logits - plain).abs().max() > 1e-3
+    assert torch.equal(kept, plain)
+    if tap.endswith(("hook_embed", "resid_pre", "resid_mid", "resid_post", "normalized")):
+        with torch.no_grad():  # the whole stream: all that follows is the other run's
+            close(patched.logits, model(others, IDS).logits)
+
+
+def test_misspelt_taps_and_patches_are_errors_that_name_what_there_is():
+    model = tiny(layers=1)
+    says = "no activation named \\['blocks.0.resid_post'\\]; there are: hook_embed, .*ln_final.hook_normalized"
+    with pytest.raises(ValueError, match=says):
+        model(some_tokens(), IDS, taps=["blocks.0.resid_post"])
+    with pytest.raises(ValueError, match=says):
+        model(some_tokens(), IDS, patches={"blocks.0.resid_post": lambda own: own})
+
+
+def test_only_selected_columns_are_unembedded_in_their_order():
+    model, tokens = tiny(), some_tokens()
+    select = torch.rand(3, 9, generator=torch.Generator().manual_seed(0)) > 0.5
+    with torch.no_grad():
+        close(model(tokens, IDS, select=select).logits, model(tokens, IDS).logits[select])
+
+
+# ── learning ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_at_the_start_of_training_nothing_is_preferred():
+    torch.manual_seed(0)
+    model = Transformer(ModelSpec(), 50)
+    logits = model(torch.randint(50, (8, 9)), IDS).logits
+    assert logits.abs().max() < 1  # GPT-2's initialisation: near log(50) nats each
+    deep = Transformer(ModelSpec(layers=8), 50)
+    assert deep.blocks[0].contract.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
+    assert deep.blocks[0].expand.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not deep.blocks[0].expand.bias.any()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_tiny_model_can_learn_a_batch_by_heart(scheme):
+    model, tokens = tiny(scheme, layers=1), some_tokens(batch=2, columns=9)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    for _ in range(60):
+        loss = F.cross_entropy(model(tokens[:, :-1], IDS[:, :-1]).logits.flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1

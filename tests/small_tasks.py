@@ -1,0 +1,45 @@
+"""Small tasks and problems for tests: quick to draw, and with beliefs worth stating."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from unamortized.worlds.tasks import Task
+
+
+def small_task(**changes: Any) -> Task:
+    """Five symbols over three states that a symbol moves, three to six steps; any field may be changed."""
+    fields: dict[str, Any] = {
+        "name": "small",
+        "process": {"family": "noisy_permutation", "states": 3, "symbols": 5, "slip": 0.1},
+        "query": "filter",
+        "start": "fixed",
+        "steps": {"train": [3, 6], "test": [4, 12]},
+        "codebook": {"resolution": 4},
+    }
+    fields["process"]["informativeness"] = 1.0
+    return Task.model_validate(fields | changes)
+
+
+@st.composite
+def task_fields(draw) -> dict[str, Any]:
+    """What `small_task` takes: every query and start, over processes of two to four states.
+
+    The task is made in the test, as types that are checked use `random`, which strategies may not.
+    """
+    states, symbols = draw(st.integers(2, 4)), draw(st.integers(2, 4))
+    process = {
+        "family": "noisy_permutation",
+        "states": states,
+        "symbols": min(symbols, states),  # two states have but two permutations
+        "slip": draw(st.sampled_from([0.05, 0.5])),
+        "informativeness": draw(st.sampled_from([0.0, 1.0])),
+        "seed": draw(st.integers(0, 20)),
+    }
+    return {
+        "process": process,
+        "query": draw(st.sampled_from(["filter", "predict 1", "predict 3", "smooth 0", "smooth 1"])),
+        "start": draw(st.sampled_from(["fixed", "known"])),
+        "steps": {"train": [2, 7], "test": [2]},
+        "codebook": {"resolution": draw(st.integers(1, 5))},
+    }
