@@ -165,6 +165,13 @@ def test_state_names_are_readable_and_the_identity_comes_first():
     assert build_process("group_word", group="S5").state_names[0] == "12345"
 
 
+def test_named_elements_are_the_symbols_in_their_order():
+    process = build_process("group_word", group="S5", elements=["21345", "23451", "51234"])
+    assert process.symbol_names == ("21345", "23451", "51234")
+    for symbol, name in enumerate(process.symbol_names):  # one step from the identity is the element itself
+        assert process.state_names[int(process.transitions[symbol, 0].argmax())] == name
+
+
 @pytest.mark.parametrize(("group", "generators"), [("Z6", 1), ("S3", 2), ("A5", 3), ("S2", 1)])
 @pytest.mark.parametrize("seed", range(5))
 def test_generators_reach_the_whole_group(group, generators, seed):
@@ -186,6 +193,9 @@ def test_even_permutations_have_determinant_one():
         ({"group": "D4"}, "group must be"),
         ({"group": "S3", "generators": 1}, "generators must be at least 2: no single element generates S3"),
         ({"group": "S3", "generators": 7}, "generators must be at most 6"),
+        ({"group": "S3", "elements": ["213", "312", "4"]}, "elements must be distinct elements of S3, such as '123'"),
+        ({"group": "S3", "elements": ["231", "312"]}, "elements must generate S3; these reach 3 of its 6 elements"),
+        ({"group": "S3", "elements": ["213"], "generators": 1}, "elements and generators exclude each other"),
         ({"group": "S3", "generators": 0}, "group_word.generators: must be between 1 and 120 (got 0)"),
     ],
 )

@@ -7,11 +7,9 @@ Batches are keyed by their step, so a run that was killed resumes to the weights
 import logging
 import math
 import os
-import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +144,10 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     checkpoint = folder / "last.ckpt"
     began = time.monotonic()
     trainer = _trainer(spec, folder, report)
-    with _keyboard_interrupt_kept():
+    try:
         trainer.fit(learner, questions, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    except SystemExit as exit:  # which is what Lightning makes of Ctrl-C; the checkpoint stays to resume from
+        raise exit.__context__ if isinstance(exit.__context__, KeyboardInterrupt) else exit from None
     save_model(spec, learner.model, folder)
     flops = condition.training_flops_per_question(spec.task, spec.model) * train.steps * train.batch_size
     cost = {
@@ -157,19 +157,6 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
         "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
     }
     write_record(spec, folder, finished=True, cost=cost)
-
-
-@contextmanager
-def _keyboard_interrupt_kept() -> Iterator[None]:
-    """Lets Ctrl-C through: Lightning turns it into an exit with status 1, and is deaf to it from then on."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as exit:
-        if signal.getsignal(signal.SIGINT) == handler:
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from exit
 
 
 def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:

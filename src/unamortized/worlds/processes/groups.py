@@ -15,22 +15,31 @@ def group_word(
     group: str = "S3",
     generators: Annotated[int, Between(1, MAX_ORDER)] | None = None,
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
+    elements: list[str] | None = None,
 ) -> Process:
     r"""Running product of uniformly drawn group elements, starting from the identity.
 
     $T^{(x)}_{ij} = [j = i \cdot g_x] / V$, where $i \cdot g$ means first i, then g. Groups: Z2 to Z120
-    (cyclic), S2 to S5 (all permutations), A3 to A5 (even ones). The symbols are all elements, or as many
-    distinct ones as `generators` says, chosen by `seed` so that they generate the whole group. State 0 is the
+    (cyclic), S2 to S5 (all permutations), A3 to A5 (even ones). The symbols are all elements; or those
+    that `elements` names; or as many distinct ones as `generators` says, chosen by `seed`. They must generate
+    the whole group, and which ones they are sets how hard its words are: with an inverse among them, words
+    cancel and are shorter than they look. State 0 is the
     identity; a state is named by its permutation in one-line notation ("21345" swaps the first two), or by
     its number modulo k. S5 and A5 are not solvable, so their products are thought to need depth that grows
     with length (Barrington 1989; Liu et al. 2023).
 
     Raises:
-        ValueError: if there is no such group, or so many of its elements cannot generate it.
+        ValueError: if there is no such group or element, or so many or these elements do not generate it.
     """
     names, product = _multiplication_table(group)
     order = len(names)
-    chosen = np.arange(order) if generators is None else _generating_elements(group, product, generators, seed)
+    chosen = np.arange(order)
+    if elements is not None:
+        if generators is not None:
+            raise ValueError("elements and generators exclude each other: name the symbols, or say how many to draw")
+        chosen = _named_elements(group, names, product, elements)
+    elif generators is not None:
+        chosen = _generating_elements(group, product, generators, seed)
     symbols = len(chosen)
     transitions = np.zeros((symbols, order, order))
     for symbol, element in enumerate(chosen):
@@ -70,6 +79,17 @@ def _generating_elements(group: str, product: np.ndarray, count: int, seed: int)
         chosen = generator.choice(order, size=count, replace=False)
         if _generated(product, chosen.tolist()) == order:
             return chosen
+
+
+def _named_elements(group: str, names: tuple[str, ...], product: np.ndarray, elements: list[str]) -> np.ndarray:
+    unknown = [element for element in elements if element not in names]
+    if unknown or not elements or len(set(elements)) < len(elements):
+        example = ", ".join(map(repr, names[:3]))
+        raise ValueError(f"elements must be distinct elements of {group}, such as {example} (got {elements})")
+    chosen = np.array([names.index(element) for element in elements])
+    if (reached := _generated(product, chosen.tolist())) < len(names):
+        raise ValueError(f"elements must generate {group}; these reach {reached} of its {len(names)} elements")
+    return chosen
 
 
 def _generated(product: np.ndarray, elements: list[int]) -> int:

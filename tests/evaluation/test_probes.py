@@ -1,0 +1,220 @@
+"""Probes find a belief that is there, at the step where it is, and none that is not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import minimize
+
+from tests.evaluation.oracle import oracle_run, slow_task
+from unamortized.evaluation import probes
+from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.probes import (
+    Probes,
+    Triangle,
+    as_belief,
+    belief_reader,
+    best_site,
+    by_layer,
+    r2,
+    read,
+    recent_observations,
+    stated_beliefs,
+    to_simplex,
+    triangle,
+)
+from unamortized.worlds.problems import content_hash, draw
+
+FEW = Probes(problems=256, steps=(2, 8))
+numbers = st.floats(-3, 3, allow_subnormal=False)
+
+
+def value(rows, metric, condition, layer, step=None):
+    where = (metric, condition, layer, step)
+    (found,) = [
+        row["value"] for row in rows if (row["metric"], row["condition"], row["layer"], row["step"]) == where
+    ]
+    return found
+
+
+# ── R² and the simplex ───────────────────────────────────────────────────────────────────────────
+
+
+def test_r2_is_the_share_of_variance_explained():
+    beliefs = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])  # mean (.5, .5), spread 4 * .5
+    assert r2(beliefs, beliefs) == 1.0
+    assert r2(beliefs, np.full((4, 2), 0.5)) == 0.0
+    read_off = np.array([[0.8, 0.2], [0.2, 0.8], [1.0, 0.0], [0.0, 1.0]])
+    assert r2(beliefs, read_off) == pytest.approx(1 - (4 * 0.04) / 2)
+    assert r2(beliefs[:, None], read_off[:, None]) == r2(beliefs, read_off)  # leading axes are pooled
+    assert r2(beliefs, 1 - beliefs) == pytest.approx(1 - 8 / 2)
+
+
+def test_r2_of_a_belief_that_never_varies_is_no_number():
+    assert np.isnan(r2(np.full((4, 2), 0.5), np.full((4, 2), 0.3)))
+
+
+@settings(max_examples=20)
+@given(point=arrays(float, 3, elements=numbers))
+def test_to_simplex_gives_the_nearest_belief(point):
+    projected = to_simplex(point)
+    found = minimize(
+        lambda x: ((x - point) ** 2).sum(),
+        np.full(3, 1 / 3),
+        bounds=[(0, 1)] * 3,
+        constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+    )
+    np.testing.assert_allclose(projected, found.x, atol=2e-4)
+
+
+@given(points=arrays(float, (4, 5), elements=numbers))
+def test_to_simplex_gives_beliefs_and_leaves_them(points):
+    projected = to_simplex(points)
+    np.testing.assert_allclose(projected.sum(axis=1), 1, atol=1e-12)
+    assert (projected >= 0).all()
+    np.testing.assert_allclose(to_simplex(projected), projected, atol=1e-12)
+
+
+def test_a_probed_belief_rules_nothing_out():
+    np.testing.assert_allclose(as_belief(np.array([2.0, -1.0])), [0.995, 0.005])
+
+
+# ── windows ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_window_control_sees_the_last_ten_observations_of_each_step():
+    problems = draw(slow_task(), "test", 14, 4, 0)
+    seen = recent_observations(problems, n_symbols=5, steps=np.array([1, 12])).reshape(4, 2, 10, 6)
+    assert (seen.sum(axis=3) == 1).all()
+    symbols = seen.argmax(axis=3) - 1  # -1 stands for nothing yet
+    np.testing.assert_array_equal(symbols[:, 0], [[-1] * 9 + [first] for first in problems.observations[:, 0]])
+    np.testing.assert_array_equal(symbols[:, 1], problems.observations[:, 2:12])
+
+
+# ── probes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """What is probed of oracles, whose last layer holds the exact belief and whose embedding holds nothing."""
+    return {name: by_layer(oracle_run(slow_task(), name), FEW) for name in ("cot", "cot_every_4", "amortized")}
+
+
+@pytest.mark.parametrize("metric", ["probe_r2", "question_probe_r2"])
+def test_a_belief_that_is_held_linearly_is_read(rows, metric):
+    for condition, found in rows.items():
+        assert value(found, metric, condition, "1") > 0.99
+        assert value(found, metric, condition, "all") > 0.99
+        assert value(found, metric, condition, "1", step=8) > 0.99
+
+
+@pytest.mark.parametrize("metric", ["probe_r2", "question_probe_r2"])
+def test_what_is_not_there_is_not_read(rows, metric):
+    for condition, found in rows.items():
+        assert value(found, metric, condition, "0") < 0.05
+        assert value(found, metric, f"{condition}/shuffled_belief", "1") < 0.05
+        assert value(found, metric, f"{condition}/shuffled_belief", "all") < 0.05
+
+
+def test_a_probe_of_one_step_is_there_where_the_trace_states_that_step(rows):
+    assert value(rows["cot"], "probe_r2", "cot", "1", step=2) > 0.99
+    steps = {row["step"] for row in rows["cot_every_4"] if row["metric"] == "probe_r2"}
+    assert steps == {None, 8}
+    assert {row["step"] for row in rows["amortized"] if row["metric"] == "probe_r2"} == {None, 8}
+
+
+def test_the_window_is_a_control_without_layers(rows):
+    for condition in rows:
+        for metric in ("probe_r2", "question_probe_r2"):
+            assert 0.2 < value(rows[condition], metric, f"{condition}/window_10", None) < 0.9
+
+
+def test_the_untrained_network_reads_the_same_trace(monkeypatch):
+    run, given = oracle_run(slow_task()), []
+    monkeypatch.setattr(probes, "read", lambda *arguments: given.append(arguments) or read(*arguments))
+    found = by_layer(run, Probes(problems=64))
+    assert np.isfinite(value(found, "probe_r2", "cot/untrained", "1"))
+    traces = {(reader is run.model, len(problems)): written for (reader, problems, _, written) in _by_model(given)}
+    assert set(traces) == {(True, 64), (False, 64)}
+    np.testing.assert_array_equal(traces[True, 64], traces[False, 64])
+
+
+def _by_model(given):
+    return [(run.model, problems, site, written) for run, problems, site, written in given]
+
+
+def test_a_trace_that_is_given_is_read_as_if_it_were_written():
+    run = oracle_run(slow_task())
+    problems = draw(run.task, "test", 8, 32, 0)
+    free = read(run, problems, "about_to_state")
+    held = read(run, problems, "about_to_state", probes.respond(run, problems).written)
+    np.testing.assert_allclose(held.features["1"], free.features["1"], atol=1e-5)
+    np.testing.assert_array_equal(held.steps, free.steps)
+
+
+def test_probes_are_scored_on_problems_that_they_were_not_fitted_on(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(probes, "draw", lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1])
+    monkeypatch.setattr(
+        probes, "test_problems", lambda *arguments: drawn.append(draw(arguments[0], "test", *arguments[1:])) or drawn[-1]
+    )
+    by_layer(oracle_run(slow_task(), "amortized"), FEW)
+    fitted_on, scored_on = drawn
+    assert len(fitted_on) == len(scored_on) == 256
+    assert not np.isin(content_hash(scored_on), content_hash(fitted_on)).any()
+
+
+def test_features_go_with_the_beliefs_of_their_steps():
+    for condition, steps in (("cot", range(1, 9)), ("cot_every_4", (4, 8)), ("amortized", (8,))):
+        run = oracle_run(slow_task(), condition)
+        problems = draw(run.task, "test", 8, 32, 0)
+        seen = read(run, problems, "about_to_state")
+        np.testing.assert_array_equal(seen.steps, list(steps))
+        np.testing.assert_array_equal(seen.beliefs, problems.beliefs[:, seen.steps])
+        np.testing.assert_allclose(seen.features["1"], seen.beliefs @ run.model.map, atol=1e-5)
+        assert seen.features["all"].shape[2] == sum(seen.features[layer].shape[2] for layer in ("0", "1"))
+
+
+# ── the triangle ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_triangle_of_an_exact_model_is_small_at_every_step_and_beyond_training():
+    run = oracle_run(slow_task(), from_question=True)
+    found = triangle(run, Triangle(problems=256))
+    wanted = {(n, t) for n in (8, 16) for t in range(1, n + 1)}
+    for metric, most in (("stated_kl", 0.01), ("probed_kl", 0.01), ("stated_probed_kl", 0.02)):
+        measured = {(row["n_steps"], row["step"]): row["value"] for row in found if row["metric"] == metric}
+        assert set(measured) == wanted
+        assert max(measured.values()) < most
+    assert {row["split"] for row in found if row["n_steps"] == 16} == {"length"}
+
+
+def test_what_is_stated_is_compared_with_the_belief_of_its_own_step():
+    run = oracle_run(slow_task(), "cot_every_4", from_question=True)
+    problems = probes.test_problems(run.task, 8, 256, 0)
+    found = triangle(run, Triangle(problems=256))
+    stated = stated_beliefs(run, problems)
+    for place, step in enumerate((4, 8)):
+        (measured,) = [
+            row["value"]
+            for row in found
+            if (row["metric"], row["n_steps"], row["step"]) == ("stated_kl", 8, step)
+        ]
+        assert measured == pytest.approx(kl(problems.beliefs[:, step], stated[:, place]).mean())
+
+
+def test_a_drawn_state_is_compared_as_no_belief():
+    metrics = {row["metric"] for row in triangle(oracle_run(slow_task(), "cot_state"), Triangle(problems=64))}
+    assert metrics == {"probed_kl"}
+    assert all(np.isfinite(row["value"]) for row in triangle(oracle_run(slow_task()), Triangle(problems=64)))
+
+
+def test_without_a_trace_beliefs_are_read_in_the_question():
+    run = oracle_run(slow_task(), "amortized")
+    assert best_site(run) == "question"
+    problems = draw(run.task, "test", 8, 64, 0)
+    steps, belief = belief_reader(run, 256, 1.0)(problems)
+    np.testing.assert_array_equal(steps, np.arange(1, 9))
+    np.testing.assert_allclose(belief, problems.beliefs[:, 1:], atol=0.03)
+    assert {row["metric"] for row in triangle(run, Triangle(problems=64))} == {"probed_kl"}

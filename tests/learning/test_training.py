@@ -1,0 +1,282 @@
+"""Training: what the loss is, and that every way to the end of a run leads to the same weights."""
+
+import os
+import signal
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.other_processes import begin, finish
+from tests.small_tasks import small_task
+from unamortized.language.dataset import to_batch
+from unamortized.language.vocabulary import task_vocabulary
+from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, load_run, new_model, read_record, run_folder
+from unamortized.learning.training import Learner, WholeCheckpoints, batch_loss, learning_rate_factor, train_run
+from unamortized.models.transformer import ModelSpec
+from unamortized.worlds.problems import draw
+
+TRAINING = {"batch_size": 16, "lengths_per_batch": 2, "warmup_steps": 4, "learning_rate": 1e-2}
+
+
+def small_spec(condition: str = "cot", seed: int = 0, **training) -> RunSpec:
+    train = TrainSpec.model_validate(TRAINING | {"steps": 12} | training)
+    return RunSpec(task=small_task(), condition=condition, seed=seed, model=ModelSpec(layers=1, width=16), train=train)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_run(folder).model.state_dict()
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert list(first) == list(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def wait_for(there: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not there.exists():
+        assert time.monotonic() < deadline, f"{there} never appeared"
+        time.sleep(0.002)
+
+
+# ── loss and schedule ────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
+    task, condition = small_task(), resolve_condition("cot")
+    vocabulary = task_vocabulary(task)
+    model = new_model(small_spec())
+    batches = []
+    for n_steps in (3, 6):
+        batch = to_batch(condition.render(draw(task, "train", n_steps, 5, 0), vocabulary, True))
+        batches.append(batch._replace(weights=batch.weights * torch.linspace(0.5, 2, len(batch.weights))))
+    total, weight = 0.0, 0.0
+    with torch.no_grad():
+        for batch in batches:
+            for row in batch.tokens:
+                logits = model(row[None], batch.positions).logits[0]
+                for column in range(1, len(row)):
+                    share = float(batch.weights[column])
+                    total -= share * float(logits[column - 1].log_softmax(dim=0)[row[column]])
+                    weight += share
+        assert batch_loss(model, batches).item() == pytest.approx(total / weight, rel=1e-5)
+
+
+def test_before_training_the_loss_is_that_of_guessing():
+    spec = small_spec()
+    size = task_vocabulary(spec.task).size
+    batch = to_batch(
+        resolve_condition("cot").render(draw(spec.task, "train", 4, 64, 0), task_vocabulary(spec.task), True)
+    )
+    assert batch_loss(new_model(spec), [batch]).item() == pytest.approx(torch.tensor(size).log().item(), abs=0.1)
+
+
+def test_no_gradient_comes_from_the_question():
+    """With the trace's own weights, a token of the question is never a target."""
+    spec = small_spec()
+    vocabulary, model = task_vocabulary(spec.task), new_model(spec)
+    batch = to_batch(resolve_condition("cot").render(draw(spec.task, "train", 4, 64, 0), vocabulary, True))
+    batch_loss(model, [batch]).backward()
+    gradient = model.unembed.weight.grad
+    assert gradient is not None
+    question = vocabulary.blocks["observation"]
+    assert (gradient[question].norm(dim=1) < gradient[vocabulary.blocks["answer"]].norm(dim=1).min()).all()
+    with torch.no_grad():
+        select = batch.select
+        assert (batch.tokens[:, 1:][select] >= question.stop).all()
+
+
+def test_the_learning_rate_warms_up_in_a_line_and_cools_down_as_a_cosine():
+    train = TrainSpec(steps=100, warmup_steps=10, final_learning_rate=0.1)
+    factors = [learning_rate_factor(step, train) for step in range(101)]
+    assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert factors[10] == 1
+    assert factors[55] == pytest.approx(0.55)  # halfway between the peak and a tenth of it
+    assert factors[100] == pytest.approx(0.1)
+    assert all(later < earlier for earlier, later in pairwise(factors[10:]))
+    short = TrainSpec(steps=6, warmup_steps=100)  # half of a short run at most is spent on warming up
+    assert max(range(6), key=lambda step: learning_rate_factor(step, short)) in (2, 3)
+    assert learning_rate_factor(0, TrainSpec(steps=1)) == 1
+
+
+def test_the_optimiser_follows_the_specification():
+    train = TrainSpec(learning_rate=3e-3, warmup_steps=10, weight_decay=0.2)
+    learner = Learner(new_model(small_spec()), train)
+    configured = learner.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]
+    (group,) = optimizer.param_groups
+    assert group["lr"] == pytest.approx(3e-4)  # the first of ten steps of warming up
+    assert group["weight_decay"] == 0.2
+    assert schedule["interval"] == "step"
+    assert sum(p.numel() for p in group["params"]) == sum(p.numel() for p in learner.model.parameters())
+
+
+# ── runs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_trains_and_tells_how_far_it_is(tmp_path):
+    told = []
+    spec = small_spec(steps=60, batch_size=32)
+    folder = train_run(spec, tmp_path, lambda *progress: told.append(progress))
+    assert folder == run_folder(spec, tmp_path)
+    assert is_finished(folder)
+    assert told[-1][:2] == (60, 60)
+    assert all(done <= 60 and steps == 60 for done, steps, _ in told)
+    batch = to_batch(load_run(folder).render(draw(spec.task, "validation", 6, 64, 0)))
+    with torch.no_grad():
+        before, after = (batch_loss(model, [batch]) for model in (new_model(spec), load_run(folder).model))
+    assert after < 0.85 * before
+    assert told[-1][2] == pytest.approx(after.item(), rel=0.2)
+    cost = read_record(folder)["cost"]
+    assert cost["questions"] == 60 * 32
+    per_question = resolve_condition("cot").training_flops_per_question(spec.task, spec.model)
+    assert cost["training_flops"] == pytest.approx(60 * 32 * per_question)
+    assert cost["parameters"] == sum(p.numel() for p in new_model(spec).parameters())
+    assert 0 < cost["seconds"] < 60
+
+
+def test_a_run_leaves_plain_files_only(tmp_path):
+    folder = train_run(small_spec(checkpoint_every=5), tmp_path)
+    names = {file.name for file in folder.iterdir()}
+    assert names == {".lock", "run.json", "model.safetensors", "last.ckpt"}
+    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)  # plain types only, or this is an error
+    assert checkpoint["global_step"] == 10
+
+
+def test_the_same_specification_trains_to_the_same_weights_and_others_do_not(tmp_path):
+    spec = small_spec()
+    one, again = train_run(spec, tmp_path / "one"), train_run(spec, tmp_path / "again")
+    assert_same_weights(one, again)
+    for other in (small_spec(seed=1), small_spec(condition="amortized"), small_spec(weight_decay=0.5)):
+        embedded = weights(train_run(other, tmp_path))["embed.weight"]
+        assert not torch.equal(embedded, weights(one)["embed.weight"])
+
+
+def test_the_number_of_threads_outside_changes_nothing(tmp_path):
+    one = train_run(small_spec(), tmp_path / "one")
+    torch.set_num_threads(2)
+    assert_same_weights(one, train_run(small_spec(), tmp_path / "two"))
+
+
+def test_a_finished_run_is_left_untouched(tmp_path, monkeypatch):
+    spec = small_spec(steps=3)
+    folder = train_run(spec, tmp_path)
+    before = {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
+    monkeypatch.setattr("unamortized.learning.training._train", pytest.fail)
+    assert train_run(spec, tmp_path) == folder
+    assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()} == before
+
+
+def test_a_corpus_is_trained_on_and_kept_for_other_conditions(tmp_path):
+    told = []
+    spec = small_spec(steps=40, questions=8, warmup_steps=5)
+    folder = train_run(spec, tmp_path, lambda *progress: told.append(progress))
+    train_run(small_spec(condition="amortized", steps=2, questions=8), tmp_path)
+    corpora = [entry for entry in (tmp_path / "corpora").iterdir() if not entry.name.startswith(".")]
+    assert len(corpora) == 1
+    fresh = weights(train_run(small_spec(steps=40, warmup_steps=5), tmp_path))
+    assert not torch.equal(weights(folder)["embed.weight"], fresh["embed.weight"])
+
+
+# ── interruptions ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("questions", [None, 40], ids=["fresh", "corpus"])
+def test_a_killed_run_resumes_to_the_weights_it_would_have_had(tmp_path, questions):
+    spec = small_spec(steps=400, checkpoint_every=50, questions=questions)
+    folder = run_folder(spec, tmp_path / "killed")
+    process = begin(train_run, spec, tmp_path / "killed")
+    wait_for(folder / "last.ckpt")
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not is_finished(folder)
+    left = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < left < 400
+    told = []
+    train_run(spec, tmp_path / "killed", lambda done, *_: told.append(done))
+    assert min(told) > left  # it went on, and did not begin anew
+    assert_same_weights(folder, train_run(spec, tmp_path / "whole"))
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_only_finished(tmp_path, monkeypatch):
+    spec = small_spec(steps=10, checkpoint_every=5)
+    with monkeypatch.context() as cut:
+        cut.setattr("unamortized.learning.training.save_model", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(spec, tmp_path / "cut")
+    told = []
+    cut_short = train_run(spec, tmp_path / "cut", lambda *progress: told.append(progress))
+    assert told == []
+    assert_same_weights(cut_short, train_run(spec, tmp_path / "whole"))
+
+
+def interrupted(*_arguments):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path):
+    spec = small_spec(steps=400, checkpoint_every=50)
+    folder = run_folder(spec, tmp_path / "cut")
+    handler = signal.getsignal(signal.SIGINT)
+
+    def press():
+        wait_for(folder / "last.ckpt")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    with pytest.raises(KeyboardInterrupt):
+        train_run(spec, tmp_path / "cut")
+    pressing.join()
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert not is_finished(folder)
+    assert read_record(folder)["finished"] is False
+    with pytest.raises(ValueError, match="the same command that began it resumes it"):
+        load_run(folder)
+    assert_same_weights(train_run(spec, tmp_path / "cut"), train_run(spec, tmp_path / "whole"))
+
+
+def test_a_run_may_be_resumed_with_checkpoints_and_test_lengths_of_another_kind(tmp_path, monkeypatch):
+    spec = small_spec(steps=12, checkpoint_every=5)
+    elsewhere = small_task(steps={"train": [3, 6], "test": [5]})
+    other = spec.model_copy(update={"task": elsewhere, "train": spec.train.model_copy(update={"checkpoint_every": 7})})
+    with monkeypatch.context() as cut:
+        cut.setattr("unamortized.learning.training.save_model", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(spec, tmp_path / "cut")
+    assert_same_weights(train_run(other, tmp_path / "cut"), train_run(spec, tmp_path / "whole"))
+
+
+def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    file, checkpoints = tmp_path / "last.ckpt", WholeCheckpoints()
+    checkpoints.save_checkpoint({"step": 1}, file)
+
+    def half(_checkpoint, target):
+        Path(target).write_bytes(b"half")
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(torch, "save", half)
+        with pytest.raises(OSError, match="disk full"):
+            checkpoints.save_checkpoint({"step": 2}, file)
+    assert torch.load(file, weights_only=True) == {"step": 1}
+    checkpoints.save_checkpoint({"step": 3}, str(file))
+    assert torch.load(file, weights_only=True) == {"step": 3}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_two_processes_that_train_a_run_at_once_give_one_finished_run(tmp_path):
+    spec = small_spec(steps=100)
+    both = [begin(train_run, spec, tmp_path / "both") for _ in range(2)]
+    for process in both:
+        finish(process)
+    folder = run_folder(spec, tmp_path / "both")
+    assert {file.name for file in folder.iterdir()} == {".lock", "run.json", "model.safetensors"}
+    assert_same_weights(folder, train_run(spec, tmp_path / "alone"))
