@@ -158,6 +158,13 @@ def oracle_run(task: Task, condition: str = "cot", rho: float = 1.0, from_questi
 
 def slow_task(**changes: Any) -> Task:
     """Three states that are forgotten slowly, with codes fine enough to follow them; any field may be changed."""
-    process = {"family": "noisy_permutation", "states": 3, "symbols": 5, "slip": 0.05, "informativeness": 0.5, "seed": 1}
+    process = {
+        "family": "noisy_permutation",
+        "states": 3,
+        "symbols": 5,
+        "slip": 0.05,
+        "informativeness": 0.5,
+        "seed": 1,
+    }
     steps = {"train": [2, 8], "test": [4, 8, 16]}
     return small_task(**{"process": process, "steps": steps, "codebook": {"resolution": 20}} | changes)

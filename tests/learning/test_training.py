@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from unamortized.learning.training import Learner, WholeCheckpoints, batch_loss,
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.problems import draw
 
+LONG = {"steps": 150, "checkpoint_every": 10}  # long enough to be interrupted after a checkpoint
 TRAINING = {"batch_size": 16, "lengths_per_batch": 2, "warmup_steps": 4, "learning_rate": 1e-2}
 
 
@@ -36,6 +37,12 @@ def assert_same_weights(one: Path, other: Path) -> None:
     first, second = weights(one), weights(other)
     assert list(first) == list(second)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The long run, trained without an interruption."""
+    return train_run(small_spec(**LONG), tmp_path_factory.mktemp("whole"))
 
 
 def wait_for(there: Path) -> None:
@@ -187,22 +194,44 @@ def test_a_corpus_is_trained_on_and_kept_for_other_conditions(tmp_path):
 # ── interruptions ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("questions", [None, 40], ids=["fresh", "corpus"])
-def test_a_killed_run_resumes_to_the_weights_it_would_have_had(tmp_path, questions):
-    spec = small_spec(steps=400, checkpoint_every=50, questions=questions)
-    folder = run_folder(spec, tmp_path / "killed")
-    process = begin(train_run, spec, tmp_path / "killed")
+def test_a_killed_run_resumes_to_the_weights_it_would_have_had(tmp_path, whole):
+    spec = small_spec(**LONG)
+    folder = run_folder(spec, tmp_path)
+    process = begin(train_run, spec, tmp_path)
     wait_for(folder / "last.ckpt")
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert not is_finished(folder)
     left = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
-    assert 0 < left < 400
+    assert 0 < left < LONG["steps"]
     told = []
-    train_run(spec, tmp_path / "killed", lambda done, *_: told.append(done))
+    train_run(spec, tmp_path, lambda done, *_: told.append(done))
     assert min(told) > left  # it went on, and did not begin anew
-    assert_same_weights(folder, train_run(spec, tmp_path / "whole"))
+    assert_same_weights(folder, whole)
+
+
+@pytest.mark.parametrize("questions", [None, 40], ids=["fresh", "corpus"])
+def test_a_run_cut_off_at_any_step_resumes_to_the_weights_it_would_have_had(tmp_path, monkeypatch, questions):
+    spec = small_spec(steps=9, checkpoint_every=2, questions=questions)
+    whole = train_run(spec, tmp_path / "whole")
+    for step in (1, 2, 7, 8):  # before any checkpoint, at one, between two, and at the last
+        with monkeypatch.context() as cut:
+            cut.setattr("unamortized.learning.training.batch_loss", power_cut_after(step))
+            with pytest.raises(OSError, match="power cut"):
+                train_run(spec, tmp_path / str(step))
+        assert_same_weights(train_run(spec, tmp_path / str(step)), whole)
+
+
+def power_cut_after(steps: int):
+    calls = count()
+
+    def loss(model, batches):
+        if next(calls) == steps:
+            raise OSError("power cut")
+        return batch_loss(model, batches)
+
+    return loss
 
 
 def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_only_finished(tmp_path, monkeypatch):
@@ -221,9 +250,9 @@ def interrupted(*_arguments):
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path):
-    spec = small_spec(steps=400, checkpoint_every=50)
-    folder = run_folder(spec, tmp_path / "cut")
+def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path, whole):
+    spec = small_spec(**LONG)
+    folder = run_folder(spec, tmp_path)
     handler = signal.getsignal(signal.SIGINT)
 
     def press():
@@ -233,14 +262,14 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path):
     pressing = threading.Thread(target=press)
     pressing.start()
     with pytest.raises(KeyboardInterrupt):
-        train_run(spec, tmp_path / "cut")
+        train_run(spec, tmp_path)
     pressing.join()
     assert signal.getsignal(signal.SIGINT) == handler
     assert not is_finished(folder)
     assert read_record(folder)["finished"] is False
     with pytest.raises(ValueError, match="the same command that began it resumes it"):
         load_run(folder)
-    assert_same_weights(train_run(spec, tmp_path / "cut"), train_run(spec, tmp_path / "whole"))
+    assert_same_weights(train_run(spec, tmp_path), whole)
 
 
 def test_a_run_may_be_resumed_with_checkpoints_and_test_lengths_of_another_kind(tmp_path, monkeypatch):
@@ -272,11 +301,12 @@ def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_two_processes_that_train_a_run_at_once_give_one_finished_run(tmp_path):
-    spec = small_spec(steps=100)
-    both = [begin(train_run, spec, tmp_path / "both") for _ in range(2)]
+def test_two_processes_that_train_a_run_at_once_give_one_finished_run(tmp_path, whole):
+    spec = small_spec(**LONG)
+    both = [begin(train_run, spec, tmp_path) for _ in range(2)]
     for process in both:
         finish(process)
-    folder = run_folder(spec, tmp_path / "both")
-    assert {file.name for file in folder.iterdir()} == {".lock", "run.json", "model.safetensors"}
-    assert_same_weights(folder, train_run(spec, tmp_path / "alone"))
+    folder = run_folder(spec, tmp_path)
+    names = {file.name for file in folder.iterdir()}
+    assert names == {".lock", "run.json", "model.safetensors", "last.ckpt"}
+    assert_same_weights(folder, whole)

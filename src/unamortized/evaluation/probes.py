@@ -48,9 +48,7 @@ def layers(run: Run) -> dict[str, str]:
     return {str(number): tap for number, tap in enumerate(["hook_embed", *taps])}
 
 
-def read(
-    run: Run, problems: Problems, site: str, written: Int[np.ndarray, "batch written"] | None = None
-) -> Read:
+def read(run: Run, problems: Problems, site: str, written: Int[np.ndarray, "batch written"] | None = None) -> Read:
     """A run's activations on its own free-running traces (or on those given), all layers and their concatenation."""
     taps = layers(run)
     response = respond(run, problems, forced=written, taps=taps.values())

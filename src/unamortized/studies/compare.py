@@ -9,6 +9,7 @@ from unamortized.studies.study import Cell, Preset, Study
 
 AMORTIZED, EQUAL_FLOPS, COT = "amortized", "amortized_equal_flops", "cot"
 NOISY, S5 = ("noisy_permutation",), ("group_word_s5",)
+GROUP = TrainSpec(learning_rate=2e-3, warmup_steps=200)  # group words break out of a plateau sooner at half the rate
 
 
 def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ...]) -> tuple[Evaluation, ...]:
@@ -39,7 +40,7 @@ PRESETS = {
     "quick": Preset(
         cells=(
             Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT), seeds=3, train=TrainSpec(steps=750)),
-            Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=TrainSpec(steps=500)),
+            Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=GROUP.model_copy(update={"steps": 500})),
             Cell("mess3", (AMORTIZED, COT), seeds=1, train=TrainSpec(steps=250)),
         ),
         evaluations=evaluations(512, probe_steps=(16,), lags=(0, 1, 2, 4, 8, 12)),
@@ -50,11 +51,21 @@ PRESETS = {
                 "noisy_permutation",
                 (AMORTIZED, EQUAL_FLOPS, COT, "cot_state", "cot_every_4"),
                 seeds=6,
-                train=TrainSpec(steps=1500),
+                train=TrainSpec(steps=1200),
             ),
-            Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=500)),
-            Cell("group_word_s3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=500)),
-            Cell("group_word_s5", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=1000)),
+            Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=400)),
+            Cell(
+                "group_word_s3",
+                (AMORTIZED, EQUAL_FLOPS, COT),
+                seeds=6,
+                train=GROUP.model_copy(update={"steps": 400}),
+            ),
+            Cell(
+                "group_word_s5",
+                (AMORTIZED, EQUAL_FLOPS, COT),
+                seeds=6,
+                train=GROUP.model_copy(update={"steps": 1300}),
+            ),
         ),
         evaluations=evaluations(1024, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
     ),
