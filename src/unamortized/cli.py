@@ -128,14 +128,15 @@ def evaluate(
 def report(preset: Preset = "quick", results: Results = Path("results")) -> None:
     """Draw every study's figures anew from its tables and write the page that shows all of them."""
     from unamortized.studies import STUDIES
-    from unamortized.studies.output import redraw
+    from unamortized.studies.output import read_preset, redraw
     from unamortized.studies.report import write_report
 
     computed = [each for each in STUDIES.values() if (results / preset / each.name / "metrics.csv").is_file()]
     if not computed:
         raise ValueError(f"nothing has been computed in {results / preset}; 'make compare PRESET={preset}' does")
     for each in computed:
-        redraw(each, preset, results / preset / each.name)
+        folder = results / preset / each.name
+        redraw(each, read_preset(folder) or preset, folder)  # reference results keep the preset they were made by
     Console().print(f"Written: {write_report(results / preset)}", highlight=False)
 
 

@@ -116,6 +116,13 @@ def test_an_interrupted_run_is_not_measured(folder):
     assert not (folder / "metrics.csv").exists()
 
 
+def test_a_folder_that_holds_no_run_is_left_as_it_is(tmp_path):
+    for folder in (tmp_path, tmp_path / "misspelt"):
+        with pytest.raises(ValueError, match="is no run: it holds no run.json"):
+            evaluate_run(folder, [METRIC], quietly)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_evaluation_leaves_nothing_and_keeps_what_was_measured_before(folder):
     broken = Evaluation("broken", lambda run, settings: 1 / 0, Setting())
     with pytest.raises(ZeroDivisionError):

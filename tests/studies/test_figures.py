@@ -306,14 +306,17 @@ def test_saved_files_do_not_depend_on_the_process(tables, tmp_path):
     script = (
         "import sys, pandas; from pathlib import Path; from unamortized.studies.figures import FIGURES, Tables, save;"
         "here = Path(sys.argv[1]); tables = Tables(*(pandas.read_pickle(here / f) for f in ('metrics', 'examples')));"
-        "save(FIGURES['belief_simplex'](tables), here / sys.argv[2], 'figure')"
+        "[save(FIGURES[name](tables), here / sys.argv[2], name) for name in sys.argv[3:]]"
     )
+    names = ("belief_simplex", "kl_by_length", "one_problem")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     for seed in ("1", "2"):
-        command = [sys.executable, "-c", script, str(tmp_path), seed]
+        command = [sys.executable, "-c", script, str(tmp_path), seed, *names]
         subprocess.run(command, check=True, env=environment | {"PYTHONHASHSEED": seed})
-    for kind in ("png", "svg"):
-        assert (tmp_path / "1" / f"figure.{kind}").read_bytes() == (tmp_path / "2" / f"figure.{kind}").read_bytes()
+    files = sorted(file.name for file in (tmp_path / "1").iterdir())
+    assert len(files) == 2 * len(names)
+    for file in files:
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes()
 
 
 def test_a_failed_save_leaves_the_old_file(tables, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from unamortized.evaluation.metrics import to_csv, to_table
-from unamortized.learning.runs import Run, exclusively, load_run, write_text
+from unamortized.learning.runs import Run, exclusively, load_run, read_record, write_text
 from unamortized.worlds.randomness import digest, source_version
 from unamortized.worlds.tasks import Task
 
@@ -41,8 +41,13 @@ class Evaluation:
 
 
 def evaluate_run(folder: Path, evaluations: Sequence[Evaluation], report: Callable[[str], None]) -> None:
-    """Measure what is missing on a finished run, and write its ``metrics.csv`` anew."""
+    """Measure what is missing on a finished run, and write its ``metrics.csv`` anew.
+
+    Raises:
+        ValueError: if the folder holds no finished run.
+    """
     run: Run | None = None
+    read_record(folder)  # a folder that holds no run is left as it is
     with exclusively(folder):
         for evaluation in evaluations:
             if not evaluation.file(folder).exists():

@@ -177,26 +177,19 @@ CLAIMS = (
     ),
 )
 
-CAPTIONS = {
-    "kl_by_length": "Distance of each model's answer from the exact posterior, by number of steps. Shaded: the lengths "
-    "trained on. Mean over seeds with 95 % t-interval; free-running generation, greedy for belief traces.",
-    "accuracy_by_length": "Share of questions whose likeliest answer is a likeliest one of the exact posterior.",
-    "light_cone": "An edited step of the trace: how far it moves the answer, by the model and by exact Bayes, and "
-    "alpha, the share of the exact movement that the model makes, at each distance from the end.",
-    "triangle_along_trace": "Exact, stated and probed belief along the trace, pairwise; the probe is fitted at the "
-    "longest training length.",
-    "probe_r2_by_layer": "How much of the exact belief an affine probe reads from the residual stream, with controls.",
-    "belief_simplex": "Exact, stated and probed beliefs of the same problems; each point has the colour of its exact "
-    "belief.",
-    "one_problem": "One test problem: what was observed, what to believe, what the model wrote, what is probed inside, "
-    "and what both models answer.",
-}
-
 COMPARE = Study(
     name="compare",
     question="Does writing an inference down generalise where a learned shortcut does not, and is what is written "
     "believed?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=CAPTIONS,
+    figures=(
+        "kl_by_length",
+        "accuracy_by_length",
+        "light_cone",
+        "triangle_along_trace",
+        "probe_r2_by_layer",
+        "belief_simplex",
+        "one_problem",
+    ),
 )

@@ -50,7 +50,7 @@ class Study:
     question: str
     presets: dict[str, Preset]
     claims: tuple[Claim, ...]
-    figures: dict[str, str]  # name in ``figures.FIGURES`` -> caption
+    figures: tuple[str, ...]  # names in ``figures.FIGURES``
 
     def preset(self, name: str) -> Preset:
         """The preset of that name.

@@ -59,7 +59,7 @@ def _by_length(metrics: pd.DataFrame, metric: str, title: str) -> Figure | None:
             if len(points := own[own["condition"] == name]):
                 floor = FLOOR if metric == "answer_kl" else None
                 curve(axes, points, "n_steps", floor=floor, band=not is_baseline(name), **look(name))
-        _length_axis(axes, own["n_steps"].unique(), longest_trained(own, task))
+        _length_axis(axes, own["n_steps"].unique().tolist(), longest_trained(own, task))
         axes.set_title(task)
     for axes in panels.flat[len(tasks) :]:
         axes.set_visible(False)
@@ -81,7 +81,7 @@ def _by_length(metrics: pd.DataFrame, metric: str, title: str) -> Figure | None:
     return figure
 
 
-def _length_axis(axes: Axes, lengths: np.ndarray, trained: int | None) -> None:
+def _length_axis(axes: Axes, lengths: list[int], trained: int | None) -> None:
     first, last = float(min(lengths)), float(max(lengths))
     axes.set_xscale("log", base=2)
     axes.set_xlim(first / 1.25, last * 1.25)

@@ -52,6 +52,7 @@ CONTROLS: dict[str, Any] = {  # by name after the slash, lighter than their cond
 }
 TRAINED = "#F0EEE6"  # the shade of lengths and steps seen in training
 
+DPI = 150
 STYLE: Any = {
     **seaborn.axes_style("ticks"),
     **seaborn.plotting_context("paper"),
@@ -63,6 +64,7 @@ STYLE: Any = {
     "axes.edgecolor": "#444444",
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "figure.dpi": DPI,
     "figure.titlesize": 13,
     "figure.constrained_layout.use": True,
     "legend.fontsize": 9,
@@ -220,8 +222,18 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """Write ``<name>.png`` and ``<name>.svg``, each whole or not at all, and alike on every run."""
     folder.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    for kind, nothing in metadata.items():
-        unfinished = folder / f".{name}.{kind}.{os.getpid()}"
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(unfinished, format=kind, dpi=150, metadata=nothing)
-        unfinished.replace(folder / f"{name}.{kind}")
+    with matplotlib.rc_context(STYLE):
+        _settle(figure)
+        for kind, nothing in metadata.items():
+            unfinished = folder / f".{name}.{kind}.{os.getpid()}"
+            figure.savefig(unfinished, format=kind, dpi=DPI, metadata=nothing)
+            unfinished.replace(folder / f"{name}.{kind}")
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out once and round: the layout's solver differs from run to run in the last bit, and names in SVG show it."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = np.round(axes.get_position(original=True).bounds, 6)
+        axes.set_position((left, bottom, width, height))

@@ -1,0 +1,206 @@
+"""The command line does what it says, and says what to write instead."""
+
+from pathlib import Path
+
+import pytest
+
+from unamortized.cli import app, expand_grid, guarded, main
+from unamortized.worlds.tasks import load_task
+
+TOP = Path(__file__).parents[1]
+TASKS = sorted(file.stem for file in (TOP / "tasks").glob("*.yaml"))
+COMMANDS = ("train", "compare", "study", "evaluate", "report", "preview")
+
+
+@pytest.fixture(autouse=True)
+def _at_the_top(monkeypatch):
+    monkeypatch.chdir(TOP)  # where tasks/ is
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command; returns its exit status, what it printed, and its complaint."""
+
+    def run(*arguments):
+        status = guarded(lambda: app([str(each) for each in arguments], prog_name="unamortized"))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+# ── help ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_help_lists_every_command(command):
+    status, out, _ = command("--help")
+    assert status == 0
+    assert all(name in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(command, name):
+    status, out, _ = command(name, "--help")
+    assert status == 0
+    assert f"Usage: unamortized {name}" in out
+
+
+@pytest.mark.parametrize("name", ["train", "compare", "study"])
+def test_help_shows_how_much_can_be_chosen(command, name):
+    _, out, _ = command(name, "--help")
+    assert all(option in out for option in ("--preset", "--seeds", "--workers", "--results"))
+    assert "train.steps=500" in out
+
+
+# ── errors ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_bad_task_file_is_told_line_by_line_and_nothing_is_run(command, tmp_path):
+    file = tmp_path / "bad.yaml"
+    text = Path("tasks/noisy_permutation.yaml").read_text()
+    file.write_text(text.replace("slip: 0.02 ", "slip: 1.2  ").replace("  symbols: 4", "  simbols: 4"))
+    status, out, err = command("train", file, "train.steps=0", "--results", tmp_path / "results")
+    assert (status, out) == (2, "")
+    lines = text.splitlines()
+    slip, symbols = (next(n for n, line in enumerate(lines, 1) if f"  {name}:" in line) for name in ("slip", "symbols"))
+    assert f"{file}:{slip}: process.slip: " in err
+    assert f"{file}:{symbols}: process.simbols: unknown field; did you mean 'symbols'?" in err
+    assert "override train.steps=0: " in err
+    assert err.endswith(f"3 problems in {file} and its overrides; nothing was run.\n")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (("train", "mess3", "--condition", "cott"), "no condition named 'cott'; there are amortized, "),
+        (("train", "mess3", "--preset", "quik"), "compare has no preset named 'quik'; there are smoke, quick, full"),
+        (("study", "compar"), "no study named 'compar'; there are compare"),
+        (("train", "mess3", "--grid", "seed"), "--grid seed: write 'field=value,value', for example seed=0,1,2"),
+        (("evaluate", "tasks"), "tasks is no run: it holds no run.json; a run is results/runs/<hash>"),
+    ],
+)
+def test_what_was_written_wrong_is_answered_with_what_there_is(command, tmp_path, arguments, complaint):
+    more = () if arguments[0] == "evaluate" else ("--results", tmp_path / "results")
+    status, _, err = command(*arguments, *more)
+    assert status == 2
+    assert err.startswith(f"unamortized: {complaint}")
+    assert "Traceback" not in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_task_that_there_is_not_is_answered_with_the_nearest(command):
+    status, _, err = command("preview", "mess4")
+    assert status == 2
+    assert "tasks/mess4.yaml: no such task; the tasks here are group_word_s3, " in err
+    assert "did you mean 'mess3'?" in err
+
+
+def test_a_report_of_nothing_says_how_to_compute_something(command, tmp_path):
+    status, _, err = command("report", "--preset", "smoke", "--results", tmp_path)
+    assert status == 2
+    assert err == f"unamortized: nothing has been computed in {tmp_path}/smoke; 'make compare PRESET=smoke' does\n"
+
+
+@pytest.mark.parametrize("arguments", [("train",), ("frobnicate",), ("compare", "--seeds", "0"), ("compare", "--sees")])
+def test_usage_errors_have_status_2(command, arguments):
+    assert command(*arguments)[0] == 2
+
+
+def test_failures_and_interruptions_have_a_status_of_their_own(capsys):
+    def failing():
+        raise RuntimeError("mess3 cot seed 0: out of memory")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    def wrong():
+        raise AssertionError("a bug")
+
+    assert guarded(failing) == 1
+    assert capsys.readouterr().err == "unamortized: mess3 cot seed 0: out of memory\n"
+    assert guarded(interrupted) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert guarded(lambda: None) == 0
+    with pytest.raises(AssertionError):
+        guarded(wrong)  # what nobody can act on keeps its traceback
+
+
+def test_the_entry_point_is_the_command_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["unamortized", "report", "--results", "nowhere"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "nothing has been computed" in capsys.readouterr().err
+
+
+# ── grids ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_grid_crosses_its_fields_and_takes_seeds_apart():
+    seeds, crossed = expand_grid(["seed=0,3", "model.layers=1,2", "process.x=.1,.2"])
+    assert seeds == [0, 3]
+    assert crossed == [
+        ["model.layers=1", "process.x=.1"],
+        ["model.layers=1", "process.x=.2"],
+        ["model.layers=2", "process.x=.1"],
+        ["model.layers=2", "process.x=.2"],
+    ]
+
+
+def test_no_grid_is_one_run_of_the_presets_seeds():
+    assert expand_grid([]) == ([], [[]])
+
+
+@pytest.mark.parametrize("item", ["seed", "=1,2", "seed=", "model.layers=1,,2", "seed=0,"])
+def test_a_grid_that_is_not_a_list_is_refused(item):
+    with pytest.raises(ValueError, match="write 'field=value,value', for example seed=0,1,2"):
+        expand_grid([item])
+
+
+@pytest.mark.parametrize("item", ["seed=-1", "seed=a", "seed=1.5"])
+def test_seeds_are_whole_numbers(item):
+    with pytest.raises(ValueError, match="seeds are whole numbers from 0"):
+        expand_grid([item])
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_shipped_task_can_be_looked_at(command, task):
+    status, out, err = command("preview", task, "--steps", "5", "--problems", "1")
+    assert (status, err) == (0, "")
+    assert task in out
+    assert "codebook floor" in out
+    assert all(f"trace {trace}" in out for trace in ("none", "belief", "state", "every_4"))
+    assert load_task(task).process.family in out
+
+
+def test_a_preview_follows_overrides_and_its_seed(command):
+    def shown(*more):
+        return command("preview", "mess3", "--steps", "3", *more)[1]
+
+    assert "mess3(x=0.1, a=0.85)" in shown("process.x=0.1")
+    assert "asks smooth 0" in shown("query=smooth 0")
+    assert shown("--seed", "1") == shown("--seed", "1") != shown()
+
+
+def test_train_trains_measures_and_shows(command, tmp_path):
+    tiny = ("train.steps=3", "train.batch_size=16", "train.lengths_per_batch=1", "model.layers=1", "model.width=16")
+    lengths = ("steps.train=[1, 16]", "steps.test=[4, 8]", "codebook.resolution=4")
+    arguments = ("--condition", "amortized", "--preset", "smoke", "--grid", "seed=1", "--workers", "1")
+    status, out, err = command("train", "mess3", *tiny, *lengths, *arguments, "--results", tmp_path)
+    assert (status, err) == (0, "")
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "[1/1] mess3 amortized seed 1: done" in out
+    shown = " ".join(out.split())
+    assert "n = 4" in shown
+    assert "answer_kl" in shown
+    assert {file.name for file in run.iterdir()} >= {"run.json", "metrics.csv", "model.safetensors"}
+    status, again, _ = command("evaluate", run, "--preset", "smoke")
+    assert status == 0
+    assert "measuring" not in again  # all is measured
+    assert again.splitlines()[-6:] == out.splitlines()[-6:]

@@ -1,0 +1,139 @@
+"""Jobs give the same results wherever they run, are done once, and say which of them failed."""
+
+import io
+from dataclasses import dataclass
+
+import pytest
+import torch
+from rich.console import Console
+
+from tests.evaluation.oracle import SMALL, slow_task
+from unamortized.engine import JobError, RunJob, TaskJob, run_jobs, run_specs
+from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.generalization import ByLength, by_length
+from unamortized.evaluation.metrics import row
+from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, run_folder
+
+TINY = TrainSpec(steps=4, batch_size=16, lengths_per_batch=2, warmup_steps=1)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No settings."""
+
+
+def constant(task, seed, settings):
+    """A metric that is quickly measured."""
+    return [row(task.name, "prior", seed, "length", "answer_kl", 0.5, 1)]
+
+
+def fails(task, seed, settings):
+    """A metric that cannot be measured."""
+    raise ArithmeticError("the sum is too large")
+
+
+LENGTHS = Evaluation("by_length", by_length, ByLength(problems=16))
+CONSTANT = Evaluation("constant", constant, Nothing(), of="task")
+BROKEN = Evaluation("broken", fails, Nothing(), of="task")
+
+
+def spec(condition="cot", seed=0, **train):
+    return RunSpec(task=slow_task(), condition=condition, seed=seed, model=SMALL, train=TINY.model_copy(update=train))
+
+
+def quick_job(root, seed=0, evaluation=CONSTANT):
+    return TaskJob(slow_task(), seed, (evaluation,), root)
+
+
+def plain():
+    return Console(file=io.StringIO(), force_terminal=False, width=200)
+
+
+def said(console):
+    return console.file.getvalue().splitlines()
+
+
+def test_in_one_process_and_in_a_pool_the_results_are_the_same_and_a_failure_takes_no_other_down(tmp_path):
+    specs = [spec("cot"), spec("amortized", seed=1)]
+    run_specs(specs, [LENGTHS], tmp_path / "one", 1, plain())
+    jobs = [*(RunJob(each, (LENGTHS,), tmp_path / "two") for each in specs), quick_job(tmp_path / "two", 7, BROKEN)]
+    with pytest.raises(JobError, match="^small baselines seed 7: the sum is too large$"):
+        run_jobs(jobs, 2, plain())
+    for each in specs:
+        one, two = (run_folder(each, tmp_path / name) for name in ("one", "two"))
+        for file in ("metrics.csv", "model.safetensors"):
+            assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_alone_a_failure_is_told_with_its_job_and_cause(tmp_path):
+    with pytest.raises(JobError, match="^small baselines seed 3: the sum is too large$") as failure:
+        run_jobs([quick_job(tmp_path, 3, BROKEN)], 1, plain())
+    assert isinstance(failure.value.__cause__, ArithmeticError)
+
+
+def test_what_was_done_before_a_failure_stays_done(tmp_path):
+    jobs = [quick_job(tmp_path, 0), quick_job(tmp_path, 1, BROKEN), quick_job(tmp_path, 2)]
+    with pytest.raises(JobError):
+        run_jobs(jobs, 1, plain())
+    assert [job.is_done() for job in jobs] == [True, False, False]
+
+
+def test_done_jobs_are_skipped(tmp_path):
+    jobs = [quick_job(tmp_path, seed) for seed in range(3)]
+    run_jobs(jobs[:2], 1, plain())
+    console = plain()
+    run_jobs(jobs, 1, console)
+    first, *others = said(console)
+    assert first == "2 of 3 jobs are done already."
+    assert [line.partition(":")[0] for line in others] == ["[1/1] small baselines seed 2"]
+    console = plain()
+    run_jobs(jobs, 1, console)
+    assert said(console) == ["3 of 3 jobs are done already."]
+
+
+def test_a_trained_run_is_only_measured_when_it_is_to_be_measured_otherwise(tmp_path):
+    (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
+    assert is_finished(folder)
+    weights = (folder / "model.safetensors").stat().st_mtime_ns
+    finer = Evaluation("by_length", by_length, ByLength(problems=32))
+    assert not RunJob(spec("amortized"), (finer,), tmp_path).is_done()
+    assert run_specs([spec("amortized")], [finer], tmp_path, 1, plain()) == [folder]
+    assert (folder / "model.safetensors").stat().st_mtime_ns == weights
+    assert ",32," in (folder / "metrics.csv").read_text()
+
+
+def test_elsewhere_than_on_a_terminal_there_is_a_plain_line_for_each_job(tmp_path):
+    console = plain()
+    run_jobs([quick_job(tmp_path, seed) for seed in range(2)], 1, console)
+    assert said(console) == [f"[{n}/2] small baselines seed {n - 1}: done (0 s)" for n in (1, 2)]
+
+
+def test_on_a_terminal_there_are_bars(tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    run_jobs([quick_job(tmp_path, seed) for seed in range(2)], 1, console)
+    assert "0 of 2" in console.file.getvalue()
+    assert "\x1b[" in console.file.getvalue()
+
+
+def test_the_longest_run_goes_first(tmp_path):
+    console = plain()
+    jobs = [quick_job(tmp_path), *(RunJob(spec("amortized", seed, steps=seed + 1), (), tmp_path) for seed in (0, 1))]
+    run_jobs(jobs, 1, console)
+    ends = [line.split("] ")[1].partition(":")[0] for line in said(console) if line.startswith("[")]
+    assert ends == ["small amortized seed 1", "small amortized seed 0", "small baselines seed 0"]
+
+
+def test_longer_traces_cost_more(tmp_path):
+    costs = [RunJob(spec(name), (), tmp_path).cost for name in ("amortized", "cot_every_4", "cot")]
+    assert sorted(costs) == costs
+    assert len(set(costs)) == 3
+
+
+def test_threads_are_given_back(tmp_path):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        run_specs([spec("amortized")], [], tmp_path, 1, plain())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

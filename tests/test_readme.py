@@ -1,0 +1,59 @@
+"""What README says is what the code has and what the reference results hold."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from unamortized.evaluation.metrics import METRICS
+from unamortized.learning.conditions import CONDITIONS
+from unamortized.studies.claims import to_markdown
+from unamortized.worlds.processes import FAMILIES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+REFERENCE = ROOT / "results" / "reference" / "compare"
+
+
+def test_table_of_claims_is_that_of_the_reference_results():
+    block = re.search(r"<!-- claims -->\n(.*)<!-- /claims -->", README, re.S)
+    assert block is not None
+    assert block[1] == to_markdown(json.loads((REFERENCE / "claims.json").read_text())["claims"])
+
+
+def test_every_condition_is_explained():
+    explained = README + "cot_every_4" if "cot_every_<k>" in README else README
+    assert [name for name in CONDITIONS if name not in explained] == []
+
+
+def test_every_metric_is_explained():
+    assert [name for name in METRICS if f"`{name}`" not in README] == []
+
+
+def test_every_task_is_explained():
+    assert [file.stem for file in (ROOT / "tasks").glob("*.yaml") if f"`{file.stem}`" not in README] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:\s]+)\)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_families_are_listed_in_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    unlisted = [name for name in FAMILIES if f"`{name}`" not in changelog and name != "matrices"]
+    assert unlisted == []
+    assert "arbitrary matrices" in changelog
+
+
+def test_reference_figures_are_complete():
+    drawn = json.loads((REFERENCE / "claims.json").read_text())["figures"]
+    missing = [
+        f"{figure['name']}{suffix}"
+        for figure in drawn
+        for suffix in (".png", ".svg")
+        if not (REFERENCE / "figures" / f"{figure['name']}{suffix}").is_file()
+    ]
+    assert missing == []

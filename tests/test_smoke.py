@@ -1,0 +1,117 @@
+"""The whole way of the data, from task files to the report, in one process and without a network."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from unamortized.cli import app, guarded
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS
+from unamortized.evaluation.metrics import COLUMNS, METRICS
+from unamortized.studies.compare import COMPARE
+
+TOP = Path(__file__).parents[1]
+CONDITIONS = {"amortized", "amortized_equal_flops", "cot"}
+BASELINES = {"prior", "window_8", "particle_64", "codebook_floor"}
+FIGURES = set(COMPARE.figures) - {"belief_simplex"}  # which is for tasks of three states
+SPLITS = {"train", "in_distribution", "length", "parameters", "start", "rare", "composition"}
+
+
+def compare(results):
+    """Run the smoke preset; returns the exit status."""
+    arguments = ["compare", "--preset", "smoke", "--workers", "1", "--results", str(results)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(TOP)  # where tasks/ is
+        return guarded(lambda: app(arguments))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A results folder in which the smoke preset was run."""
+    folder = tmp_path_factory.mktemp("results")
+    assert compare(folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def output(results):
+    return results / "smoke" / "compare"
+
+
+@pytest.fixture(scope="module")
+def metrics(output):
+    return pd.read_csv(output / "metrics.csv", dtype={"layer": str})
+
+
+def test_metrics_are_the_tidy_table_of_the_contract(metrics):
+    assert tuple(metrics.columns) == COLUMNS
+    assert ",".join(COLUMNS) == "task,condition,seed,split,n_steps,layer,step,metric,value,count,unit"
+    assert set(metrics["split"]) <= SPLITS
+    assert set(metrics["seed"]) == {0, 1}
+    assert all(METRICS[metric].unit == unit for metric, unit in zip(metrics["metric"], metrics["unit"], strict=True))
+    assert (metrics["count"] >= 0).all()
+    assert not metrics.duplicated([column for column in COLUMNS if column not in ("value", "count")]).any()
+
+
+def test_every_condition_and_baseline_is_measured_at_every_length_for_every_seed(metrics):
+    answers = metrics[metrics["metric"] == "answer_kl"]
+    assert set(answers["condition"]) == CONDITIONS | BASELINES
+    assert set(answers["n_steps"]) == {4, 8, 16, 32, 64}
+    assert len(answers) == 7 * 5 * 2
+    assert answers["value"].between(-1e-9, 20).all()
+    assert set(metrics["metric"]) == set(METRICS)
+
+
+def test_every_claim_has_an_estimate_and_a_verdict(output):
+    record = json.loads((output / "claims.json").read_text(), parse_constant=pytest.fail)
+    assert (record["study"], record["preset"]) == ("compare", "smoke")
+    wanted = [claim.name for claim in COMPARE.claims if claim.tasks is None or "noisy_permutation" in claim.tasks]
+    assert [claim["name"] for claim in record["claims"]] == wanted
+    for claim in record["claims"]:
+        assert claim["verdict"] in ("supported", "refuted", "inconclusive")
+        for measured in (claim, claim["control"]):
+            assert measured["seeds"] == 2
+            assert measured["interval"][0] <= measured["estimate"] <= measured["interval"][1]
+    assert {figure["name"] for figure in record["figures"]} == FIGURES
+
+
+def test_every_figure_is_a_picture_for_the_screen_and_one_for_print(output):
+    files = {file.name for file in (output / "figures").iterdir()}
+    assert files == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+
+
+def test_examples_are_told_by_the_first_seed(output):
+    examples = pd.read_csv(output / "examples.csv")
+    assert tuple(examples.columns) == EXAMPLE_COLUMNS
+    assert set(examples["condition"]) == CONDITIONS
+    assert set(examples["seed"]) == {0}
+
+
+def test_the_report_is_one_page_that_names_no_machine(results):
+    page = (results / "smoke" / "report.html").read_text()
+    assert all(claim.says.split(",")[0] in page for claim in COMPARE.claims[:1])
+    assert str(results) not in page
+    assert str(TOP) not in page
+    assert 'src="http' not in page
+
+
+def test_a_second_time_nothing_is_done_but_drawing(results, output, capsys):
+    files = sorted(file for file in results.rglob("*") if file.is_file() and file.suffix != ".lock")
+    before = {file: file.read_bytes() for file in files}
+    trained = {file: file.stat().st_mtime_ns for file in (results / "runs").rglob("*") if file.suffix != ".lock"}
+    capsys.readouterr()
+    assert compare(results) == 0
+    said = capsys.readouterr().out
+    assert "8 of 8 jobs are done already." in said
+    assert "[1/" not in said
+    for file, bytes_before in before.items():
+        assert file.read_bytes() == bytes_before, f"{file.relative_to(results)} changed"
+    assert trained == {file: file.stat().st_mtime_ns for file in trained}
+
+
+def test_in_another_folder_the_same_numbers_come_out_byte_for_byte(output, tmp_path):
+    assert compare(tmp_path) == 0
+    again = tmp_path / "smoke" / "compare"
+    for name in ("metrics.csv", "examples.csv", "claims.json"):
+        assert (again / name).read_bytes() == (output / name).read_bytes(), name
