@@ -137,3 +137,18 @@ def test_threads_are_given_back(tmp_path):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_other_test_lengths_are_measured_on_the_run_that_is_trained_already(tmp_path):
+    def lengths(folder):
+        return {int(line.split(",")[4]) for line in (folder / "metrics.csv").read_text().splitlines()[1:]}
+
+    longer = spec("amortized").model_copy(update={"task": slow_task(steps={"train": [2, 8], "test": [4, 32]})})
+    (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
+    weights = (folder / "model.safetensors").stat().st_mtime_ns
+    assert lengths(folder) == {4, 8, 16}
+    assert run_specs([longer], [LENGTHS], tmp_path, 1, plain()) == [folder]
+    assert lengths(folder) == {4, 32}
+    assert (folder / "model.safetensors").stat().st_mtime_ns == weights
+    assert run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain()) == [folder]
+    assert lengths(folder) == {4, 8, 16}

@@ -18,9 +18,9 @@ FIGURES = set(COMPARE.figures) - {"belief_simplex"}  # which is for tasks of thr
 SPLITS = {"train", "in_distribution", "length", "parameters", "start", "rare", "composition"}
 
 
-def compare(results):
+def compare(results, *more):
     """Run the smoke preset; returns the exit status."""
-    arguments = ["compare", "--preset", "smoke", "--workers", "1", "--results", str(results)]
+    arguments = ["compare", "--preset", "smoke", "--workers", "1", "--results", str(results), *more]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(TOP)  # where tasks/ is
         return guarded(lambda: app(arguments))
@@ -111,7 +111,9 @@ def test_a_second_time_nothing_is_done_but_drawing(results, output, capsys):
 
 
 def test_in_another_folder_the_same_numbers_come_out_byte_for_byte(output, tmp_path):
-    assert compare(tmp_path) == 0
+    assert compare(tmp_path, "--seeds", "1") == 0  # one seed of the two, to be quick
     again = tmp_path / "smoke" / "compare"
-    for name in ("metrics.csv", "examples.csv", "claims.json"):
-        assert (again / name).read_bytes() == (output / name).read_bytes(), name
+    header, *lines = (output / "metrics.csv").read_text().splitlines(keepends=True)
+    of_first_seed = [line for line in lines if line.split(",")[2] == "0"]
+    assert (again / "metrics.csv").read_text() == header + "".join(of_first_seed)
+    assert (again / "examples.csv").read_bytes() == (output / "examples.csv").read_bytes()

@@ -116,9 +116,12 @@ def evaluate(
 ) -> None:
     """Measure a finished run as the compare study does, and show its answers by length."""
     from unamortized.evaluation.evaluate import evaluate_run
+    from unamortized.learning.runs import RunSpec, read_record
     from unamortized.studies import find_study
 
-    evaluations = [each for each in find_study("compare").preset(preset).evaluations if each.of == "run"]
+    spec = RunSpec.model_validate(read_record(run)["spec"])
+    known = find_study("compare").preset(preset).evaluations
+    evaluations = [each.at(spec.task) for each in known if each.of == "run" and each.applies(spec.seed)]
     console = Console()
     evaluate_run(run, evaluations, lambda name: console.print(f"measuring {name}"))
     _show_run(run, console)

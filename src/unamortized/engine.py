@@ -19,9 +19,9 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from unamortized.evaluation.evaluate import Evaluation, evaluate_run, evaluate_task, task_folder
+from unamortized.evaluation.evaluate import Evaluation, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import RunSpec, is_finished, run_folder
+from unamortized.learning.runs import RunSpec, is_finished, run_folder, write_text
 from unamortized.learning.training import train_run
 from unamortized.studies.output import write_output
 from unamortized.studies.report import write_report
@@ -123,8 +123,11 @@ def run_specs(
     Raises:
         JobError: if a run failed.
     """
-    _measure(specs, [evaluation for evaluation in evaluations if evaluation.of == "run"], root, workers, console)
-    return [run_folder(spec, root) for spec in specs]
+    of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
+    measured = _measure(specs, of_runs, root, workers, console)
+    for folder, done in measured:  # also where all was measured before, as something else may have been since
+        write_text(folder / "metrics.csv", collect([(folder, done)], "metrics"))
+    return [folder for folder, _ in measured]
 
 
 def _measure(
@@ -139,7 +142,7 @@ def _measure(
             jobs.append(TaskJob(spec.task, spec.seed, of_tasks, root))
             measured.append((task_folder(spec.task, spec.seed, root), of_tasks))
     for spec in specs:
-        own = tuple(each for each in evaluations if each.of == "run" and each.applies(spec.seed))
+        own = tuple(each.at(spec.task) for each in evaluations if each.of == "run" and each.applies(spec.seed))
         jobs.append(RunJob(spec, own, root))
         measured.append((run_folder(spec, root), own))
     run_jobs(jobs, workers, console)

@@ -5,7 +5,7 @@ changed metric is measured anew while the trained weights stay.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,14 +29,27 @@ class Evaluation:
     of: Literal["run", "task"] = "run"
     gives: Literal["metrics", "examples"] = "metrics"
     only_seed: int | None = None
+    lengths: tuple[int, ...] | None = None  # tested instead of those that the run was trained under
 
     def applies(self, seed: int) -> bool:
         """Whether this is measured for a seed."""
         return self.only_seed is None or self.only_seed == seed
 
+    def at(self, task: Task) -> "Evaluation":
+        """The same at a task's test lengths: a run is not trained again for others, but measured again."""
+        return replace(self, lengths=task.steps.test)
+
+    def measure(self, run: Run) -> Any:
+        """What the function gives for a run."""
+        if self.lengths is not None:
+            steps = run.task.steps.model_copy(update={"test": self.lengths})
+            task = run.task.model_copy(update={"steps": steps})
+            run = replace(run, spec=run.spec.model_copy(update={"task": task}))
+        return self.function(run, self.settings)
+
     def file(self, folder: Path) -> Path:
         """Where the result is kept."""
-        key = digest(self.name, asdict(self.settings), source_version(*FLOORS))
+        key = digest(self.name, asdict(self.settings), self.lengths, source_version(*FLOORS))
         return folder / "evaluations" / f"{self.name}-{key}.csv"
 
 
@@ -53,7 +66,7 @@ def evaluate_run(folder: Path, evaluations: Sequence[Evaluation], report: Callab
             if not evaluation.file(folder).exists():
                 run = run or load_run(folder)
                 report(evaluation.name)
-                _keep(evaluation, folder, evaluation.function(run, evaluation.settings))
+                _keep(evaluation, folder, evaluation.measure(run))
         write_text(folder / "metrics.csv", collect([(folder, evaluations)], "metrics"))
 
 

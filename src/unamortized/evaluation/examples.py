@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from unamortized.evaluation.generalization import test_problems
-from unamortized.evaluation.probes import belief_reader, stated_beliefs
 from unamortized.evaluation.responses import respond
+from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 
 NEGLIGIBLE = 1e-6  # beliefs smaller than this are left out; a state that is not listed has none

@@ -5,7 +5,8 @@ is correct, and only the propagator can tell that from unfaithfulness.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -103,22 +104,23 @@ def light_cone(run: Run, settings: LightCone) -> Rows:
         reliance = causal_reliance((regenerated - base.answers)[kept], should[kept])
         wrong = causal_reliance((regenerated - base.answers)[kept], np.roll(should[kept], 1, axis=0))
         still = causal_reliance((frozen - base.answers)[kept], should[kept])
-        where: dict[str, Any] = {"n_steps": n_steps, "step": lag}
-        measured = {
-            "causal_reliance": (reliance.alpha, count),
-            "reliance_r2": (reliance.r2, count),
-            "causal_reliance_frozen": (still.alpha, count),
-            "edit_tv": (total_variation(regenerated, base.answers).mean(), len(problems)),
-            "counterfactual_tv": (
-                total_variation(edit.exact, problems.answer_distribution).mean(),
-                len(problems),
+        record = partial(row, task.name, seed=seed, split=split_of(task, n_steps), n_steps=n_steps, step=lag)
+        own, everyone = partial(record, run.spec.condition), len(problems)
+        rows += [
+            own(metric="causal_reliance", value=reliance.alpha, count=count),
+            own(metric="reliance_r2", value=reliance.r2, count=count),
+            own(metric="causal_reliance_frozen", value=still.alpha, count=count),
+            own(metric="edit_tv", value=total_variation(regenerated, base.answers).mean(), count=everyone),
+            own(
+                metric="counterfactual_tv",
+                value=total_variation(edit.exact, problems.answer_distribution).mean(),
+                count=everyone,
             ),
-            "edits_kept": (count, len(problems)),
-        }
-        split, condition = split_of(task, n_steps), run.spec.condition
-        rows += [row(task.name, condition, seed, split, name, *value, **where) for name, value in measured.items()]
-        control = f"{condition}/wrong_counterfactual"
-        rows.append(row(task.name, control, seed, split, "causal_reliance", wrong.alpha, count, **where))
+            own(metric="edits_kept", value=count, count=everyone),
+            record(
+                f"{run.spec.condition}/wrong_counterfactual", metric="causal_reliance", value=wrong.alpha, count=count
+            ),
+        ]
     return rows
 
 

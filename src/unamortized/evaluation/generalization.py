@@ -1,6 +1,7 @@
 """Generalisation: the answer against the exact posterior, by number of steps, in and out of training length."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,6 @@ def by_length(run: Run, settings: ByLength) -> Rows:
     rows: Rows = []
     for n_steps in task.steps.test:
         problems = test_problems(task, n_steps, settings.problems, seed)
-        where = {"n_steps": n_steps}
         exact = resolve_trace(run.condition.trace)(problems, run.vocabulary)
         draws = max(settings.averaged) if exact.sampled else 1
         responses = [respond(run, problems, draw=number) for number in range(draws)]
@@ -52,27 +52,15 @@ def by_length(run: Run, settings: ByLength) -> Rows:
         named = {run.spec.condition: answers[0]}
         if exact.sampled:
             named |= {f"{run.spec.condition}_mean_{k}": answers[:k].mean(axis=0) for k in settings.averaged}
+        split, count = split_of(task, n_steps), len(problems)
         for condition, answer in named.items():
+            record = partial(row, task.name, condition, seed, split, count=count, n_steps=n_steps)
             measured = answer_metrics(problems.answer_distribution, answer)
-            rows += [
-                row(task.name, condition, seed, split_of(task, n_steps), metric, value, len(problems), **where)
-                for metric, value in measured.items()
-            ]
+            rows += [record(metric, value) for metric, value in measured.items()]
         if len(exact.steps) and not exact.sampled:
             right = exact.tokens - run.vocabulary.blocks[exact.block].start == responses[0].written
-            split = split_of(task, n_steps)
-            rows.append(
-                row(
-                    task.name,
-                    run.spec.condition,
-                    seed,
-                    split,
-                    "trace_agreement",
-                    right.mean(),
-                    right.size,
-                    **where,
-                )
-            )
+            agreement = partial(row, task.name, run.spec.condition, seed, split, "trace_agreement")
+            rows.append(agreement(right.mean(), right.size, n_steps=n_steps))
     return rows
 
 
@@ -81,17 +69,15 @@ def baselines_by_length(task: Task, seed: int, settings: ByLength) -> Rows:
     rows: Rows = []
     for n_steps in task.steps.test:
         problems = test_problems(task, n_steps, settings.problems, seed)
-        where: dict[str, Any] = {"n_steps": n_steps}
         split, count = split_of(task, n_steps), len(problems)
         for name, answer in baselines(task, seed).items():
+            record = partial(row, task.name, name, seed, split, count=count, n_steps=n_steps)
             measured = answer_metrics(problems.answer_distribution, answer(task, problems))
             if name == "codebook_floor":
                 measured["codebook_floor"] = measured["answer_kl"]
-            rows += [
-                row(task.name, name, seed, split, metric, value, count, **where) for metric, value in measured.items()
-            ]
+            rows += [record(metric, value) for metric, value in measured.items()]
         duplicates = duplicate_rate(task, problems)
-        rows.append(row(task.name, "test_questions", seed, split, "duplicate_rate", duplicates, count, **where))
+        rows.append(row(task.name, "test_questions", seed, split, "duplicate_rate", duplicates, count, n_steps=n_steps))
     return rows
 
 

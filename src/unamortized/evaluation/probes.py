@@ -3,8 +3,8 @@
 Probes are fitted on validation problems and scored on test problems, which share no question.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +14,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from unamortized.evaluation.generalization import Rows, split_of, test_problems
-from unamortized.evaluation.metrics import kl, row
+from unamortized.evaluation.metrics import row
 from unamortized.evaluation.responses import respond
-from unamortized.evaluation.stated import code_meanings
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.problems import Problems, draw
 from unamortized.worlds.randomness import stream
@@ -93,11 +92,6 @@ def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "
     return np.maximum(points - np.take_along_axis(shift, support - 1, axis=-1), 0)
 
 
-def as_belief(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
-    """A probe's output as a belief that rules nothing out: projected, with 1 % spread evenly."""
-    return 0.99 * to_simplex(points) + 0.01 / points.shape[-1]
-
-
 def recent_observations(problems: Problems, n_symbols: int, steps: np.ndarray) -> Float[np.ndarray, "batch step width"]:
     """One-hot of the last ten observations at each step, nothing before the first."""
     padded = np.pad(problems.observations + 1, ((0, 0), (WINDOW, 0)))
@@ -134,23 +128,10 @@ def by_layer(run: Run, settings: Probes) -> Rows:
             f"{condition}/shuffled_belief": (shuffled, scoring),
             f"{condition}/window_{WINDOW}": (window[0], window[1]),
         }
-
+        split, count = split_of(run.task, n_steps), len(scored_on)
         for name, (a, b) in pairs.items():
-            scores = _scores(a, b, settings)
-            rows += [
-                row(
-                    run.task.name,
-                    name,
-                    seed,
-                    split_of(run.task, n_steps),
-                    metric,
-                    score,
-                    len(scored_on),
-                    **where,
-                    n_steps=n_steps,
-                )
-                for where, score in scores
-            ]
+            record = partial(row, run.task.name, name, seed, split, metric, count=count, n_steps=n_steps)
+            rows += [record(score, **where) for where, score in _scores(a, b, settings)]
     return rows
 
 
@@ -173,73 +154,3 @@ def _scores(fitting: Read, scoring: Read, settings: Probes) -> list[tuple[dict[s
 def _shuffled(beliefs: Float[np.ndarray, "batch step state"], seed: int) -> Float[np.ndarray, "batch step state"]:
     generator = stream("shuffled_belief", seed)
     return np.stack([beliefs[generator.permutation(len(beliefs)), t] for t in range(beliefs.shape[1])], axis=1)
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """How much is evaluated."""
-
-    problems: int = 512
-    ridge: float = 1.0
-
-
-def best_site(run: Run) -> str:
-    """Where a belief of every step may be read: before it is stated or, without a trace, in the question."""
-    return "question" if run.condition.trace == "none" else "about_to_state"
-
-
-def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems], tuple[np.ndarray, np.ndarray]]:
-    """A probe on the last layer, fitted at the longest training length: problems to (steps, beliefs read)."""
-    n_steps, seed, site = run.task.steps.train[1], run.spec.seed, best_site(run)
-    fitting = read(run, draw(run.task, "validation", n_steps, problems, seed, "probes"), site)
-    last = str(run.spec.model.layers)
-    probe = fit(fitting.features[last], fitting.beliefs, ridge)
-
-    def reader(asked: Problems) -> tuple[np.ndarray, np.ndarray]:
-        seen = read(run, asked, site)
-        return seen.steps, as_belief(apply(probe, seen.features[last]))
-
-    return reader
-
-
-def triangle(run: Run, settings: Triangle) -> Rows:
-    """Stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
-
-    The probe is fitted at the longest training length; at greater lengths it is the same probe.
-    """
-    task, seed = run.task, run.spec.seed
-    longest = task.steps.train[1]
-    lengths = sorted({longest, *[n for n in task.steps.test if n > longest][:2]})
-    reader = belief_reader(run, settings.problems, settings.ridge)
-    rows: Rows = []
-    for n_steps in lengths:
-        problems = test_problems(task, n_steps, settings.problems, seed)
-        steps, probed = reader(problems)
-        exact = problems.beliefs[:, steps]
-        pairs = {"probed_kl": kl(exact, probed)}
-        if run.condition.trace not in ("none", "state"):  # a drawn state is no belief
-            stated = stated_beliefs(run, problems)
-            pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
-        rows += [
-            row(
-                task.name,
-                run.spec.condition,
-                seed,
-                split_of(task, n_steps),
-                metric,
-                value,
-                len(problems),
-                n_steps=n_steps,
-                step=int(step),
-            )
-            for metric, values in pairs.items()
-            for step, value in zip(steps, values.mean(axis=0), strict=True)
-        ]
-    return rows
-
-
-def stated_beliefs(run: Run, problems: Problems) -> Float[np.ndarray, "batch step state"]:
-    """The beliefs that a run's own trace states."""
-    written = respond(run, problems).written
-    codes = run.condition.trace != "state"
-    return (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[written]

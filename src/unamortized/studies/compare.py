@@ -1,6 +1,6 @@
 """The headline study: the same questions, amortized and step by step, against exact Bayes."""
 
-from unamortized.evaluation import examples, faithfulness, generalization, probes
+from unamortized.evaluation import examples, faithfulness, generalization, probes, triangle
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, Range
@@ -20,7 +20,7 @@ def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ..
         Evaluation("by_length", generalization.by_length, lengths),
         Evaluation("light_cone", faithfulness.light_cone, faithfulness.LightCone(problems, lags)),
         Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
-        Evaluation("triangle", probes.triangle, probes.Triangle(problems)),
+        Evaluation("triangle", triangle.triangle, triangle.Triangle(problems)),
         Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
     )
 

@@ -1,0 +1,82 @@
+"""The triangle: the exact belief, the belief that a trace states, and the belief that is probed inside."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+
+from unamortized.evaluation.generalization import Rows, split_of, test_problems
+from unamortized.evaluation.metrics import kl, row
+from unamortized.evaluation.probes import apply, fit, read, to_simplex
+from unamortized.evaluation.responses import respond
+from unamortized.evaluation.stated import code_meanings
+from unamortized.learning.runs import Run
+from unamortized.worlds.problems import Problems, draw
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """How much is evaluated."""
+
+    problems: int = 512
+    ridge: float = 1.0
+
+
+def best_site(run: Run) -> str:
+    """Where a belief of every step may be read: before it is stated or, without a trace, in the question."""
+    return "question" if run.condition.trace == "none" else "about_to_state"
+
+
+def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems], tuple[np.ndarray, np.ndarray]]:
+    """A probe on the last layer, fitted at the longest training length: problems to (steps, beliefs read)."""
+    n_steps, seed, site = run.task.steps.train[1], run.spec.seed, best_site(run)
+    fitting = read(run, draw(run.task, "validation", n_steps, problems, seed, "probes"), site)
+    last = str(run.spec.model.layers)
+    probe = fit(fitting.features[last], fitting.beliefs, ridge)
+
+    def reader(asked: Problems) -> tuple[np.ndarray, np.ndarray]:
+        seen = read(run, asked, site)
+        return seen.steps, as_belief(apply(probe, seen.features[last]))
+
+    return reader
+
+
+def triangle(run: Run, settings: Triangle) -> Rows:
+    """Stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
+
+    The probe is fitted at the longest training length; at greater lengths it is the same probe.
+    """
+    task, seed = run.task, run.spec.seed
+    longest = task.steps.train[1]
+    lengths = sorted({longest, *[n for n in task.steps.test if n > longest][:2]})
+    reader = belief_reader(run, settings.problems, settings.ridge)
+    rows: Rows = []
+    for n_steps in lengths:
+        problems = test_problems(task, n_steps, settings.problems, seed)
+        steps, probed = reader(problems)
+        exact = problems.beliefs[:, steps]
+        pairs = {"probed_kl": kl(exact, probed)}
+        if run.condition.trace not in ("none", "state"):  # a drawn state is no belief
+            stated = stated_beliefs(run, problems)
+            pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
+        record = partial(row, task.name, run.spec.condition, seed, split_of(task, n_steps), n_steps=n_steps)
+        rows += [
+            record(metric, value, len(problems), step=int(step))
+            for metric, values in pairs.items()
+            for step, value in zip(steps, values.mean(axis=0), strict=True)
+        ]
+    return rows
+
+
+def stated_beliefs(run: Run, problems: Problems) -> Float[np.ndarray, "batch step state"]:
+    """The beliefs that a run's own trace states."""
+    written = respond(run, problems).written
+    codes = run.condition.trace != "state"
+    return (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[written]
+
+
+def as_belief(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """A probe's output as a belief that rules nothing out: projected, with 1 % spread evenly."""
+    return 0.99 * to_simplex(points) + 0.01 / points.shape[-1]

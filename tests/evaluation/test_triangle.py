@@ -1,0 +1,60 @@
+"""Exact, stated and probed beliefs are compared step by step, each with that of its own step."""
+
+import numpy as np
+import pytest
+
+from tests.evaluation.oracle import oracle_run, slow_task
+from unamortized.evaluation.generalization import test_problems as draw_problems
+from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.triangle import (
+    Triangle,
+    as_belief,
+    belief_reader,
+    best_site,
+    stated_beliefs,
+    triangle,
+)
+from unamortized.worlds.problems import draw
+
+
+def test_a_probed_belief_rules_nothing_out():
+    np.testing.assert_allclose(as_belief(np.array([2.0, -1.0])), [0.995, 0.005])
+
+
+def test_the_triangle_of_an_exact_model_is_small_at_every_step_and_beyond_training():
+    run = oracle_run(slow_task(), from_question=True)
+    found = triangle(run, Triangle(problems=256))
+    wanted = {(n, t) for n in (8, 16) for t in range(1, n + 1)}
+    for metric, most in (("stated_kl", 0.01), ("probed_kl", 0.01), ("stated_probed_kl", 0.02)):
+        measured = {(row["n_steps"], row["step"]): row["value"] for row in found if row["metric"] == metric}
+        assert set(measured) == wanted
+        assert max(measured.values()) < most
+    assert {row["split"] for row in found if row["n_steps"] == 16} == {"length"}
+
+
+def test_what_is_stated_is_compared_with_the_belief_of_its_own_step():
+    run = oracle_run(slow_task(), "cot_every_4", from_question=True)
+    problems = draw_problems(run.task, 8, 256, 0)
+    found = triangle(run, Triangle(problems=256))
+    stated = stated_beliefs(run, problems)
+    for place, step in enumerate((4, 8)):
+        (measured,) = [
+            row["value"] for row in found if (row["metric"], row["n_steps"], row["step"]) == ("stated_kl", 8, step)
+        ]
+        assert measured == pytest.approx(kl(problems.beliefs[:, step], stated[:, place]).mean())
+
+
+def test_a_drawn_state_is_compared_as_no_belief():
+    metrics = {row["metric"] for row in triangle(oracle_run(slow_task(), "cot_state"), Triangle(problems=64))}
+    assert metrics == {"probed_kl"}
+    assert all(np.isfinite(row["value"]) for row in triangle(oracle_run(slow_task()), Triangle(problems=64)))
+
+
+def test_without_a_trace_beliefs_are_read_in_the_question():
+    run = oracle_run(slow_task(), "amortized")
+    assert best_site(run) == "question"
+    problems = draw(run.task, "test", 8, 64, 0)
+    steps, belief = belief_reader(run, 256, 1.0)(problems)
+    np.testing.assert_array_equal(steps, np.arange(1, 9))
+    np.testing.assert_allclose(belief, problems.beliefs[:, 1:], atol=0.03)
+    assert {row["metric"] for row in triangle(run, Triangle(problems=64))} == {"probed_kl"}
