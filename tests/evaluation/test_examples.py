@@ -7,7 +7,7 @@ from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, Told, told
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.metrics import to_csv
-from unamortized.evaluation.triangle import stated_beliefs
+from unamortized.evaluation.responses import respond
 
 FEW = Told(problems=3, simplex_problems=5, probe_problems=128)
 FOUR_STATES = {"family": "noisy_permutation", "states": 4, "symbols": 5, "slip": 0.05}
@@ -38,7 +38,7 @@ def test_what_is_told_is_what_was_asked_believed_stated_and_answered(condition):
     assert sorted(set(table.loc[table["source"] == "stated", "step"])) == steps
     if steps:
         stated = retold(table, "stated", (5, 9, 3))[:, steps]
-        np.testing.assert_allclose(stated, stated_beliefs(run, problems), atol=1e-6)
+        np.testing.assert_allclose(stated, run.model.meanings[respond(run, problems).written], atol=1e-6)
     probed = sorted(set(table.loc[table["source"] == "probed", "step"]))
     assert probed == (steps or list(range(1, 9)))
     np.testing.assert_allclose(retold(table, "probed", (5, 9, 3))[:, probed], problems.beliefs[:, probed], atol=0.05)

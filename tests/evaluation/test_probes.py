@@ -41,6 +41,7 @@ def test_r2_is_the_share_of_variance_explained():
     assert r2(beliefs, read_off) == pytest.approx(1 - (4 * 0.04) / 2)
     assert r2(beliefs[:, None], read_off[:, None]) == r2(beliefs, read_off)  # leading axes are pooled
     assert r2(beliefs, 1 - beliefs) == pytest.approx(1 - 8 / 2)
+    assert r2(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([[0.8, 0.2]] * 2)) == pytest.approx(0)  # each state's mean
 
 
 def test_r2_of_a_belief_that_never_varies_is_no_number():

@@ -25,7 +25,7 @@ from unamortized.learning.runs import (
     write_record,
     write_text,
 )
-from unamortized.models.transformer import ModelSpec
+from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.problems import draw
 from unamortized.worlds.tasks import Task
 
@@ -37,12 +37,20 @@ def small_spec(**changes) -> RunSpec:
     return RunSpec(**fields | changes)
 
 
+def trained(spec: RunSpec) -> Transformer:
+    """A model that differs from the untrained one everywhere."""
+    model = new_model(spec)
+    for parameter in model.parameters():
+        parameter.data += 1
+    return model
+
+
 def finished_run(root, **changes):
     """The folder of a run as if it had been trained."""
     spec = small_spec(**changes)
     folder = run_folder(spec, root)
     with exclusively(folder):
-        save_model(spec, new_model(spec), folder)
+        save_model(spec, trained(spec), folder)
         write_record(spec, folder, finished=True, cost={"seconds": 1.5})
     return spec, folder
 
@@ -153,7 +161,7 @@ def test_a_run_read_back_is_the_one_that_was_written(tmp_path):
     assert folder == tmp_path / "runs" / spec.digest()
     run = load_run(str(folder))
     assert (run.spec, run.folder, run.task, run.condition.name) == (spec, folder, spec.task, "cot")
-    written, read = new_model(spec).state_dict(), run.model.state_dict()
+    written, read = trained(spec).state_dict(), run.model.state_dict()
     assert list(written) == list(read)
     assert all(torch.equal(written[name], read[name]) for name in written)
     assert not run.model.training

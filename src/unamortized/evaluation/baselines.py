@@ -13,6 +13,7 @@ from jaxtyping import Float
 from unamortized.evaluation.stated import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.problems import Problems, exact_answer
+from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.tasks import Task
 
@@ -21,20 +22,17 @@ NOTHING = np.zeros((1, 0), dtype=np.int64)  # no observations
 
 
 def window(task: Task, problems: Problems, size: int) -> Answers:
-    """Exact inference from the last ``size`` observations alone; size 0 is the prior.
+    """Exact inference from the start and the last ``size`` observations; size 0 is the prior.
 
-    The belief before the window is the start, moved on by the process with nothing observed. A state that
-    was asked for and lies before the window is answered from that start likewise.
+    The observations before the window are replaced by one more symbol, which may be emitted with any move and
+    so tells nothing. All symbols are halved, to make room for it.
     """
-    process, n_steps = task.build(), problems.n_steps
-    before = max(0, n_steps - size)
-    asked = task.query.argument if task.query.kind == "smooth" else None
-    moves = before if asked is None else min(before, asked)
-    belief = problems.beliefs[:, 0] @ np.linalg.matrix_power(process.state_transitions, moves)
-    belief /= belief.sum(axis=1, keepdims=True)
-    if asked is not None and asked < before:
-        return belief
-    return exact_answer(process, belief, problems.observations[:, before:], task.query, after=before)
+    process, before = task.build(), max(0, problems.n_steps - size)
+    with_unseen = np.concatenate([process.transitions, process.state_transitions[None]]) / 2
+    observations = problems.observations.copy()
+    observations[:, :before] = process.n_symbols
+    answer = exact_answer(Process(with_unseen, process.initial), problems.beliefs[:, 0], observations, task.query)
+    return 2 * answer[:, :-1] if task.query.kind == "predict" else answer
 
 
 def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Answers:

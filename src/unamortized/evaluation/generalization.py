@@ -11,6 +11,7 @@ from unamortized.evaluation.metrics import answer_metrics, row
 from unamortized.evaluation.responses import respond
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
+from unamortized.models.flops import generation_flops
 from unamortized.worlds.problems import Problems, content_hash, draw, shares_questions
 from unamortized.worlds.tasks import Task
 
@@ -46,16 +47,16 @@ def by_length(run: Run, settings: ByLength) -> Rows:
     for n_steps in task.steps.test:
         problems = test_problems(task, n_steps, settings.problems, seed)
         exact = resolve_trace(run.condition.trace)(problems, run.vocabulary)
-        draws = max(settings.averaged) if exact.sampled else 1
-        responses = [respond(run, problems, draw=number) for number in range(draws)]
-        answers = np.stack([response.answers for response in responses])
-        named = {run.spec.condition: answers[0]}
+        numbers = {run.spec.condition: 1}  # of traces that are averaged
         if exact.sampled:
-            named |= {f"{run.spec.condition}_mean_{k}": answers[:k].mean(axis=0) for k in settings.averaged}
+            numbers |= {f"{run.spec.condition}_mean_{k}": k for k in settings.averaged}
+        responses = [respond(run, problems, draw=number) for number in range(max(numbers.values()))]
+        cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())
         split, count = split_of(task, n_steps), len(problems)
-        for condition, answer in named.items():
+        for condition, k in numbers.items():
             record = partial(row, task.name, condition, seed, split, count=count, n_steps=n_steps)
-            measured = answer_metrics(problems.answer_distribution, answer)
+            answer = np.mean([response.answers for response in responses[:k]], axis=0)
+            measured = answer_metrics(problems.answer_distribution, answer) | {"answer_flops": k * cost}
             rows += [record(metric, value) for metric, value in measured.items()]
         if len(exact.steps) and not exact.sampled:
             right = exact.tokens - run.vocabulary.blocks[exact.block].start == responses[0].written

@@ -37,6 +37,12 @@ METRICS: dict[str, Metric] = {
             "how far stated confidence is from the exact probability of being right",
         ),
         Metric(
+            "answer_flops",
+            "FLOPs",
+            "24 d^2 a token and 4 d a pair of tokens, per layer; 2 d V a written token",
+            "what one free-running answer costs, its trace included",
+        ),
+        Metric(
             "codebook_floor",
             "nats",
             "E KL(pi* || Phi(E[eta | c_n]))",

@@ -69,11 +69,7 @@ def generate(
     taps = tuple(taps)
     taken: dict[str, list[Tensor]] = {tap: [] for tap in taps}
     logits = tokens.new_zeros(0)
-    first = 0
-    while first < last:
-        stop = first + 1
-        while stop < last and not written[stop]:  # a run of given tokens is read in one pass
-            stop += 1
+    for first, stop in reading_passes(written.tolist()):
         select = torch.zeros(tokens.shape[0], stop - first, dtype=torch.bool)
         select[:, -1] = True
         output = model(
@@ -89,8 +85,17 @@ def generate(
             taken[tap].append(output.taps[tap])
         if stop < last:
             tokens[:, stop] = block.start + _choose(logits[:, block], sample)
-        first = stop
     return Generated(tokens, logits, {tap: torch.cat(chunks, dim=1) for tap, chunks in taken.items()})
+
+
+def reading_passes(written: Sequence[bool]) -> list[tuple[int, int]]:
+    """The columns [first, stop) that generation reads in each pass: up to the next one that the model writes.
+
+    A run of given tokens is read at once; the last column, the answer, is never read.
+    """
+    last = len(written) - 1
+    stops = [column for column in range(1, last) if written[column]] + [last]
+    return list(zip([0, *stops[:-1]], stops, strict=True))
 
 
 def _choose(logits: Tensor, sample: torch.Generator | None) -> Tensor:

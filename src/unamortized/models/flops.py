@@ -3,6 +3,9 @@
 Matrix multiplications only, as ``torch.utils.flop_counter`` counts them, against which this is tested.
 """
 
+from collections.abc import Sequence
+
+from unamortized.models.decoding import reading_passes
 from unamortized.models.transformer import ModelSpec
 
 
@@ -22,14 +25,19 @@ def training_flops(spec: ModelSpec, vocabulary_size: int, columns: int, unembedd
     return 3 * forward_flops(spec, vocabulary_size, columns, unembedded)
 
 
-def generation_flops(spec: ModelSpec, vocabulary_size: int, prompt: int, generated: int) -> int:
-    """FLOPs of reading ``prompt`` tokens and writing ``generated`` more with a key-value cache.
+def generation_flops(spec: ModelSpec, vocabulary_size: int, written: Sequence[bool]) -> int:
+    """FLOPs of one problem's free-running answer with a key-value cache.
 
-    The token written last is never read again. Each token read attends to itself and all before it; the
-    prompt is read in one pass.
+    Each pass reads a chunk of c tokens, which attend to all L so far, and unembeds the last of them.
+
+    Args:
+        spec: shape of the model.
+        vocabulary_size: number of token ids.
+        written: the columns that the model writes, as ``generate`` takes them.
     """
     width = spec.width
-    total = forward_flops(spec, vocabulary_size, prompt, 1)
-    for length in range(prompt + 1, prompt + generated):
-        total += spec.layers * (24 * width**2 + 4 * width * length) + 2 * width * vocabulary_size
+    total = 0
+    for first, stop in reading_passes(written):
+        chunk = stop - first
+        total += spec.layers * (24 * width**2 * chunk + 4 * width * chunk * stop) + 2 * width * vocabulary_size
     return total

@@ -184,12 +184,17 @@ class Transformer(nn.Module):
             select: unembed only here; logits are then (selected, token).
 
         Raises:
-            ValueError: if a tap or patch names no activation.
+            ValueError: if a tap or patch names no activation, or a learned position id is out of range.
         """
         tape = Tape(taps, patches or {})
         bias, all_positions = self._attention_bias(positions, cache)
         x = self.embed(tokens)
         if self.positional is not None:
+            if int(positions.max()) >= self.spec.max_positions:
+                raise ValueError(
+                    f"position id {int(positions.max())} was never learned: raise model.max_positions, "
+                    f"now {self.spec.max_positions}, or choose other model.positions"
+                )
             x = x + self.positional(positions)
         x = tape("hook_embed", x)
         for block in self.blocks:

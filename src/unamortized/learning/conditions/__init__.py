@@ -30,8 +30,9 @@ def resolve_condition(name: str) -> Condition:
     Raises:
         ValueError: if there is no such condition.
     """
-    if every := re.fullmatch(r"cot_(every_[1-9]\d*)", name):
-        return Condition(name, trace=every[1], says=f"a code for the exact belief, {every[1].replace('_', ' ')} steps")
+    every = re.fullmatch(r"cot_(every_([1-9]\d*))", name)
+    if name not in CONDITIONS and every:
+        return Condition(name, trace=every[1], says=f"a code for the exact belief after every {every[2]} steps")
     if name not in CONDITIONS:
         raise ValueError(f"no condition named '{name}'; there are {', '.join(CONDITIONS)}")
     return CONDITIONS[name]
