@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 
 from tests.small_tasks import small_task, task_fields
-from unamortized.evaluation.baselines import baselines, codebook, particle, window
+from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, window
 from unamortized.evaluation.metrics import kl, total_variation
+from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, draw, exact_answer
 
@@ -113,7 +114,7 @@ def test_the_floor_of_a_prediction_is_that_of_what_is_predicted():
 def test_a_smoothed_state_has_no_floor():
     names = ["prior", "window_8", "particle_64"]
     assert list(baselines(small_task(query="smooth 1"), 0)) == names
-    assert list(baselines(small_task(), 0)) == [*names, "codebook_floor"]
+    assert list(baselines(small_task(), 0)) == [*names, "codebook_floor", "codebook_recursive"]
 
 
 def test_baselines_are_called_what_they_are():
@@ -123,3 +124,22 @@ def test_baselines_are_called_what_they_are():
     np.testing.assert_array_equal(known["prior"](task, problems), window(task, problems, 0))
     np.testing.assert_array_equal(known["window_8"](task, problems), window(task, problems, 8))
     np.testing.assert_array_equal(known["particle_64"](task, problems), particle(task, problems, 64, seed=3))
+
+
+def test_the_recursive_codebook_rounds_at_every_step():
+    task = small_task(codebook={"resolution": 3})
+    process, book, meanings = task.build(), task_vocabulary(task).codebook, code_meanings(task)
+    problems = draw(task, "test", 5, 8, 0)
+    for number, answer in enumerate(codebook_recursive(task, problems)):
+        belief = process.initial
+        for symbol in problems.observations[number]:
+            joint = belief @ process.transitions[symbol]
+            belief = meanings[book.encode(joint / joint.sum())]
+        np.testing.assert_allclose(answer, belief)
+
+
+def test_rounding_at_every_step_costs_more_than_rounding_once():
+    task = small_task(codebook={"resolution": 3})
+    problems = draw(task, "test", 12, 512, 0)
+    exact = problems.answer_distribution
+    assert kl(exact, codebook_recursive(task, problems)).mean() > kl(exact, codebook(task, problems)).mean()

@@ -167,7 +167,7 @@ def test_as_many_are_kept_as_move_by_more_than_the_threshold(cones):
     moved = total_variation(edit.exact, problems.answer_distribution)
     assert 0 < (moved > 0.1).sum() == edit.kept.sum() < 512
     assert by_lag(cones[0.0], "edits_kept")[2] == edit.kept.sum()
-    counts = {row["metric"]: row["count"] for row in cones[0.0] if row["step"] == 2}
+    counts = {row["metric"]: row["count"] for row in cones[0.0] if (row["step"], row["condition"]) == (2, "cot")}
     assert counts["causal_reliance"] == edit.kept.sum()
     assert counts["edits_kept"] == counts["edit_tv"] == 512
 

@@ -31,10 +31,10 @@ def metrics(cot, control=(), task="mess3"):
     [
         ("holds", "holds", "supported"),
         ("holds", "unsure", "inconclusive"),
-        ("holds", "fails", "refuted"),
+        ("holds", "fails", "inconclusive"),
         ("unsure", "holds", "inconclusive"),
         ("unsure", "unsure", "inconclusive"),
-        ("unsure", "fails", "refuted"),
+        ("unsure", "fails", "inconclusive"),
         ("fails", "holds", "refuted"),
         ("fails", "unsure", "refuted"),
         ("fails", "fails", "refuted"),

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from unamortized.evaluation.stated import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
+from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, exact_answer
 from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
@@ -73,6 +74,21 @@ def codebook(task: Task, problems: Problems) -> Answers:
     return exact_answer(task.build(), code_meanings(task)[codes], nothing, task.query, after=problems.n_steps)
 
 
+def codebook_recursive(task: Task, problems: Problems) -> Answers:
+    """What exact inference makes of its own codes: each belief is rounded before the next observation is read.
+
+    A belief trace that looks at nothing but its last code and the next observation can do no better, so a
+    model that does has corrected its codes from the question.
+    """
+    process, vocabulary, meanings = task.build(), task_vocabulary(task), code_meanings(task)
+    belief = problems.beliefs[:, 0]
+    for step in range(problems.n_steps):
+        belief = filter_beliefs(process.transitions, belief, problems.observations[:, step : step + 1]).beliefs[:, -1]
+        belief = meanings[vocabulary.codebook.encode(belief)]
+    nothing = np.broadcast_to(NOTHING, (len(problems), 0))
+    return exact_answer(process, belief, nothing, task.query, after=problems.n_steps)
+
+
 def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator: np.random.Generator) -> np.ndarray:
     """An option for each (batch, particle)."""
     edges = probabilities.cumsum(axis=2)
@@ -81,10 +97,12 @@ def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator
 
 
 def baselines(task: Task, seed: int) -> dict[str, Callable[[Task, Problems], Answers]]:
-    """The baselines of a task by name; a belief trace's floor is no bound on smoothing."""
+    """The baselines of a task by name; a belief trace bounds no smoothing."""
     known: dict[str, Callable[[Task, Problems], Answers]] = {
         "prior": partial(window, size=0),
         "window_8": partial(window, size=8),
         "particle_64": partial(particle, n_particles=64, seed=seed),
     }
-    return known if task.query.kind == "smooth" else known | {"codebook_floor": codebook}
+    if task.query.kind == "smooth":
+        return known
+    return known | {"codebook_floor": codebook, "codebook_recursive": codebook_recursive}

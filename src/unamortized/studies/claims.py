@@ -62,8 +62,9 @@ class Claim:
     def judge(self, task: str, table: pd.DataFrame) -> dict[str, Any]:
         """The claim with its estimate and verdict on one task's metrics, ready for ``claims.json``.
 
-        Supported if the whole interval lies in the range, and the control's in its own; refuted if either
-        lies wholly outside; inconclusive otherwise, and always with fewer than two seeds.
+        Supported if the whole interval lies in the range, and the control's in its own; refuted if the
+        interval lies wholly outside; inconclusive otherwise: where the interval straddles the bound, where the
+        control does not rule out another explanation, and always with fewer than two seeds.
         """
         estimate = self.measure.estimate(table)
         beside = self.control.measure.estimate(table)
@@ -83,7 +84,7 @@ class Claim:
 def _verdict(estimate: Estimate | None, wanted: Range, beside: Estimate | None, controlled: Range) -> Verdict:
     if estimate is None or beside is None:
         return "inconclusive"
-    if wanted.excludes(estimate) or controlled.excludes(beside):
+    if wanted.excludes(estimate):
         return "refuted"
     return "supported" if wanted.holds(estimate) and controlled.holds(beside) else "inconclusive"
 

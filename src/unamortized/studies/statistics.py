@@ -81,12 +81,14 @@ def paired_ratio(metric: str, over: tuple[str, dict[str, Any]], under: tuple[str
 
 
 def extreme(metric: str, condition: str, unit: str, step: tuple[int, int], largest: bool) -> Measure:
-    """The largest or smallest value of a metric over a range of steps (lags), seed by seed."""
+    """The largest or smallest value of a metric over a range of steps (lags), seed by seed.
+
+    Not a number for a seed that lacks the value at one of them.
+    """
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
         rows = table[(table["metric"] == metric) & (table["condition"] == condition)]
         rows = rows[rows["step"].between(*step).fillna(False)]
-        by_seed = rows.groupby("seed")["value"]
-        return by_seed.max() if largest else by_seed.min()
+        return rows.groupby("seed")["value"].agg(lambda values: (values.max if largest else values.min)(skipna=False))
 
     return Measure(per_seed, unit)

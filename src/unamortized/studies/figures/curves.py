@@ -51,7 +51,7 @@ def _by_length(metrics: pd.DataFrame, metric: str, title: str) -> Figure | None:
     tasks, names = tasks_of(rows), in_order(rows["condition"])
     width = len(tasks) if len(tasks) < 4 else math.ceil(len(tasks) / 2)
     height = math.ceil(len(tasks) / width)
-    figure = Figure(figsize=(max(5.6, (4.4, 3.4)[width > 2] * width), 3.1 * height + 1.3))
+    figure = Figure(figsize=(max(8.8, (4.4, 3.4)[width > 2] * width), 3.1 * height + 1.3))
     panels = figure.subplots(height, width, sharey=True, squeeze=False)
     for axes, task in zip(panels.flat, tasks, strict=False):
         own = rows[rows["task"] == task]

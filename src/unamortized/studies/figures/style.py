@@ -43,6 +43,7 @@ BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
     "window": ("#6E6E6E", (0, (5, 1.8))),
     "particle": ("#8A8A8A", (0, (6, 1.5, 1, 1.5))),
     "codebook_floor": ("#B0B0B0", (0, (2.5, 1.2))),
+    "codebook_recursive": ("#909090", (0, (1, 1, 4, 1))),
 }
 CONTROLS: dict[str, Any] = {  # by name after the slash, lighter than their condition
     "untrained": (0, (1, 1.2)),

@@ -16,6 +16,7 @@ BESIDE = {  # what stands under its own name in the condition column, without be
     "window_8": "exact inference from the last eight observations alone",
     "particle_64": "a bootstrap particle filter with 64 particles",
     "codebook_floor": "the answer that the code of the exact last belief implies",
+    "codebook_recursive": "exact inference that rounds each belief to its code before it reads the next observation",
     "<condition>_mean_4, _mean_16": "the answers after so many sampled traces, averaged",
     "<condition>/untrained": "the probe on the network before training",
     "<condition>/shuffled_belief": "the probe fitted on beliefs shuffled among problems within each step",
