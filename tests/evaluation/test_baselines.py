@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from tests.small_tasks import small_task, task_fields
 from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, window
 from unamortized.evaluation.metrics import kl, total_variation
+from unamortized.evaluation.stated import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, draw, exact_answer
