@@ -40,7 +40,7 @@ PRESETS = {
     "quick": Preset(
         cells=(
             Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT), seeds=3, train=TrainSpec(steps=450)),
-            Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=GROUP.model_copy(update={"steps": 320})),
+            Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=GROUP.model_copy(update={"steps": 420})),
             Cell("mess3", (AMORTIZED, COT), seeds=1, train=TrainSpec(steps=200)),
         ),
         evaluations=evaluations(512, probe_steps=(16,), lags=(0, 1, 2, 4, 8, 12)),
