@@ -49,9 +49,9 @@ PRESETS = {
         cells=(
             Cell(
                 "noisy_permutation",
-                (AMORTIZED, EQUAL_FLOPS, COT, "cot_state", "cot_every_4"),
+                (AMORTIZED, EQUAL_FLOPS, COT, "cot_state"),
                 seeds=6,
-                train=TrainSpec(steps=900),
+                train=TrainSpec(steps=600),
             ),
             Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=300)),
             Cell(
@@ -67,7 +67,7 @@ PRESETS = {
                 train=GROUP.model_copy(update={"steps": 1300}),
             ),
         ),
-        evaluations=evaluations(1024, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
+        evaluations=evaluations(512, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
     ),
 }
 
