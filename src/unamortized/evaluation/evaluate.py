@@ -16,7 +16,8 @@ from unamortized.learning.runs import Run, exclusively, load_run, read_record, w
 from unamortized.worlds.randomness import digest, source_version
 from unamortized.worlds.tasks import Task
 
-FLOORS = ("worlds", "language", "models", "learning", "evaluation")
+# hashed when it is imported, as the code that measures is: an edit during a run must not pass for what ran
+MEASURED_BY = source_version("worlds", "language", "models", "learning", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Evaluation:
 
     def file(self, folder: Path) -> Path:
         """Where the result is kept."""
-        key = digest(self.name, asdict(self.settings), self.lengths, source_version(*FLOORS))
+        key = digest(self.name, asdict(self.settings), self.lengths, MEASURED_BY)
         return folder / "evaluations" / f"{self.name}-{key}.csv"
 
 

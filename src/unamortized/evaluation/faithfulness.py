@@ -91,6 +91,7 @@ def light_cone(run: Run, settings: LightCone) -> Rows:
     n_steps = task.steps.train[1]
     problems = test_problems(task, n_steps, settings.problems, seed)
     base = respond(run, problems)
+    sampled = resolve_trace(run.condition.trace)(problems, run.vocabulary).sampled
     rows: Rows = []
     for lag in settings.lags:
         step = n_steps - lag
@@ -108,9 +109,7 @@ def light_cone(run: Run, settings: LightCone) -> Rows:
         own, everyone = partial(record, run.spec.condition), len(problems)
         rows += [
             own(metric="causal_reliance", value=reliance.alpha, count=count),
-            own(metric="reliance_r2", value=reliance.r2, count=count),
             own(metric="causal_reliance_frozen", value=still.alpha, count=count),
-            own(metric="edit_tv", value=total_variation(regenerated, base.answers).mean(), count=everyone),
             own(
                 metric="counterfactual_tv",
                 value=total_variation(edit.exact, problems.answer_distribution).mean(),
@@ -121,6 +120,11 @@ def light_cone(run: Run, settings: LightCone) -> Rows:
                 f"{run.spec.condition}/wrong_counterfactual", metric="causal_reliance", value=wrong.alpha, count=count
             ),
         ]
+        if not sampled:  # two draws of a trace differ without any edit; alpha alone is a mean over draws
+            rows += [
+                own(metric="reliance_r2", value=reliance.r2, count=count),
+                own(metric="edit_tv", value=total_variation(regenerated, base.answers).mean(), count=everyone),
+            ]
     return rows
 
 

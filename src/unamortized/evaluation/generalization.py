@@ -28,7 +28,8 @@ class ByLength:
 
 def split_of(task: Task, n_steps: int) -> str:
     """Whether a length is in distribution or the ``length`` split."""
-    return "length" if n_steps > task.steps.train[1] else "in_distribution"
+    first, last = task.steps.train
+    return "in_distribution" if first <= n_steps <= last else "length"
 
 
 def test_problems(task: Task, n_steps: int, size: int, seed: int) -> Problems:
@@ -83,12 +84,12 @@ def baselines_by_length(task: Task, seed: int, settings: ByLength) -> Rows:
 
 
 def duplicate_rate(task: Task, problems: Problems, sample: int = 4096) -> float:
-    """Share of test questions found among ``sample`` training questions of the same length.
+    """Share of test questions that begin one of ``sample`` training questions, at least as long as they are.
 
     Zero by construction unless a length has so few questions that splits have to share them; then every
     test question counts, as endless training meets them all.
     """
     if shares_questions(task, problems.n_steps):
         return 1.0
-    seen = draw(task, "train", problems.n_steps, sample, "duplicates")
-    return float(np.isin(content_hash(problems), content_hash(seen)).mean())
+    longer = draw(task, "train", max(problems.n_steps, task.steps.train[1]), sample, "duplicates")
+    return float(np.isin(content_hash(problems), content_hash(longer, problems.n_steps)).mean())

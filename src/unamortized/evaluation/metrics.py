@@ -46,7 +46,7 @@ METRICS: dict[str, Metric] = {
             "codebook_floor",
             "nats",
             "E KL(pi* || Phi(E[eta | c_n]))",
-            "what rounding the last exact belief to its code costs: no belief trace can be blamed below it",
+            "what an answer costs that knows only the code of the last exact belief",
         ),
         Metric(
             "trace_agreement",

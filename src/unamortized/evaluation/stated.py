@@ -13,7 +13,7 @@ from unamortized.worlds.tasks import Task
 PROBLEMS_PER_LENGTH = 1024
 
 
-def code_meanings(task: Task, softening: float = 1.0) -> Float[np.ndarray, "code state"]:
+def code_meanings(task: Task, softening: float = 0.01) -> Float[np.ndarray, "code state"]:
     """E[eta | code], over validation problems of the training lengths.
 
     A code's lattice point denies every state that it rounds to zero; its mean does not, so that it can be

@@ -2,11 +2,16 @@
 
 A problem is a sequence of observations with its latent path, the exact belief after every step, and the
 exact distribution of the answer, of which ``answers`` is one draw. Which split a question may appear in is
-a property of its content (a hash of the observations and of a known start), so that splits are disjoint by
-construction, however many problems are drawn.
+a property of how it begins (a hash of its first observations and of a known start), so that splits are
+disjoint by construction, however many problems are drawn; and no training question begins with a test
+question, whose answer its trace would otherwise give away.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -17,9 +22,10 @@ from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.tasks import Query, Task
 
+LONGEST_DECIDING = 256  # first observations; a process with few questions even then has splits that share them
 N_BUCKETS = 16  # content-hash buckets shared out among the splits
 SPLITS = {"test": range(0, 2), "validation": range(2, 4), "train": range(4, N_BUCKETS)}
-FEW_QUESTIONS = 4096  # with fewer questions of a length than this, all splits share them
+FEW_QUESTIONS = 4096  # with fewer possible questions of a length than this, all splits share them
 ROUNDS = 100  # batches drawn in search of a split's first question
 
 
@@ -157,7 +163,7 @@ def draw(task: Task, split: str, n_steps: int, batch_size: int, *keys: str | int
         size = int(missing * oversampling * 1.1) + 8 if oversampling > 1 else missing
         batch = sample_problems(process, n_steps, size, generator, task.query, task.start)
         if oversampling > 1:
-            batch = batch.take(np.flatnonzero(in_split(batch, split))[:missing])
+            batch = batch.take(np.flatnonzero(in_split(task, batch, split))[:missing])
         kept.append(batch)
         missing -= len(batch)
         if missing == batch_size and len(kept) == ROUNDS:
@@ -169,20 +175,51 @@ def draw(task: Task, split: str, n_steps: int, batch_size: int, *keys: str | int
 
 
 def shares_questions(task: Task, n_steps: int) -> bool:
-    """Whether a task has so few questions of this length that its splits share them all."""
-    process = task.build()
-    starts = process.n_states if task.start == "known" else 1
-    return starts * float(process.n_symbols) ** n_steps < FEW_QUESTIONS
+    """Whether a task has so few possible questions of this length that its splits share them all."""
+    return n_steps < deciding_length(task)
 
 
-def in_split(problems: Problems, split: str) -> Bool[np.ndarray, " batch"]:
-    """Whether each question's content puts it into a split."""
-    return np.isin(content_hash(problems) % np.uint64(N_BUCKETS), np.array(SPLITS[split], dtype=np.uint64))
+def deciding_length(task: Task) -> int:
+    """How many first observations decide a question's split: the fewest that begin enough questions."""
+    return _deciding_length(task.model_dump_json())
 
 
-def content_hash(problems: Problems) -> np.ndarray:
-    """A 64-bit hash of what is asked: the observations and, where it is known, the start (batch,)."""
-    columns = problems.observations.T
+@lru_cache(maxsize=64)
+def _deciding_length(task_json: str) -> int:
+    task = Task.model_validate_json(task_json)
+    counts = possible_questions(task.build(), known_start=task.start == "known")
+    enough = (n for n, count in enumerate(islice(counts, LONGEST_DECIDING)) if count >= FEW_QUESTIONS)
+    return next(enough, LONGEST_DECIDING)
+
+
+def possible_questions(process: Process, known_start: bool) -> Iterator[int]:
+    """Number of questions with n = 0, 1, 2, ... observations that have a positive probability.
+
+    Words are counted by the set of states that they may have led to, so that each word counts once.
+    """
+    possible = process.transitions > 0
+    started = np.flatnonzero(process.initial > 0)
+    sets = [frozenset({state}) for state in started.tolist()] if known_start else [frozenset(started.tolist())]
+    words = Counter(sets)
+    while True:
+        yield sum(words.values())
+        longer: Counter[frozenset[int]] = Counter()
+        for states, count in words.items():
+            for reached in np.asarray(possible[:, sorted(states)].any(axis=1)):
+                if reached.any():
+                    longer[frozenset(np.flatnonzero(reached).tolist())] += count
+        words = longer
+
+
+def in_split(task: Task, problems: Problems, split: str) -> Bool[np.ndarray, " batch"]:
+    """Whether the beginning of each question puts it into a split."""
+    bucket = content_hash(problems, deciding_length(task)) % np.uint64(N_BUCKETS)
+    return np.isin(bucket, np.array(SPLITS[split], dtype=np.uint64))
+
+
+def content_hash(problems: Problems, n_first: int | None = None) -> np.ndarray:
+    """A 64-bit hash of what is asked: the (first) observations and, where it is known, the start (batch,)."""
+    columns = problems.observations[:, :n_first].T
     if problems.start_known:
         columns = np.concatenate([problems.latents[:, :1].T, columns])
     with np.errstate(over="ignore"):
