@@ -103,7 +103,7 @@ def test_a_step_mixes_lengths_of_the_training_range_in_equal_shares():
         assert problems[0].n_steps in (3, 4)
         assert problems[1].n_steps in (5, 6)
         for part in problems:
-            assert part.n_steps < 6 or in_split(part, "train").all()
+            assert part.n_steps < 6 or in_split(batches.task, part, "train").all()
 
 
 def test_questions_are_the_same_under_every_trace():

@@ -1,5 +1,7 @@
 """Problems against the enumeration of all latent paths, the propagator, and splits that never meet."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -8,6 +10,7 @@ from scipy.stats import chi2
 
 from tests.small_tasks import small_task
 from tests.worlds.brute_force import enumerate_paths, marginal, random_distributions, random_transitions
+from unamortized.worlds import problems as problems_module
 from unamortized.worlds.inference import ImpossibleObservation
 from unamortized.worlds.problems import (
     N_BUCKETS,
@@ -15,9 +18,11 @@ from unamortized.worlds.problems import (
     Problems,
     concatenate,
     content_hash,
+    deciding_length,
     draw,
     exact_answer,
     in_split,
+    possible_questions,
     sample_problems,
     shares_questions,
 )
@@ -244,7 +249,7 @@ def test_splits_share_no_question_however_many_are_drawn(start):
         assert len(drawn) == 20_000
         starts = drawn.latents[:, :1] if start == "known" else drawn.latents[:, :0]
         met[split] = set(map(tuple, np.concatenate([starts, drawn.observations], axis=1).tolist()))
-        assert in_split(drawn, split).all()
+        assert in_split(task, drawn, split).all()
     assert not met["train"] & met["test"]
     assert not met["train"] & met["validation"]
     assert not met["validation"] & met["test"]
@@ -254,7 +259,7 @@ def test_splits_share_no_question_however_many_are_drawn(start):
 def test_a_split_draws_from_the_process_given_that_questions_are_its_own():
     task = small_task()
     everything = sample_problems(task.build(), 7, 200_000, 0)
-    kept = everything.take(in_split(everything, "validation"))
+    kept = everything.take(in_split(task, everything, "validation"))
     drawn = draw(task, "validation", 7, 25_000, 0)
     for column in range(7):
         expected = np.bincount(kept.observations[:, column], minlength=5) / len(kept) * len(drawn)
@@ -267,8 +272,39 @@ def test_buckets_are_even_and_shared_out_once():
     problems = sample_problems(build_process("noisy_permutation", informativeness=0.0), 12, 64_000, 0)
     buckets = np.bincount((content_hash(problems) % np.uint64(N_BUCKETS)).astype(int), minlength=N_BUCKETS)
     assert ((buckets - 4000) ** 2 / 4000).sum() < chi2.isf(1e-4, N_BUCKETS - 1)
-    shares = {split: in_split(problems, split).mean() for split in SPLITS}
-    assert shares == pytest.approx({"test": 2 / 16, "validation": 2 / 16, "train": 12 / 16}, abs=0.01)
+    task = small_task()
+    problems = sample_problems(task.build(), 12, 64_000, 0)
+    shares = {split: in_split(task, problems, split).mean() for split in SPLITS}
+    assert shares == pytest.approx({"test": 2 / 16, "validation": 2 / 16, "train": 12 / 16}, abs=0.03)
+
+
+def test_no_training_question_begins_with_a_question_of_another_split():
+    task = small_task()  # split by the first six observations
+    for n_steps in (6, 7, 9):
+        asked = draw(task, "test", n_steps, 500, 0)
+        longer = draw(task, "train", 12, 5000, 0)
+        assert not np.isin(content_hash(asked), content_hash(longer, n_steps)).any()
+        fully = draw(task, "test", 12, 5000, 1)  # not because beginnings are never met
+        assert np.isin(content_hash(asked, 6), content_hash(fully, 6)).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters"),
+    [("zero_one_random", {"p": 0.5}), ("rrxor", {}), ("mess3", {}), ("group_word", {"group": "S3", "generators": 2})],
+)
+@pytest.mark.parametrize("known_start", [False, True])
+def test_possible_questions_are_those_of_positive_probability(family, parameters, known_start):
+    process = build_process(family, **parameters)
+    counts = itertools.islice(possible_questions(process, known_start), 6)
+    starts = np.eye(process.n_states)[process.initial > 0] if known_start else [process.initial]
+    for n_steps, count in enumerate(counts):
+        possible = 0
+        for start in starts:
+            for word in itertools.product(range(process.n_symbols), repeat=n_steps):
+                possible += (
+                    np.linalg.multi_dot([start, *process.transitions[list(word)], np.ones(process.n_states)]) > 0
+                )
+        assert count == possible
 
 
 def test_lengths_of_few_questions_are_shared_by_all_splits():
@@ -286,17 +322,18 @@ def test_an_unknown_split_is_an_error_that_names_those_there_are():
         draw(small_task(), "tests", 4, 1)
 
 
-def test_a_split_that_no_question_falls_into_is_an_error_and_no_endless_search():
+def test_a_process_with_few_questions_shares_them_at_every_length():
     certain = {"family": "zero_one_random", "p": 0.0}  # 0 1 0 0 1 0: three questions of each length
     task = small_task(process=certain, steps={"train": [20, 20], "test": [20]})
-    questions = sample_problems(task.build(), 20, 100, 0)
-    for split in SPLITS:
-        if in_split(questions, split).any():
-            assert in_split(draw(task, split, 20, 50), split).all()
-        else:
-            with pytest.raises(ValueError, match=f"no {split} question of 20 steps in 100 batches"):
-                draw(task, split, 20, 50)
-    assert not all(in_split(questions, split).any() for split in SPLITS)
+    assert deciding_length(task) is None
+    assert all(shares_questions(task, n) for n in (1, 20, 1000))
+    assert len(draw(task, "test", 20, 50)) == 50
+
+
+def test_a_split_that_no_question_falls_into_is_an_error_and_no_endless_search(monkeypatch):
+    monkeypatch.setattr(problems_module, "in_split", lambda task, problems, split: np.zeros(len(problems), dtype=bool))
+    with pytest.raises(ValueError, match="no test question of 20 steps in 100 batches"):
+        draw(small_task(), "test", 20, 50)
 
 
 @given(st.integers(0, 999), st.integers(2, 8))

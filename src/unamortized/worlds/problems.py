@@ -22,7 +22,7 @@ from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.tasks import Query, Task
 
-LONGEST_DECIDING = 256  # first observations; a process with few questions even then has splits that share them
+LONGEST_DECIDING = 256  # observations; a process that has few questions even then has splits that share them
 N_BUCKETS = 16  # content-hash buckets shared out among the splits
 SPLITS = {"test": range(0, 2), "validation": range(2, 4), "train": range(4, N_BUCKETS)}
 FEW_QUESTIONS = 4096  # with fewer possible questions of a length than this, all splits share them
@@ -176,20 +176,24 @@ def draw(task: Task, split: str, n_steps: int, batch_size: int, *keys: str | int
 
 def shares_questions(task: Task, n_steps: int) -> bool:
     """Whether a task has so few possible questions of this length that its splits share them all."""
-    return n_steps < deciding_length(task)
+    length = deciding_length(task)
+    return length is None or n_steps < length
 
 
-def deciding_length(task: Task) -> int:
-    """How many first observations decide a question's split: the fewest that begin enough questions."""
+def deciding_length(task: Task) -> int | None:
+    """How many first observations decide a question's split: the fewest that begin enough questions.
+
+    None where even ``LONGEST_DECIDING`` observations begin too few.
+    """
     return _deciding_length(task.model_dump_json())
 
 
 @lru_cache(maxsize=64)
-def _deciding_length(task_json: str) -> int:
+def _deciding_length(task_json: str) -> int | None:
     task = Task.model_validate_json(task_json)
     counts = possible_questions(task.build(), known_start=task.start == "known")
     enough = (n for n, count in enumerate(islice(counts, LONGEST_DECIDING)) if count >= FEW_QUESTIONS)
-    return next(enough, LONGEST_DECIDING)
+    return next(enough, None)
 
 
 def possible_questions(process: Process, known_start: bool) -> Iterator[int]:
