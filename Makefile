@@ -41,7 +41,7 @@ train-cot: .venv/.stamp ## train the model that writes its beliefs down first
 compare: .venv/.stamp ## the headline study: amortized against chain of thought
 	$(RUN) compare $(ANY_TASKS) $(SIZE) $(OVERRIDES)
 
-study: .venv/.stamp ## another study: make study STUDY=faithfulness
+study: .venv/.stamp ## another study: make study STUDY=compare
 	$(RUN) study $(STUDY) $(ANY_TASKS) $(SIZE) $(OVERRIDES)
 
 report: .venv/.stamp ## write results/<preset>/report.html from what has been computed

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from unamortized.cli import app, expand_grid, guarded, main
+from unamortized.cli import INTERRUPTED, app, expand_grid, guarded, main
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS
+from unamortized.evaluation.metrics import COLUMNS
 from unamortized.worlds.tasks import load_task
 
 TOP = Path(__file__).parents[1]
@@ -101,7 +103,40 @@ def test_a_task_that_there_is_not_is_answered_with_the_nearest(command):
 def test_a_report_of_nothing_says_how_to_compute_something(command, tmp_path):
     status, _, err = command("report", "--preset", "smoke", "--results", tmp_path)
     assert status == 2
-    assert err == f"unamortized: nothing has been computed in {tmp_path}/smoke; 'make compare PRESET=smoke' does\n"
+    assert (
+        err == f"unamortized: nothing has been computed in {tmp_path}/smoke; 'make compare' computes the quick preset\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("claims.json", "{", "claims.json:1: not valid JSON; delete it, it is written anew"),
+        ("metrics.csv", "task,seed\nmess3,0\n", "metrics.csv: lacks the columns condition, split, n_steps"),
+        ("metrics.csv", "", "metrics.csv: cannot be read (No columns to parse from file)"),
+        ("examples.csv", None, "examples.csv: cannot be read"),
+    ],
+)
+def test_broken_outputs_are_named_with_the_remedy(command, tmp_path, file, text, complaint):
+    folder = tmp_path / "smoke" / "compare"
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
+    (folder / "examples.csv").write_text(",".join(EXAMPLE_COLUMNS) + "\n")
+    (folder / file).unlink(missing_ok=True)
+    if text is not None:
+        (folder / file).write_text(text)
+    status, _, err = command("report", "--preset", "smoke", "--results", tmp_path)
+    assert status == 2
+    assert complaint in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_says_how_to_go_on(capsys):
+    def interrupted():
+        raise SystemExit(INTERRUPTED)  # as typer ends a command that Ctrl-C stopped
+
+    assert guarded(interrupted) == INTERRUPTED
+    assert "the same command goes on where this one stopped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [("train",), ("frobnicate",), ("compare", "--seeds", "0"), ("compare", "--sees")])
@@ -148,6 +183,11 @@ def test_a_grid_crosses_its_fields_and_takes_seeds_apart():
         ["model.layers=2", "process.x=.1"],
         ["model.layers=2", "process.x=.2"],
     ]
+
+
+def test_commas_within_brackets_belong_to_a_value():
+    _, crossed = expand_grid(["steps.train=[1,8],[1,16]"])
+    assert crossed == [["steps.train=[1,8]"], ["steps.train=[1,16]"]]
 
 
 def test_no_grid_is_one_run_of_the_presets_seeds():

@@ -13,7 +13,7 @@ from unamortized.studies.compare import COMPARE
 
 TOP = Path(__file__).parents[1]
 CONDITIONS = {"amortized", "amortized_equal_flops", "cot"}
-BASELINES = {"prior", "window_8", "particle_64", "codebook_floor"}
+BASELINES = {"prior", "window_8", "particle_64", "codebook_floor", "codebook_recursive"}
 FIGURES = set(COMPARE.figures) - {"belief_simplex"}  # which is for tasks of three states
 SPLITS = {"train", "in_distribution", "length", "parameters", "start", "rare", "composition"}
 
@@ -58,14 +58,16 @@ def test_every_condition_and_baseline_is_measured_at_every_length_for_every_seed
     answers = metrics[metrics["metric"] == "answer_kl"]
     assert set(answers["condition"]) == CONDITIONS | BASELINES
     assert set(answers["n_steps"]) == {4, 8, 16, 32, 64}
-    assert len(answers) == 7 * 5 * 2
+    assert len(answers) == 8 * 5 * 2
     assert answers["value"].between(-1e-9, 20).all()
     assert set(metrics["metric"]) == set(METRICS)
 
 
 def test_every_claim_has_an_estimate_and_a_verdict(output):
     record = json.loads((output / "claims.json").read_text(), parse_constant=pytest.fail)
-    assert (record["study"], record["preset"]) == ("compare", "smoke")
+    assert (record["study"], record["preset"], record["overrides"]) == ("compare", "smoke", [])
+    assert all((output.parents[1] / "runs" / run / "run.json").is_file() for run in record["runs"])
+    assert len(set(record["runs"])) == len(CONDITIONS) * 2
     wanted = [claim.name for claim in COMPARE.claims if claim.tasks is None or "noisy_permutation" in claim.tasks]
     assert [claim["name"] for claim in record["claims"]] == wanted
     for claim in record["claims"]:

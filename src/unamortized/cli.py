@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from unamortized.worlds.yaml_source import SpecError
+
+INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
 
 app = typer.Typer(
     add_completion=False,
@@ -100,7 +103,7 @@ def study(
     found = find_study(name)
     specs = plan(found.preset(preset), task or [], [], range(seeds or 0), overrides or [])
     console = Console()
-    record = run_study(found, preset, specs, results, workers or _cores(), console)
+    record = run_study(found, preset, specs, results, workers or _cores(), console, overrides or [])
     show_claims(record["claims"], console)
     folder = results / preset
     console.print(
@@ -131,15 +134,15 @@ def evaluate(
 def report(preset: Preset = "quick", results: Results = Path("results")) -> None:
     """Draw every study's figures anew from its tables and write the page that shows all of them."""
     from unamortized.studies import STUDIES
-    from unamortized.studies.output import read_preset, redraw
+    from unamortized.studies.output import read_made_by, redraw
     from unamortized.studies.report import write_report
 
     computed = [each for each in STUDIES.values() if (results / preset / each.name / "metrics.csv").is_file()]
     if not computed:
-        raise ValueError(f"nothing has been computed in {results / preset}; 'make compare PRESET={preset}' does")
+        raise ValueError(f"nothing has been computed in {results / preset}; 'make compare' computes the quick preset")
     for each in computed:
         folder = results / preset / each.name
-        redraw(each, read_preset(folder) or preset, folder)  # reference results keep the preset they were made by
+        redraw(each, read_made_by(folder, preset), folder)
     Console().print(f"Written: {write_report(results / preset)}", highlight=False)
 
 
@@ -169,15 +172,16 @@ def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:
     seeds: list[int] = []
     crossed: list[list[str]] = []
     for item in grid:
-        field, equals, values = item.partition("=")
-        if not equals or not field or not all(values.split(",")):
+        field, equals, text = item.partition("=")
+        values = re.split(r",(?![^\[]*\])", text)  # commas within brackets belong to a value
+        if not equals or not field or not all(values):
             raise ValueError(f"--grid {item}: write 'field=value,value', for example seed=0,1,2")
         if field == "seed":
-            if not all(value.isdecimal() for value in values.split(",")):
+            if not all(value.isdecimal() for value in values):
                 raise ValueError(f"--grid {item}: seeds are whole numbers from 0")
-            seeds += [int(value) for value in values.split(",")]
+            seeds += [int(value) for value in values]
         else:
-            crossed.append([f"{field}={value}" for value in values.split(",")])
+            crossed.append([f"{field}={value}" for value in values])
     return seeds, [list(combination) for combination in itertools.product(*crossed)]
 
 
@@ -239,12 +243,16 @@ def guarded(command: Callable[[], Any]) -> int:
     except ValueError as error:
         print(f"unamortized: {error}", file=sys.stderr)
         return 2
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         print(f"unamortized: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on where this one stopped.", file=sys.stderr)
-        return 130
-    except SystemExit as stop:
-        return int(stop.code or 0)
+        return _interrupted()
+    except SystemExit as stop:  # which is also what typer makes of Ctrl-C
+        return _interrupted() if stop.code == INTERRUPTED else int(stop.code or 0)
     return 0
+
+
+def _interrupted() -> int:
+    print("\nInterrupted; the same command goes on where this one stopped.", file=sys.stderr)
+    return INTERRUPTED

@@ -100,9 +100,17 @@ Job = RunJob | TaskJob
 
 
 def run_study(
-    study: Study, preset_name: str, specs: Sequence[RunSpec], root: Path, workers: int, console: Console
+    study: Study,
+    preset_name: str,
+    specs: Sequence[RunSpec],
+    root: Path,
+    workers: int,
+    console: Console,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train and measure what is missing of a study, and write its output; returns what ``claims.json`` says.
+
+    ``overrides`` are those that the specifications were planned with, to be told beside the results.
 
     Raises:
         JobError: if a run failed.
@@ -110,7 +118,8 @@ def run_study(
     measured = _measure(specs, study.preset(preset_name).evaluations, root, workers, console)
     folder = root / preset_name / study.name
     console.print(f"Drawing figures into {folder}/figures", highlight=False)
-    record = write_output(study, preset_name, measured, folder)
+    made_by = {"preset": preset_name, "overrides": list(overrides), "runs": [spec.digest() for spec in specs]}
+    record = write_output(study, made_by, measured, folder)
     write_report(root / preset_name)
     return record
 
@@ -171,6 +180,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
 
 def _alone(job: Job, tell: Tell) -> None:
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the pool, so that the numbers are those of the pool
     try:
         job.work(tell)
     except Exception as error:

@@ -234,6 +234,30 @@ def test_a_broken_record_is_an_error_with_its_line(tmp_path, text):
             read(folder)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"finished": true}'])
+def test_a_record_of_something_else_is_an_error(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=r"run\.json: holds no run's record; delete .* to train it anew"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damaged_weights_are_an_error_and_missing_ones_are_trained_anew(tmp_path, damage):
+    spec = small_spec()
+    save_model(spec, new_model(spec), tmp_path)
+    write_record(spec, tmp_path, finished=True)
+    assert is_finished(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.unlink()
+    if damage == "missing":
+        assert not is_finished(tmp_path)
+    else:
+        weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors: cannot be read .*; delete .* to train it anew"):
+        load_run(tmp_path)
+
+
 def test_a_text_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     file = tmp_path / "deep" / "run.json"
     write_text(file, "before")

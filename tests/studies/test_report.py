@@ -156,3 +156,11 @@ def test_numbers_are_short_and_absent_ones_a_dash():
     assert (interval(None), interval([-1.0, 2.0])) == ("", "[−1, 2]")
     ranges = (None, [None, None], [None, 1], [2, None], [0, 1])
     assert [span(bounds) for bounds in ranges] == ["–", "–", "≤ 1", "≥ 2", "0 to 1"]
+
+
+def test_overrides_are_told(preset):
+    study = next(preset.glob("*/claims.json"))
+    record = json.loads(study.read_text())
+    assert "Not the preset as it is" not in write_report(preset).read_text()
+    study.write_text(json.dumps(record | {"overrides": ["train.steps=<2>"]}))
+    assert "run with <code>train.steps=&lt;2&gt;</code>" in write_report(preset).read_text()

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from unamortized.evaluation.metrics import row, to_table
-from unamortized.studies.statistics import estimate, extreme, level, paired_difference, paired_ratio, select
+from unamortized.studies.statistics import estimate, level, over_steps, paired_difference, paired_ratio, select
 
 
 def table(*rows):
@@ -34,13 +34,13 @@ def test_one_seed_has_no_interval():
 def test_differences_are_paired_by_seed_and_not_by_order():
     metrics = table(("cot", 0, 1.0), ("cot", 1, 2.0), ("cot", 2, 4.0), ("amortized", 2, 5.0), ("amortized", 0, 2.0))
     metrics = pd.concat([metrics, table(("amortized", 1, 3.0))])
-    found = paired_difference("answer_kl", "amortized", "cot", "nats").estimate(metrics)
+    found = paired_difference("answer_kl", ("amortized", {}), ("cot", {}), "nats").estimate(metrics)
     assert (found.value, found.low, found.high, found.seeds) == (1.0, 1.0, 1.0, 3)  # each pair differs by one
 
 
 def test_seeds_that_only_one_side_has_are_left_out():
     metrics = table(("cot", 0, 1.0), ("cot", 1, 2.0), ("amortized", 1, 5.0), ("amortized", 7, 9.0))
-    found = paired_difference("answer_kl", "amortized", "cot", "nats").estimate(metrics)
+    found = paired_difference("answer_kl", ("amortized", {}), ("cot", {}), "nats").estimate(metrics)
     assert (found.value, found.seeds) == (3.0, 1)
 
 
@@ -87,7 +87,28 @@ def test_the_extreme_of_each_seed_is_taken_before_the_mean():
         *[("cot", 1, value, {"step": lag}) for lag, value in enumerate((0.6, 0.8, 0.9, 2.0))],
         ("cot", 1, 9.0),
     )
-    smallest = extreme("answer_kl", "cot", "ratio", step=(0, 2), largest=False).estimate(metrics)
+    smallest = over_steps("answer_kl", "cot", "ratio", step=(0, 2), take="min").estimate(metrics)
     assert smallest.value == pytest.approx((0.5 + 0.6) / 2)  # lag 3 and what has no lag are out of range
-    largest = extreme("answer_kl", "cot", "ratio", step=(1, 3), largest=True).estimate(metrics)
+    largest = over_steps("answer_kl", "cot", "ratio", step=(1, 3), take="max").estimate(metrics)
     assert largest.value == pytest.approx((0.7 + 2.0) / 2)
+    mean = over_steps("answer_kl", "cot", "ratio", step=(0, 1), take="mean").estimate(metrics)
+    assert mean.value == pytest.approx((0.7 + 0.7) / 2)
+
+
+def test_a_seed_that_lacks_a_step_has_no_value_over_the_steps():
+    metrics = table(("cot", 0, 0.9, {"step": 0}), ("cot", 0, np.nan, {"step": 1}), ("cot", 1, 0.4, {"step": 0}))
+    found = over_steps("answer_kl", "cot", "ratio", step=(0, 8), take="min").estimate(metrics)
+    assert (found.value, found.seeds) == (0.4, 1)
+
+
+def test_the_last_layer_is_the_last_one_measured_not_all_of_them():
+    metrics = table(
+        *[("cot", 0, value, {"layer": layer}) for layer, value in (("0", 1.0), ("10", 3.0), ("9", 2.0), ("all", 9.0))]
+    )
+    assert select(metrics, "answer_kl", "cot", layer="last").tolist() == [3.0]
+
+
+def test_several_rows_a_seed_are_no_value():
+    metrics = table(("cot", 0, 1.0, {"layer": "0"}), ("cot", 0, 2.0, {"layer": "1"}))
+    with pytest.raises(ValueError, match="answer_kl of cot has several rows a seed"):
+        select(metrics, "answer_kl", "cot")

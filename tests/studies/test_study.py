@@ -140,3 +140,13 @@ def test_an_unknown_task_gets_the_first_cell_under_its_own_name():
     assert cell.conditions == PRESET.cells[0].conditions
     assert PRESET.cell("rrxor") is PRESET.cells[1]
     assert load_task("rrxor").name == "rrxor"
+
+
+def test_two_worlds_of_one_name_are_refused_and_one_named_twice_is_done_once(tmp_path):
+    preset = find_study("compare").preset("smoke")
+    twice = plan(preset, ["noisy_permutation", "tasks/noisy_permutation.yaml"])
+    assert twice == plan(preset, ["noisy_permutation"])
+    other = tmp_path / "noisy_permutation.yaml"
+    other.write_text(Path("tasks/noisy_permutation.yaml").read_text().replace("slip: 0.02", "slip: 0.5"))
+    with pytest.raises(ValueError, match="two different tasks are named 'noisy_permutation'"):
+        plan(preset, ["noisy_permutation", str(other)])

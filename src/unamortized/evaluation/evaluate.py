@@ -101,6 +101,9 @@ def collect(measured: Sequence[tuple[Path, Sequence[Evaluation]]], gives: str) -
     for folder, evaluations in measured:
         for evaluation in evaluations:
             if evaluation.gives == gives:
-                header, _, body = evaluation.file(folder).read_text().partition("\n")
+                file = evaluation.file(folder)
+                if not file.exists():
+                    raise ValueError(f"{file} is missing: the code changed while it ran; run the same command again")
+                header, _, body = file.read_text().partition("\n")
                 lines.append(body)
     return header + "\n" + "".join(lines)

@@ -137,7 +137,8 @@ def run_folder(spec: RunSpec, root: Path) -> Path:
 
 def is_finished(folder: Path) -> bool:
     """Whether a run was trained to its end."""
-    return (folder / "run.json").is_file() and read_record(folder).get("finished", False)
+    written = all((folder / name).is_file() for name in ("run.json", "model.safetensors"))
+    return written and read_record(folder).get("finished", False)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -148,11 +149,14 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     file = folder / "run.json"
     try:
-        return json.loads(file.read_text())
-    except FileNotFoundError:
+        record = json.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{folder} is no run: it holds no run.json; a run is results/runs/<hash>") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{file}:{error.lineno}: not valid JSON; delete {folder} to train it anew") from None
+    if not isinstance(record, dict) or "spec" not in record:
+        raise ValueError(f"{file}: holds no run's record; delete {folder} to train it anew")
+    return record
 
 
 def write_text(file: Path, text: str) -> None:
@@ -192,10 +196,13 @@ def load_run(path: str | Path) -> Run:
     if not read_record(folder).get("finished", False):
         raise ValueError(f"{folder} is not trained to its end; the same command that began it resumes it")
     weights = str(folder / "model.safetensors")
-    with safetensors.safe_open(weights, framework="pt") as file:
-        spec = RunSpec.model_validate_json(file.metadata()["spec"])
-    model = new_model(spec)
-    safetensors.torch.load_model(model, weights)
+    try:
+        with safetensors.safe_open(weights, framework="pt") as file:
+            spec = RunSpec.model_validate_json(file.metadata()["spec"])
+        model = new_model(spec)
+        safetensors.torch.load_model(model, weights)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{weights}: cannot be read ({error}); delete {folder} to train it anew") from None
     return Run(spec, model.eval(), folder)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from unamortized.evaluation.evaluate import Evaluation, collect
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS
+from unamortized.evaluation.metrics import COLUMNS
 from unamortized.learning.runs import write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
 from unamortized.studies.figures import FIGURES, Tables, save
@@ -17,28 +19,59 @@ from unamortized.studies.study import Study
 Measured = Sequence[tuple[Path, Sequence[Evaluation]]]  # folders, and what was measured in each
 
 
-def write_output(study: Study, preset: str, measured: Measured, folder: Path) -> dict[str, Any]:
+def write_output(study: Study, made_by: dict[str, Any], measured: Measured, folder: Path) -> dict[str, Any]:
     """Write ``metrics.csv``, ``examples.csv``, the figures and ``claims.json``; returns what the last says."""
     for gives in ("metrics", "examples"):
         write_text(folder / f"{gives}.csv", collect(measured, gives))
-    return redraw(study, preset, folder)
+    return redraw(study, made_by, folder)
 
 
 def read_metrics(file: Path) -> pd.DataFrame:
-    """A table of metrics with its types."""
+    """A table of metrics with its types.
+
+    Raises:
+        ValueError: if it cannot be read, or lacks a column.
+    """
     strings = dict.fromkeys(("task", "condition", "split", "layer", "metric", "unit"), "string")
-    return pd.read_csv(file, dtype={**strings, "n_steps": "Int64", "step": "Int64"})
+    return _read_table(file, COLUMNS, {**strings, "n_steps": "Int64", "step": "Int64"})
 
 
-def read_preset(folder: Path) -> str | None:
-    """The preset that a study's output was made by, or nothing where it has no claims yet."""
+def _read_table(file: Path, columns: Sequence[str], types: dict[str, str] | None = None) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(file, dtype=types)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise ValueError(f"{file}: cannot be read ({error}); run the study again to write it anew") from None
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{file}: lacks the columns {', '.join(missing)}; run the study again to write it anew")
+    return table
+
+
+def read_made_by(folder: Path, preset: str) -> dict[str, Any]:
+    """What made a study's output, as its claims say; they may be missing, the preset then is that of its folder.
+
+    Raises:
+        ValueError: if ``claims.json`` cannot be read.
+    """
     file = folder / "claims.json"
-    return json.loads(file.read_text())["preset"] if file.is_file() else None
+    try:
+        record = json.loads(file.read_text()) if file.is_file() else {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}:{error.lineno}: not valid JSON; delete it, it is written anew") from None
+    return {"preset": preset, "overrides": [], "runs": []} | {
+        key: record[key] for key in ("preset", "overrides", "runs") if key in record
+    }
 
 
-def redraw(study: Study, preset: str, folder: Path) -> dict[str, Any]:
-    """Figures and claims from a study's tables alone."""
-    tables = Tables(read_metrics(folder / "metrics.csv"), pd.read_csv(folder / "examples.csv"))
+def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Figures and claims from a study's tables alone.
+
+    Args:
+        study: the study.
+        made_by: the preset, overrides and run hashes that made the tables, repeated in ``claims.json``.
+        folder: where the tables are.
+    """
+    metrics = read_metrics(folder / "metrics.csv")
+    tables = Tables(metrics, _read_table(folder / "examples.csv", EXAMPLE_COLUMNS))
     drawn = []
     for name in study.figures:
         drawing = FIGURES[name](tables)
@@ -48,7 +81,7 @@ def redraw(study: Study, preset: str, folder: Path) -> dict[str, Any]:
     record = {
         "study": study.name,
         "question": study.question,
-        "preset": preset,
+        **made_by,
         "claims": judge_all(study.claims, tables.metrics),
         "figures": drawn,
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -51,11 +51,22 @@ def estimate(values: np.ndarray, confidence: float = 0.95) -> Estimate:
 
 
 def select(table: pd.DataFrame, metric: str, condition: str, **where: Any) -> "pd.Series[float]":
-    """Values by seed of the rows with these columns; a column given as None must be empty."""
-    rows = (table["metric"] == metric) & (table["condition"] == condition)
+    """Values by seed of the rows with these columns.
+
+    A column given as None must be empty; ``layer="last"`` is the last layer that was measured.
+
+    Raises:
+        ValueError: if a seed has several such rows, so that no one of them is meant.
+    """
+    rows = table[(table["metric"] == metric) & (table["condition"] == condition)]
     for column, value in where.items():
-        rows &= table[column].isna() if value is None else (table[column] == value).fillna(False)
-    return table[rows].groupby("seed")["value"].mean()
+        if column == "layer" and value == "last":
+            numbered = [int(layer) for layer in rows["layer"].dropna().unique() if layer.isdecimal()]
+            value = str(max(numbered, default=""))
+        rows = rows[rows[column].isna() if value is None else (rows[column] == value).fillna(False)]
+    if rows["seed"].duplicated().any():
+        raise ValueError(f"{metric} of {condition} has several rows a seed; say which of them is meant")
+    return rows.set_index("seed")["value"]
 
 
 def level(metric: str, condition: str, unit: str, **where: Any) -> Measure:
@@ -63,16 +74,21 @@ def level(metric: str, condition: str, unit: str, **where: Any) -> Measure:
     return Measure(lambda table: select(table, metric, condition, **where), unit)
 
 
-def paired_difference(metric: str, minuend: str, subtrahend: str, unit: str, **where: Any) -> Measure:
-    """How much larger a metric is under one condition than under another, seed by seed."""
+Which = tuple[str, dict[str, Any]]  # a condition, and what the other columns must be
+
+
+def paired_difference(metric: str, minuend: Which, subtrahend: Which, unit: str) -> Measure:
+    """How much larger a metric is in one place than in another, seed by seed."""
     return Measure(
-        lambda table: select(table, metric, minuend, **where) - select(table, metric, subtrahend, **where),
+        lambda table: (
+            select(table, metric, minuend[0], **minuend[1]) - select(table, metric, subtrahend[0], **subtrahend[1])
+        ),
         unit,
     )
 
 
-def paired_ratio(metric: str, over: tuple[str, dict[str, Any]], under: tuple[str, dict[str, Any]]) -> Measure:
-    """How many times larger a metric is for one (condition, columns) than for another, seed by seed."""
+def paired_ratio(metric: str, over: Which, under: Which) -> Measure:
+    """How many times larger a metric is in one place than in another, seed by seed."""
     return Measure(
         lambda table: select(table, metric, over[0], **over[1]) / select(table, metric, under[0], **under[1]),
         unit="ratio",
@@ -80,8 +96,10 @@ def paired_ratio(metric: str, over: tuple[str, dict[str, Any]], under: tuple[str
     )
 
 
-def extreme(metric: str, condition: str, unit: str, step: tuple[int, int], largest: bool) -> Measure:
-    """The largest or smallest value of a metric over a range of steps (lags), seed by seed.
+def over_steps(
+    metric: str, condition: str, unit: str, step: tuple[int, int], take: Literal["min", "max", "mean"]
+) -> Measure:
+    """The smallest, largest or mean value of a metric over a range of steps (lags), seed by seed.
 
     Not a number for a seed that lacks the value at one of them.
     """
@@ -89,6 +107,6 @@ def extreme(metric: str, condition: str, unit: str, step: tuple[int, int], large
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
         rows = table[(table["metric"] == metric) & (table["condition"] == condition)]
         rows = rows[rows["step"].between(*step).fillna(False)]
-        return rows.groupby("seed")["value"].agg(lambda values: (values.max if largest else values.min)(skipna=False))
+        return rows.groupby("seed")["value"].agg(lambda values: getattr(values, take)(skipna=False))
 
     return Measure(per_seed, unit)

@@ -12,7 +12,7 @@ from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
 from unamortized.worlds.field_errors import validate
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.tasks import Task, load_task
 from unamortized.worlds.yaml_source import Source, SpecError, apply_overrides
 
 PRESET = "the preset"  # as messages call what overrides of the learning change
@@ -96,14 +96,19 @@ def plan(
 
     Raises:
         SpecError: with everything that is wrong with the task files and overrides.
+        ValueError: if two different tasks have the same name.
     """
     for_learning, for_task = split_overrides(overrides)
     names = tasks or [cell.task for cell in preset.cells]
     *loaded, _ = _all_right(
         *(partial(load_task, name, for_task) for name in names), partial(_learning, preset.cells[0], for_learning)
     )
-    specs = []
+    tasks_by_name: dict[str, Task] = {}
     for task in loaded:
+        if tasks_by_name.setdefault(task.name, task) != task:
+            raise ValueError(f"two different tasks are named '{task.name}'; give one another 'name:' in its file")
+    specs = []
+    for task in tasks_by_name.values():
         cell = preset.cell(task.name)
         learning = _learning(cell, for_learning)
         specs += [

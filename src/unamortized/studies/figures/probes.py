@@ -75,8 +75,9 @@ def _layers(axes: Axes, rows: pd.DataFrame, places: dict[str, float], aside: flo
     at = rows.assign(place=rows["layer"].map(places).astype(float))
     if not joined.all():
         curve(axes, at[~joined], "place", floor=LOWEST, band="/" not in name, **style)
-    if joined.any():
-        mean, low, high = over_seeds(at[joined], "place").clip(lower=LOWEST).to_numpy(dtype=float)[0]
+    summary = over_seeds(at[joined], "place").clip(lower=LOWEST).to_numpy(dtype=float)
+    if len(summary):  # none where the beliefs never vary, so that every R² is not a number
+        mean, low, high = summary[0]
         mark = {"marker": "_", "markersize": 9, "markeredgewidth": 1.5} if "/" in name else {}
         axes.plot([places["all"] + aside], [mean], **style | mark)
         if "/" not in name and not np.isnan(low):
