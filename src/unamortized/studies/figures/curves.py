@@ -168,7 +168,7 @@ def light_cone(tables: Tables) -> Figure | None:
     wrong = look(f"{conditions[0]}/wrong_counterfactual") | grey
     handles.append(Line2D([], [], label=f"{whose}, later steps frozen", **FROZEN | grey))
     handles.append(Line2D([], [], label=f"{whose}/wrong_counterfactual", **wrong))
-    legend_below(figure, handles)
+    legend_below(figure, handles, columns=3)
     return figure
 
 
