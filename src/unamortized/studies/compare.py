@@ -58,7 +58,7 @@ PRESETS = {
                 "group_word_s3",
                 (AMORTIZED, EQUAL_FLOPS, COT),
                 seeds=6,
-                train=GROUP.model_copy(update={"steps": 200}),
+                train=GROUP.model_copy(update={"steps": 600}),
             ),
             Cell(
                 "group_word_s5",
