@@ -6,6 +6,9 @@ from s_t to s_{t+1}, which emits the observation at index t. `initial` is P(s_0)
 (B, S); a belief reached before is as good, so filtering also carries beliefs on. `lengths` makes a batch
 ragged: what a problem's row of observations holds from its length on is ignored, and its last belief or
 latent is repeated, so that index -1 is the final one for every problem.
+
+With `readout`, the right eigenvector w of a generalised process (GHMM), beliefs are predictive vectors:
+everything else about them is alike, but there are no latents to smooth, sample or decode.
 """
 
 from typing import NamedTuple
@@ -14,8 +17,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.worlds import kernels
+from unamortized.worlds.predictive_vectors import filter_vectors, walk_vectors
 
 SUM_TOLERANCE = 1e-6  # lets through what was float32 before
+NO_LATENT = -1  # where a process has predictive vectors, but no latent states
 
 Transitions = (
     Float[np.ndarray, "symbol state state"]
@@ -87,17 +92,26 @@ def filter_beliefs(
     initial: Initial,
     observations: Int[np.ndarray, "batch steps"],
     lengths: Int[np.ndarray, " batch"] | None = None,
+    readout: Float[np.ndarray, " state"] | None = None,
 ) -> Filtered:
     r"""Belief over the latent state after each observation, p(s_t | x_1..t), by forward filtering.
 
     $\eta_t = \eta_{t-1} T^{(x_t)} / (\eta_{t-1} T^{(x_t)} \mathbf{1})$, and
-    $\log P(x_{1:n}) = \sum_t \log(\eta_{t-1} T^{(x_t)} \mathbf{1})$ (Rabiner 1989, scaled forward pass).
+    $\log P(x_{1:n}) = \sum_t \log(\eta_{t-1} T^{(x_t)} \mathbf{1})$ (Rabiner 1989, scaled forward pass). With
+    `readout`, predictive vectors: w in the place of the ones (Upper 1997).
 
     Raises:
         ImpossibleObservation: if a sequence has probability zero; names the first such problem and its step.
         ValueError: if shapes do not fit, a symbol is out of range or `initial` is no distribution.
     """
-    forward = _forward(_batch(transitions, initial, observations, lengths))
+    batch = _batch(transitions, initial, observations, lengths, readout)
+    if readout is not None:
+        beliefs, log_probability, impossible = filter_vectors(
+            batch.stack, batch.choice, batch.lengths, batch.initial, readout
+        )
+        _raise_if_impossible(impossible, observations)
+        return Filtered(beliefs, log_probability)
+    forward = _forward(batch)
     return Filtered(forward.beliefs, forward.log_probability)
 
 
@@ -178,6 +192,7 @@ def predict(
     observations: Int[np.ndarray, "batch steps"],
     steps_ahead: int = 1,
     lengths: Int[np.ndarray, " batch"] | None = None,
+    readout: Float[np.ndarray, " state"] | None = None,
 ) -> Predicted:
     r"""Distribution of the observation that is k = `steps_ahead` steps ahead, p(x_{n+k} | x_1..n).
 
@@ -195,14 +210,18 @@ def predict(
         )
     if steps_ahead < 1:
         raise ValueError(f"steps_ahead must be at least 1 (got {steps_ahead})")
-    filtered = filter_beliefs(transitions, initial, observations, lengths)
+    filtered = filter_beliefs(transitions, initial, observations, lengths, readout)
     matrices = np.asarray(transitions, dtype=np.float64)
     move = matrices.sum(axis=-3)
-    emit = matrices.sum(axis=-1).swapaxes(-1, -2)  # P(next symbol | state)
+    read_out = matrices.sum(axis=-1) if readout is None else matrices @ readout
+    emit = read_out.swapaxes(-1, -2)  # P(next symbol | state)
     belief = filtered.beliefs[:, -1, None, :]
     for _ in range(steps_ahead - 1):
         belief = belief @ move
-    return Predicted((belief @ emit)[:, 0, :], filtered.log_probability)
+    distribution = (belief @ emit)[:, 0, :]
+    if readout is not None:  # where a symbol is impossible, rounding may leave it a little below zero
+        distribution = np.maximum(distribution, 0.0)
+    return Predicted(distribution, filtered.log_probability)
 
 
 def random_paths(
@@ -211,8 +230,12 @@ def random_paths(
     n_steps: int,
     batch_size: int,
     seed: int | np.random.Generator,
+    readout: Float[np.ndarray, " state"] | None = None,
 ) -> Paths:
     r"""Draws from the process itself: $s_0 \sim$ `initial`, then $(x_t, s_t) \sim T^{(x)}_{s_{t-1}, s}$.
+
+    With `readout`, symbol by symbol from what the predictive vector says, $x_t \sim \eta_{t-1} T^{(x)} w$; its
+    latents are all ``NO_LATENT``.
 
     Raises:
         ValueError: if shapes do not fit, transitions change in time, or something is no distribution.
@@ -220,7 +243,11 @@ def random_paths(
     nothing = np.zeros((batch_size, 0), dtype=np.int64)
     if transitions.ndim not in (3, 4):
         raise ValueError(f"transitions must have shape (V, S, S) or (B, V, S, S) (got {transitions.shape})")
-    starts = _batch(transitions, initial, nothing, None).initial
+    starts = _batch(transitions, initial, nothing, None, readout).initial
+    if readout is not None:
+        uniforms = np.random.default_rng(seed).random((batch_size, n_steps))
+        observations = walk_vectors(np.asarray(transitions, dtype=np.float64), starts, readout, uniforms)
+        return Paths(observations, np.full((batch_size, n_steps + 1), NO_LATENT))
     matrices = np.asarray(transitions, dtype=np.float64)
     matrices = matrices[None] if matrices.ndim == 3 else matrices
     rows, symbols, states, _ = matrices.shape
@@ -265,7 +292,11 @@ class _Forward(NamedTuple):
 
 
 def _batch(
-    transitions: np.ndarray, initial: np.ndarray, observations: np.ndarray, lengths: np.ndarray | None
+    transitions: np.ndarray,
+    initial: np.ndarray,
+    observations: np.ndarray,
+    lengths: np.ndarray | None,
+    readout: np.ndarray | None = None,
 ) -> _Batch:
     transitions = np.asarray(transitions, dtype=np.float64)
     n_problems, steps = observations.shape
@@ -299,10 +330,14 @@ def _batch(
     if initial.shape not in ((states,), (n_problems, states)):
         raise ValueError(f"initial must have shape ({states},) or ({n_problems}, {states}) (got {initial.shape})")
     initial = np.ascontiguousarray(np.broadcast_to(initial, (n_problems, states)))
-    wrong = ~((initial >= 0).all(axis=1) & (np.abs(initial.sum(axis=1) - 1) <= SUM_TOLERANCE))
+    one = initial.sum(axis=1) if readout is None else initial @ readout
+    wrong = ~(np.abs(one - 1) <= SUM_TOLERANCE)
+    if readout is None:
+        wrong |= ~(initial >= 0).all(axis=1)
     if wrong.any():
         problem = int(np.argmax(wrong))
-        raise ValueError(f"initial of problem {problem} must be a distribution (got {initial[problem]})")
+        what = "be a distribution" if readout is None else "read out as 1"
+        raise ValueError(f"initial of problem {problem} must {what} (got {initial[problem]})")
 
     stack = np.ascontiguousarray(transitions.reshape(-1, states, states)).view()
     stack.setflags(write=False)  # numba compiles for each kind of array: this way there is only one
@@ -344,9 +379,13 @@ def _forward(batch: _Batch) -> _Forward:
             impossible_again,
         )
         log_probability[again], impossible[again] = log_probability_again, impossible_again
+    _raise_if_impossible(impossible, batch.observations)
+    beliefs[again] = np.exp(log_beliefs)
+    return _Forward(beliefs, log_probability, log_beliefs, log_row)
+
+
+def _raise_if_impossible(impossible: np.ndarray, observations: np.ndarray) -> None:
     if impossible.any():
         problem = int(np.argmax(impossible > 0))
         step = int(impossible[problem])
-        raise ImpossibleObservation(problem, step, int(batch.observations[problem, step - 1]))
-    beliefs[again] = np.exp(log_beliefs)
-    return _Forward(beliefs, log_probability, log_beliefs, log_row)
+        raise ImpossibleObservation(problem, step, int(observations[problem, step - 1]))

@@ -38,6 +38,9 @@ def matrices(path: str | Path) -> Process:
     if content.get("transitions") is None:
         raise ValueError(f"{path}: transitions: is required, with shape (symbols, states, states)")
     transitions = _numbers(path, "transitions", content["transitions"])
+    if transitions.ndim != 3:
+        shape = transitions.shape
+        raise ValueError(f"{path}: transitions must have shape (symbols, states, states) (got {shape})")
     initial = content.get("initial")
     try:
         return Process(transitions, initial if initial is None else _numbers(path, "initial", initial))

@@ -1,13 +1,16 @@
 """A process is its labelled transition matrices: T[x, i, j] = P(emit x, go to j | in i)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from annotated_types import Interval
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.linalg import null_space
 from scipy.sparse.csgraph import connected_components
 
 ROW_SUM_TOLERANCE = 1e-9
+SHORT_WORD = 5  # symbols; all words up to here are checked when a generalised process is made
 
 
 def Between(low: float, high: float) -> Interval:  # capital: it reads as a type in annotations
@@ -17,19 +20,26 @@ def Between(low: float, high: float) -> Interval:  # capital: it reads as a type
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Process:
-    """A hidden Markov process that emits one symbol with each move (an edge-emitting HMM).
+    """A hidden Markov process that emits one symbol with each move (an edge-emitting HMM), or one a problem.
 
-    Both arrays are copied, and are read-only float64 afterwards, so a process can be shared freely. Where
-    `initial` is omitted, it is the stationary distribution; names omitted are "0", "1", …
+    With `readout` it is a generalised one (GHMM; Upper 1997): entries may be negative, predictive vectors are
+    distributions over no states, and only what they read out, P(x_1..n) = eta_0 T[x_1] .. T[x_n] w, is a
+    probability. Where transitions have a leading axis, each problem of a batch has its own, which its prompt may
+    tell (`told`, as numbers of rules); such batches are `drawn` from a process that is their mean. Arrays are
+    copied, and are read-only float64 afterwards, so a process can be shared freely. Where `initial` is omitted, it
+    is the stationary distribution; names omitted are "0", "1", …
 
     Raises:
         ValueError: if `transitions` or `initial` holds no distributions; names the state and the sum.
     """
 
-    transitions: Float[np.ndarray, "symbol state state"]
-    initial: Float[np.ndarray, " state"]
+    transitions: Float[np.ndarray, "*problem symbol state state"]
+    initial: Float[np.ndarray, "*problem state"]
+    readout: Float[np.ndarray, " state"] | None  # w, the right eigenvector; none where it is all ones
     symbol_names: tuple[str, ...]
     state_names: tuple[str, ...]
+    told: Int[np.ndarray, "problem rule"] | None  # what each problem's prompt says of its transitions
+    drawn: Callable[[np.random.Generator, int], "Process"] | None  # how so many problems get processes of their own
 
     def __init__(
         self,
@@ -37,42 +47,80 @@ class Process:
         initial: np.ndarray | None = None,
         symbol_names: tuple[str, ...] = (),
         state_names: tuple[str, ...] = (),
+        readout: np.ndarray | None = None,
+        told: np.ndarray | None = None,
+        drawn: Callable[[np.random.Generator, int], "Process"] | None = None,
     ) -> None:
         transitions = np.array(transitions, dtype=np.float64)
-        _check_transitions(transitions)
-        n_symbols, n_states, _ = transitions.shape
-        if initial is None:
-            initial = stationary_distribution(transitions.sum(axis=0))
-        else:
+        _check_shape(transitions)
+        n_symbols, n_states, _ = transitions.shape[-3:]
+        if readout is None:
+            _check_transitions(transitions)
+            if initial is None and transitions.ndim == 4:
+                raise ValueError("where each problem has its own transitions, give `initial`")
+            if initial is None:
+                initial = stationary_distribution(transitions.sum(axis=0))
             initial = np.array(initial, dtype=np.float64)
-            _check_initial(initial, n_states)
+            _check_initial(initial, transitions)
+        else:
+            readout = np.array(readout, dtype=np.float64)
+            _check_generalised(transitions, readout)
+            initial = stationary_vector(transitions.sum(axis=0), readout) if initial is None else np.array(initial)
+            _check_words(transitions, initial, readout)
+            readout.setflags(write=False)
         transitions.setflags(write=False)
         initial.setflags(write=False)
-        object.__setattr__(self, "transitions", transitions)  # the way to fill a frozen dataclass
-        object.__setattr__(self, "initial", initial)
-        object.__setattr__(self, "symbol_names", _names("symbol_names", symbol_names, n_symbols))
-        object.__setattr__(self, "state_names", _names("state_names", state_names, n_states))
+        for name, value in {
+            "transitions": transitions,
+            "initial": initial,
+            "readout": readout,
+            "symbol_names": _names("symbol_names", symbol_names, n_symbols),
+            "state_names": _names("state_names", state_names, n_states),
+            "told": told,
+            "drawn": drawn,
+        }.items():
+            object.__setattr__(self, name, value)  # the way to fill a frozen dataclass
 
     def __repr__(self) -> str:
         return f"Process({self.n_states} states, {self.n_symbols} symbols)"
 
     @property
     def n_symbols(self) -> int:
-        return self.transitions.shape[0]
+        return self.transitions.shape[-3]
 
     @property
     def n_states(self) -> int:
-        return self.transitions.shape[1]
+        return self.transitions.shape[-1]
 
     @property
-    def emissions(self) -> Float[np.ndarray, "state symbol"]:
-        """P(next symbol | state)."""
-        return self.transitions.sum(axis=2).T
+    def is_generalised(self) -> bool:
+        """Whether beliefs are predictive vectors rather than distributions over states."""
+        return self.readout is not None
 
     @property
-    def state_transitions(self) -> Float[np.ndarray, "state state"]:
+    def per_problem(self) -> bool:
+        """Whether each problem of a batch has transitions of its own."""
+        return self.transitions.ndim == 4
+
+    @property
+    def emissions(self) -> Float[np.ndarray, "*problem state symbol"]:
+        """P(next symbol | state); of a generalised process, what predictive vectors are multiplied with."""
+        if self.readout is not None:
+            return (self.transitions @ self.readout).swapaxes(-1, -2)
+        return self.transitions.sum(axis=-1).swapaxes(-1, -2)
+
+    @property
+    def state_transitions(self) -> Float[np.ndarray, "*problem state state"]:
         """P(next state | state), whatever is emitted."""
-        return self.transitions.sum(axis=0)
+        return self.transitions.sum(axis=-3)
+
+    def take(self, rows: np.ndarray | slice) -> "Process":
+        """The processes of these problems; itself where all problems share one."""
+        if not self.per_problem:
+            return self
+        initial = self.initial[rows] if self.initial.ndim == 2 else self.initial
+        told = None if self.told is None else self.told[rows]
+        return Process(self.transitions[rows], initial, self.symbol_names, self.state_names, told=told)
 
 
 def stationary_distribution(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndarray, " state"]:
@@ -106,36 +154,76 @@ def stationary_distribution(matrix: Float[np.ndarray, "state state"]) -> Float[n
     return distribution
 
 
+def stationary_vector(
+    matrix: Float[np.ndarray, "state state"], readout: Float[np.ndarray, " state"]
+) -> Float[np.ndarray, " state"]:
+    """The left eigenvector of eigenvalue 1, scaled so that it reads out as 1.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    left = null_space((matrix - np.eye(len(matrix))).T, rcond=1e-9)
+    if left.shape[1] != 1:
+        raise ValueError(f"the stationary vector is not unique ({left.shape[1]} of them): give `initial`")
+    return left[:, 0] / (left[:, 0] @ readout)
+
+
+def _check_shape(transitions: np.ndarray) -> None:
+    square = transitions.ndim in (3, 4) and transitions.shape[-2] == transitions.shape[-1]
+    if not square or 0 in transitions.shape[-3:]:
+        raise ValueError(f"transitions must have shape (symbols, states, states) (got {transitions.shape})")
+
+
+def _check_transitions(transitions: np.ndarray) -> None:
+    if not (transitions >= 0).all():  # written so that NaN fails too
+        *_, symbol, state, following = where = tuple(np.argwhere(~(transitions >= 0))[0].tolist())
+        raise ValueError(
+            f"transitions[{symbol}, {state}, {following}] must be a probability (got {transitions[where]:g})"
+        )
+    sums = transitions.sum(axis=(-3, -1))
+    wrong = ~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE)
+    if wrong.any():
+        first = tuple(np.argwhere(wrong)[0].tolist())
+        raise ValueError(
+            f"from state {first[-1]}, the probabilities of all symbols and next states must sum to 1 "
+            f"(got {sums[first]:.12g}; {int(wrong.sum())} of {sums.size} states are wrong)"
+        )
+
+
+def _check_initial(initial: np.ndarray, transitions: np.ndarray) -> None:
+    n_states = transitions.shape[-1]
+    if initial.shape not in ((n_states,), (*transitions.shape[:-3], n_states)):
+        raise ValueError(f"initial must have shape ({n_states},), one number a state (got {initial.shape})")
+    if not (initial >= 0).all():
+        where = tuple(np.argwhere(~(initial >= 0))[0].tolist())
+        raise ValueError(f"initial[{where[-1]}] must be a probability (got {initial[where]:g})")
+    sums = np.atleast_1d(initial.sum(axis=-1))
+    if not (np.abs(sums - 1) <= ROW_SUM_TOLERANCE).all():
+        raise ValueError(f"initial must sum to 1 (got {sums[np.argmax(np.abs(sums - 1))]:.12g})")
+
+
+def _check_generalised(transitions: np.ndarray, readout: np.ndarray) -> None:
+    if transitions.ndim != 3 or readout.shape != transitions.shape[-1:]:
+        raise ValueError(
+            f"a generalised process has transitions (symbols, states, states) and a readout (states,) "
+            f"(got {transitions.shape} and {readout.shape})"
+        )
+    if not np.allclose(transitions.sum(axis=0) @ readout, readout, atol=ROW_SUM_TOLERANCE):
+        raise ValueError("the readout must be a right eigenvector, of eigenvalue 1, of the sum of all transitions")
+
+
+def _check_words(transitions: np.ndarray, initial: np.ndarray, readout: np.ndarray) -> None:
+    """A generalised process that gives some short word a negative probability describes nothing."""
+    vectors = initial[None]
+    if not abs(float(initial @ readout) - 1) <= ROW_SUM_TOLERANCE:
+        raise ValueError(f"initial must read out as 1 (got {float(initial @ readout):.12g})")
+    for length in range(1, SHORT_WORD + 1):
+        vectors = np.einsum("bi,vij->bvj", vectors, transitions).reshape(-1, len(readout))
+        if (vectors @ readout).min() < -ROW_SUM_TOLERANCE:
+            raise ValueError(f"a word of {length} symbols has a negative probability ({(vectors @ readout).min():g})")
+
+
 def _names(field: str, names: tuple[str, ...], count: int) -> tuple[str, ...]:
     if names and len(names) != count:
         raise ValueError(f"{field} must hold {count} names (got {len(names)})")
     return tuple(names) or tuple(str(index) for index in range(count))
-
-
-def _check_transitions(transitions: np.ndarray) -> None:
-    if transitions.ndim != 3 or transitions.shape[1] != transitions.shape[2] or 0 in transitions.shape:
-        raise ValueError(f"transitions must have shape (symbols, states, states) (got {transitions.shape})")
-    if not (transitions >= 0).all():  # written so that NaN fails too
-        symbol, state, following = np.argwhere(~(transitions >= 0))[0].tolist()
-        raise ValueError(
-            f"transitions[{symbol}, {state}, {following}] must be a probability "
-            f"(got {transitions[symbol, state, following]:g})"
-        )
-    sums = transitions.sum(axis=(0, 2))
-    wrong = ~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE)
-    if wrong.any():
-        state = int(np.argmax(wrong))
-        raise ValueError(
-            f"from state {state}, the probabilities of all symbols and next states must sum to 1 "
-            f"(got {sums[state]:.12g}; {int(wrong.sum())} of {sums.size} states are wrong)"
-        )
-
-
-def _check_initial(initial: np.ndarray, n_states: int) -> None:
-    if initial.shape != (n_states,):
-        raise ValueError(f"initial must have shape ({n_states},), one number a state (got {initial.shape})")
-    if not (initial >= 0).all():
-        state = int(np.argmax(~(initial >= 0)))
-        raise ValueError(f"initial[{state}] must be a probability (got {initial[state]:g})")
-    if not abs(initial.sum() - 1) <= ROW_SUM_TOLERANCE:
-        raise ValueError(f"initial must sum to 1 (got {initial.sum():.12g})")
