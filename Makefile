@@ -18,7 +18,7 @@ export HF_HUB_OFFLINE = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-amortized train-cot compare study report preview test check bench format clean
+.PHONY: help setup train-amortized train-cot compare study report preview describe test check bench format clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ report: .venv/.stamp ## write results/<preset>/report.html from what has been co
 
 preview: .venv/.stamp ## look at a world: its problems, beliefs and traces
 	$(RUN) preview $(ONE_TASK)
+
+describe: .venv/.stamp ## what a world is like, in numbers and two pictures
+	$(RUN) describe $(ONE_TASK) $(OVERRIDES)
 
 test: .venv/.stamp ## run the tests, on all cores
 	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist worksteal

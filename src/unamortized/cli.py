@@ -1,4 +1,4 @@
-"""The command line: ``unamortized train | compare | study | evaluate | report | preview``."""
+"""The command line: ``unamortized train | compare | study | evaluate | report | preview | describe``."""
 
 import itertools
 import os
@@ -161,6 +161,22 @@ def preview(
     console = Console()
     for part in shown(load_task(task, overrides or []), steps, problems, seed):
         console.print(part)
+
+
+@app.command()
+def describe(
+    task: TaskName,
+    overrides: Overrides = None,
+    depth: Annotated[int, typer.Option(min=1, help="Symbols up to which all words are followed.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="Folder of the pictures; default: results/describe/<task>.")] = None,
+) -> None:
+    """What a task's process is like: entropy rate, mixing, forgetting, what its questions cost; with pictures."""
+    from unamortized.describe import describe as shown
+    from unamortized.worlds.tasks import load_task
+
+    console, loaded = Console(), load_task(task, overrides or [])
+    for part in shown(loaded, depth, out or Path("results") / "describe" / loaded.name):
+        console.print(part, highlight=False, soft_wrap=isinstance(part, str))
 
 
 def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:

@@ -13,8 +13,9 @@ from unamortized.evaluation.metrics import kl
 from unamortized.language.layout import Examples, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import MARKS, Vocabulary, task_vocabulary
-from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.problems import Problems
 from unamortized.worlds.processes import Process
+from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
 SHADES = " ░▒▓█"

@@ -12,7 +12,8 @@ from unamortized.evaluation.metrics import kl, total_variation
 from unamortized.evaluation.stated import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
-from unamortized.worlds.problems import Problems, draw, exact_answer
+from unamortized.worlds.problems import Problems, exact_answer
+from unamortized.worlds.splits import draw
 
 
 def all_problems(task, n_steps, start):

@@ -13,7 +13,7 @@ from unamortized.evaluation.generalization import (
     split_of,
     test_problems,
 )
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 test_problems.__test__ = False  # draws problems; not a test, whatever pytest makes of its name
 FEW = ByLength(problems=128)

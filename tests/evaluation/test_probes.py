@@ -18,7 +18,7 @@ from unamortized.evaluation.probes import (
     recent_observations,
     to_simplex,
 )
-from unamortized.worlds.problems import content_hash, draw
+from unamortized.worlds.splits import content_hash, draw
 
 FEW = Probes(problems=256, steps=(2, 8))
 numbers = st.floats(-3, 3, allow_subnormal=False)

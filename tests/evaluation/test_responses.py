@@ -14,7 +14,7 @@ from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.decoding import Patch
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 CONDITIONS = ("amortized", "cot", "cot_every_4", "cot_state")
 LAST = "blocks.0.hook_resid_post"

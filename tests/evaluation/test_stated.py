@@ -8,7 +8,7 @@ from unamortized.evaluation import stated
 from unamortized.evaluation.metrics import kl
 from unamortized.evaluation.stated import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 
 def coded_beliefs(task):

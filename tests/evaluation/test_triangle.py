@@ -14,7 +14,7 @@ from unamortized.evaluation.triangle import (
     stated_beliefs,
     triangle,
 )
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 
 def test_a_probed_belief_rules_nothing_out():

@@ -25,7 +25,8 @@ from unamortized.language.dataset import (
 from unamortized.language.layout import lay_out
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.worlds.problems import ARRAYS, content_hash, draw, in_split
+from unamortized.worlds.problems import ARRAYS
+from unamortized.worlds.splits import content_hash, draw, in_split
 from unamortized.worlds.tasks import Task
 
 
@@ -155,7 +156,7 @@ def test_batches_of_a_corpus_hold_only_its_questions_as_they_were_drawn(tmp_path
             for name in ARRAYS:
                 np.testing.assert_array_equal(getattr(problems, name), getattr(own, name)[rows])
                 assert getattr(problems, name).dtype == getattr(own, name).dtype
-            assert problems.start_known == own.start_known
+            assert problems.start == own.start
     assert all(len(rows) == 6 for rows in met.values())
 
 

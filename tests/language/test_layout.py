@@ -9,7 +9,8 @@ from tests.small_tasks import small_task, task_fields
 from unamortized.language.layout import NO_STEP, Examples, lay_out
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary, task_vocabulary
-from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.splits import draw
 
 TRACES = st.sampled_from(["none", "belief", "state", "every_2", "every_3", "every_9"])
 given_any_task = given(task_fields(), st.integers(2, 7), TRACES)
@@ -35,7 +36,7 @@ def test_the_order_is_start_question_think_trace_answer(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     rendered = resolve_trace(trace)(problems, vocabulary)
     n_written = len(rendered.steps)
-    expected = ["state"] if problems.start_known else []
+    expected = ["state"] if (problems.start == "known") else []
     expected += ["observation"] * n_steps
     expected += ["<think>", *[rendered.block] * n_written] if n_written else []
     assert kinds(vocabulary, examples) == [*expected, "<answer>", "answer"]
@@ -50,7 +51,7 @@ def test_tokens_give_back_the_problem_and_its_trace(fields, n_steps, trace):
         told = [vocabulary.kind(token) for token in row]
         assert [n for kind, n in told if kind == "observation"] == problems.observations[b].tolist()
         assert told[-1] == ("answer", problems.answers[b])
-        if problems.start_known:
+        if problems.start == "known":
             assert told[0] == ("state", problems.latents[b, 0])
 
 
@@ -58,7 +59,7 @@ def test_tokens_give_back_the_problem_and_its_trace(fields, n_steps, trace):
 def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     asked = kinds(vocabulary, examples)
-    first_trace = n_steps + problems.start_known
+    first_trace = n_steps + (problems.start == "known")
     for column, step in enumerate(examples.steps):
         if column >= first_trace and step != NO_STEP:
             codes = vocabulary.codebook.encode(problems.beliefs[:, step])
@@ -78,7 +79,7 @@ def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fie
 @given_any_task
 def test_the_column_before_a_statement_of_step_t_carries_the_id_of_observation_t(fields, n_steps, trace):
     problems, _, examples = laid_out(fields, n_steps, trace)
-    question = n_steps + problems.start_known
+    question = n_steps + (problems.start == "known")
     id_of_observation = dict(zip(examples.steps[:question], examples.positions[:question], strict=True))
     assert [id_of_observation[t] for t in range(1, n_steps + 1)] == list(range(1, n_steps + 1))
     assert id_of_observation.get(0, 0) == 0
@@ -104,7 +105,7 @@ def test_the_columns_that_lead_to_the_answer_carry_the_id_after_the_last_observa
 def test_weights_fall_on_the_trace_and_the_answer_only(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     written = len(resolve_trace(trace)(problems, vocabulary).steps)
-    question = n_steps + problems.start_known
+    question = n_steps + (problems.start == "known")
     think = 1 if written else 0
     expected = [0] * (question + think) + [1] * written + [0, 1]
     assert examples.weights.tolist() == expected

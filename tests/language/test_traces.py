@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.small_tasks import small_task, task_fields
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 
 @given(task_fields(), st.integers(2, 7), st.integers(1, 9))

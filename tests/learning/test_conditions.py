@@ -12,7 +12,7 @@ from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.conditions import CONDITIONS, resolve_condition
 from unamortized.models.flops import training_flops
 from unamortized.models.transformer import ModelSpec
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 TRACES = {
     "amortized": "none",

@@ -26,7 +26,7 @@ from unamortized.learning.runs import (
     write_text,
 )
 from unamortized.models.transformer import ModelSpec, Transformer
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
 TINY = ModelSpec(layers=1, width=16)

@@ -18,7 +18,7 @@ from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, load_run, new_model, read_record, run_folder
 from unamortized.learning.training import Learner, WholeCheckpoints, batch_loss, learning_rate_factor, train_run
 from unamortized.models.transformer import ModelSpec
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 
 LONG = {"steps": 150, "checkpoint_every": 10}  # long enough to be interrupted after a checkpoint
 TRAINING = {"batch_size": 16, "lengths_per_batch": 2, "warmup_steps": 4, "learning_rate": 1e-2}

@@ -10,23 +10,20 @@ from scipy.stats import chi2
 
 from tests.small_tasks import small_task
 from tests.worlds.brute_force import enumerate_paths, marginal, random_distributions, random_transitions
-from unamortized.worlds import problems as problems_module
+from unamortized.worlds import splits as splits_module
 from unamortized.worlds.inference import ImpossibleObservation
-from unamortized.worlds.problems import (
+from unamortized.worlds.problems import Problems, concatenate, exact_answer, sample_problems
+from unamortized.worlds.processes import Process, build_process
+from unamortized.worlds.splits import (
     N_BUCKETS,
     SPLITS,
-    Problems,
-    concatenate,
     content_hash,
     deciding_length,
     draw,
-    exact_answer,
     in_split,
     possible_questions,
-    sample_problems,
     shares_questions,
 )
-from unamortized.worlds.processes import Process, build_process
 from unamortized.worlds.tasks import Query
 
 QUERIES = ("filter", "predict 1", "predict 3", "smooth 0", "smooth 2")
@@ -66,7 +63,7 @@ def answer_by_enumeration(process: Process, start: np.ndarray, observed: np.ndar
 def starts_of(process: Process, problems: Problems) -> np.ndarray:
     """The belief before the first observation, of each problem."""
     known = np.eye(process.n_states)[problems.latents[:, 0]]
-    return known if problems.start_known else np.tile(process.initial, (len(problems), 1))
+    return known if (problems.start == "known") else np.tile(process.initial, (len(problems), 1))
 
 
 # ── what a problem is ────────────────────────────────────────────────────────────────────────────
@@ -79,7 +76,7 @@ def test_beliefs_answers_and_evidence_are_those_of_the_enumerated_joint(drawn, n
     problems = sample_problems(process, n_steps, 4, seed, asked, start)
     assert len(problems) == 4
     assert problems.n_steps == n_steps
-    assert problems.start_known == (start == "known")
+    assert problems.start == start
     for b, first in enumerate(starts_of(process, problems)):
         observed = problems.observations[b]
         for t in range(n_steps + 1):
@@ -98,7 +95,7 @@ def test_beliefs_answers_and_evidence_are_those_of_the_enumerated_joint(drawn, n
 def test_answers_are_drawn_from_the_answer_distribution(asked, start):
     process = Process(random_transitions(np.random.default_rng(4), (), symbols=3, states=3, zeros=0.0))
     problems = sample_problems(process, 2, 30_000, 1, asked, start)
-    questions = np.concatenate([problems.observations, problems.latents[:, :1] * problems.start_known], axis=1)
+    questions = np.concatenate([problems.observations, problems.latents[:, :1] * (problems.start == "known")], axis=1)
     distance, freedom = 0.0, 0
     for question in np.unique(questions, axis=0):
         rows = (questions == question).all(axis=1)
@@ -142,7 +139,7 @@ def test_taking_and_concatenating_keep_every_column_with_its_row():
     rows = np.array([4, 1])
     taken = concatenate([problems.take(rows), problems.take(slice(0, 1)), problems.take(np.arange(6) == 5)])
     order = [4, 1, 0, 5]
-    assert taken.start_known
+    assert taken.start == "known"
     for name in ("observations", "latents", "beliefs", "answers", "answer_distribution", "log_probability"):
         np.testing.assert_array_equal(getattr(taken, name), getattr(problems, name)[order])
 
@@ -331,8 +328,8 @@ def test_a_process_with_few_questions_shares_them_at_every_length():
 
 
 def test_a_split_that_no_question_falls_into_is_an_error_and_no_endless_search(monkeypatch):
-    monkeypatch.setattr(problems_module, "in_split", lambda task, problems, split: np.zeros(len(problems), dtype=bool))
-    with pytest.raises(ValueError, match="no test question of 20 steps in 100 batches"):
+    monkeypatch.setattr(splits_module, "in_split", lambda task, problems, split: np.zeros(len(problems), dtype=bool))
+    with pytest.raises(ValueError, match="hardly any test question of 20 steps in 100 batches"):
         draw(small_task(), "test", 20, 50)
 
 
@@ -346,7 +343,9 @@ def test_a_content_hash_sees_order_symbols_and_a_known_start(seed, n_steps):
         latents = np.concatenate([first, np.zeros_like(observations)], axis=1)
         beliefs = np.full((1, n_steps + 1, 4), 0.25)
         problem = Problems(
-            observations, latents, beliefs, np.zeros(1, int), beliefs[:, 0], np.zeros(1), start_known=known
+            *(observations, latents, beliefs, np.zeros(1, int), beliefs[:, 0], np.zeros(1)),
+            process=small_task().build(),
+            start="known" if known else "fixed",
         )
         return int(content_hash(problem)[0])
 

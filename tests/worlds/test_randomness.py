@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.small_tasks import small_task
 from unamortized.worlds import randomness
-from unamortized.worlds.problems import content_hash, draw
 from unamortized.worlds.randomness import digest, source_version, stream, stream_seed
+from unamortized.worlds.splits import content_hash, draw
 
 keys = st.lists(st.text("ab1:", max_size=3) | st.integers(0, 12), max_size=4)
 

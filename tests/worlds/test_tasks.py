@@ -153,7 +153,7 @@ def test_all_mistakes_come_at_once_with_line_field_and_fix():
         "tasks/mine.yaml:2: query: missing; write for example 'query: filter'\n"
         "tasks/mine.yaml:5: process.simbols: unknown field; did you mean 'symbols'?\n"
         "tasks/mine.yaml:6: process.slip: must be between 0 and 1 (got 1.2)\n"
-        "tasks/mine.yaml:7: start: must be one of 'fixed', 'known' (got 'fxed'); did you mean 'fixed'?\n"
+        "tasks/mine.yaml:7: start: must be one of 'fixed', 'known', 'belief' (got 'fxed'); did you mean 'fixed'?\n"
         "tasks/mine.yaml:9: steps.train: the first length must not exceed the last (got [16, 1])\n"
         "tasks/mine.yaml:10: steps.test: must ascend without repeats; write [4, 8] (got [8, 4, 8])\n"
         "tasks/mine.yaml:12: codebook.resolution: must be a whole number (got 'five')\n"

@@ -28,11 +28,13 @@ def window(task: Task, problems: Problems, size: int) -> Answers:
     The observations before the window are replaced by one more symbol, which may be emitted with any move and
     so tells nothing. All symbols are halved, to make room for it.
     """
-    process, before = task.build(), max(0, problems.n_steps - size)
-    with_unseen = np.concatenate([process.transitions, process.state_transitions[None]]) / 2
+    process, before = problems.process, max(0, problems.n_steps - size)
+    unseen = np.expand_dims(process.state_transitions, -3)
+    with_unseen = np.concatenate([process.transitions, unseen], axis=-3) / 2
     observations = problems.observations.copy()
     observations[:, :before] = process.n_symbols
-    answer = exact_answer(Process(with_unseen, process.initial), problems.beliefs[:, 0], observations, task.query)
+    blinded = Process(with_unseen, process.initial, readout=process.readout)
+    answer = exact_answer(blinded, problems.beliefs[:, 0], observations, task.query)
     return 2 * answer[:, :-1] if task.query.kind == "predict" else answer
 
 
@@ -42,13 +44,14 @@ def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Ans
     One more particle, spread as the prior, keeps every answer possible and its KL finite. Where no particle
     can explain an observation, all are kept, equally weighted.
     """
-    process, batch = task.build(), len(problems)
+    process, batch = problems.process, len(problems)
     generator = stream("particle", task.fingerprint(), n_particles, problems.n_steps, seed)
     states = _choose(np.repeat(problems.beliefs[:, :1], n_particles, axis=1), generator)
     asked = task.query.argument if task.query.kind == "smooth" else None
     remembered = states
     for step, symbol in enumerate(problems.observations.T, start=1):
-        joint = process.transitions[symbol[:, None], states]  # (batch, particle, next state)
+        whose = (np.arange(batch)[:, None],) if process.per_problem else ()
+        joint = process.transitions[(*whose, symbol[:, None], states)]  # (batch, particle, next state)
         weights = joint.sum(axis=2)
         weights[weights.sum(axis=1) == 0] = 1.0
         chosen = _choose(np.repeat(weights[:, None] / weights.sum(axis=1)[:, None, None], n_particles, 1), generator)
@@ -69,9 +72,9 @@ def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Ans
 
 def codebook(task: Task, problems: Problems) -> Answers:
     """The answer that the code of the exact last belief implies: the floor of every belief trace."""
-    codes = task_vocabulary(task).codebook.encode(problems.beliefs[:, -1])
+    codes = task_vocabulary(task).encode(problems.beliefs[:, -1])
     nothing = np.broadcast_to(NOTHING, (len(problems), 0))
-    return exact_answer(task.build(), code_meanings(task)[codes], nothing, task.query, after=problems.n_steps)
+    return exact_answer(problems.process, code_meanings(task)[codes], nothing, task.query, after=problems.n_steps)
 
 
 def codebook_recursive(task: Task, problems: Problems) -> Answers:
@@ -80,11 +83,12 @@ def codebook_recursive(task: Task, problems: Problems) -> Answers:
     A belief trace that looks at nothing but its last code and the next observation can do no better, so a
     model that does has corrected its codes from the question.
     """
-    process, vocabulary, meanings = task.build(), task_vocabulary(task), code_meanings(task)
+    process, vocabulary, meanings = problems.process, task_vocabulary(task), code_meanings(task)
     belief = problems.beliefs[:, 0]
     for step in range(problems.n_steps):
-        belief = filter_beliefs(process.transitions, belief, problems.observations[:, step : step + 1]).beliefs[:, -1]
-        belief = meanings[vocabulary.codebook.encode(belief)]
+        seen = problems.observations[:, step : step + 1]
+        belief = filter_beliefs(process.transitions, belief, seen, readout=process.readout).beliefs[:, -1]
+        belief = meanings[vocabulary.encode(belief)]
     nothing = np.broadcast_to(NOTHING, (len(problems), 0))
     return exact_answer(process, belief, nothing, task.query, after=problems.n_steps)
 
@@ -97,12 +101,13 @@ def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator
 
 
 def baselines(task: Task, seed: int) -> dict[str, Callable[[Task, Problems], Answers]]:
-    """The baselines of a task by name; a belief trace bounds no smoothing."""
+    """The baselines of a task by name; a belief trace bounds no smoothing, and predictive vectors have no particles."""
     known: dict[str, Callable[[Task, Problems], Answers]] = {
         "prior": partial(window, size=0),
         "window_8": partial(window, size=8),
-        "particle_64": partial(particle, n_particles=64, seed=seed),
     }
+    if not task.build().is_generalised:
+        known["particle_64"] = partial(particle, n_particles=64, seed=seed)
     if task.query.kind == "smooth":
         return known
     return known | {"codebook_floor": codebook, "codebook_recursive": codebook_recursive}

@@ -74,8 +74,9 @@ def edit_step(run: Run, problems: Problems, base: Response, step: int, threshold
     meanings = code_meanings(task, softening=1e-12) if trace.block == "code" else np.eye(vocabulary.n_states)
     # a little of the true belief keeps a ruled-out edit possible, and then decides alone
     belief = (1 - 1e-9) * meanings[edited] + 1e-9 * problems.beliefs[:, step]
-    belief /= belief.sum(axis=1, keepdims=True)
-    exact = exact_answer(task.build(), belief, problems.observations[:, step:], task.query, after=step)
+    if not problems.process.is_generalised:  # predictive vectors need not sum to one
+        belief /= belief.sum(axis=1, keepdims=True)
+    exact = exact_answer(problems.process, belief, problems.observations[:, step:], task.query, after=step)
     forced = base.written.copy()
     forced[:, place] = edited
     return Edit(forced, place, exact, total_variation(exact, problems.answer_distribution) > threshold)

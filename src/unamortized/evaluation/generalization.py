@@ -12,7 +12,8 @@ from unamortized.evaluation.responses import respond
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.flops import generation_flops
-from unamortized.worlds.problems import Problems, content_hash, draw, shares_questions
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.splits import content_hash, draw, shares_questions
 from unamortized.worlds.tasks import Task
 
 Rows = list[dict[str, Any]]

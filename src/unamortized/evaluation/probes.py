@@ -17,8 +17,9 @@ from unamortized.evaluation.generalization import Rows, split_of, test_problems
 from unamortized.evaluation.metrics import row
 from unamortized.evaluation.responses import respond
 from unamortized.learning.runs import Run, new_model
-from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
+from unamortized.worlds.splits import draw
 
 SITES = {"about_to_state": "probe_r2", "question": "question_probe_r2"}
 WINDOW = 10  # observations that the window control sees

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.worlds.problems import draw
+from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
 PROBLEMS_PER_LENGTH = 1024
@@ -37,15 +37,19 @@ class _ByCode(NamedTuple):
 @lru_cache(maxsize=16)
 def _beliefs_by_code(task_json: str) -> _ByCode:
     task = Task.model_validate_json(task_json)
-    codebook = task_vocabulary(task).codebook
-    softened = codebook.points * codebook.resolution + 0.25
-    softened /= softened.sum(axis=1, keepdims=True)
-    sums, counts = np.zeros_like(codebook.points), np.zeros(codebook.size)
+    process, vocabulary = task.build(), task_vocabulary(task)
+    codebook = vocabulary.codebook
+    if process.is_generalised:  # where no lattice point is a predictive vector, the stationary one must do
+        softened = np.tile(process.initial, (codebook.size, 1))
+    else:
+        softened = codebook.points * codebook.resolution + 0.25
+        softened /= softened.sum(axis=1, keepdims=True)
+    sums, counts = np.zeros_like(softened), np.zeros(codebook.size)
     first, last = task.steps.train
     for n_steps in range(first, last + 1):
         beliefs = draw(task, "validation", n_steps, PROBLEMS_PER_LENGTH, "code_meanings").beliefs[:, 1:]
-        flat = beliefs.reshape(-1, codebook.n_states)
-        codes = codebook.encode(flat)
+        flat = beliefs.reshape(-1, process.n_states)
+        codes = vocabulary.encode(flat)
         np.add.at(sums, codes, flat)
         counts += np.bincount(codes, minlength=codebook.size)
     return _ByCode(sums, counts, softened)

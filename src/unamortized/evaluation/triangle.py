@@ -13,7 +13,8 @@ from unamortized.evaluation.probes import apply, fit, read, to_simplex
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.stated import code_meanings
 from unamortized.learning.runs import Run
-from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.splits import draw
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems],
 
     def reader(asked: Problems) -> tuple[np.ndarray, np.ndarray]:
         seen = read(run, asked, site)
-        return seen.steps, as_belief(apply(probe, seen.features[last]))
+        return seen.steps, as_belief(as_distribution(run, apply(probe, seen.features[last])))
 
     return reader
 
@@ -56,7 +57,7 @@ def triangle(run: Run, settings: Triangle) -> Rows:
     for n_steps in lengths:
         problems = test_problems(task, n_steps, settings.problems, seed)
         steps, probed = reader(problems)
-        exact = problems.beliefs[:, steps]
+        exact = as_distribution(run, problems.beliefs[:, steps])
         pairs = {"probed_kl": kl(exact, probed)}
         if run.condition.trace not in ("none", "state"):  # a drawn state is no belief
             stated = stated_beliefs(run, problems)
@@ -74,7 +75,13 @@ def stated_beliefs(run: Run, problems: Problems) -> Float[np.ndarray, "batch ste
     """The beliefs that a run's own trace states."""
     written = respond(run, problems).written
     codes = run.condition.trace != "state"
-    return (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[written]
+    return as_distribution(run, (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[written])
+
+
+def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:
+    """Beliefs as they are or, of a generalised process, what its predictive vectors say of the next symbol."""
+    coded = run.vocabulary.coded
+    return beliefs if coded is None else beliefs @ coded
 
 
 def as_belief(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from unamortized.language.layout import Examples
-from unamortized.worlds.problems import ARRAYS, Problems, draw
+from unamortized.worlds.problems import ARRAYS, Problems
 from unamortized.worlds.randomness import digest, source_version, stream
+from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
 CHUNK = 4096  # questions drawn at a time while a corpus is built
@@ -103,7 +104,7 @@ class CorpusBatches(FreshBatches):
         table = self.corpus[rows]
         arrays = {name: np.stack(table.column(name).to_numpy()) for name in ARRAYS}
         beliefs = arrays["beliefs"].reshape(len(rows), -1, self.task.build().n_states)
-        return Problems(**arrays | {"beliefs": beliefs}, start_known=self.task.start == "known")
+        return Problems(**arrays | {"beliefs": beliefs}, process=self.task.build(), start=self.task.start)
 
 
 class Questions(lightning.LightningDataModule):
@@ -136,8 +137,12 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
     the version of the code that draws; it appears there whole or not at all.
 
     Raises:
-        ValueError: if there are fewer questions than lengths.
+        ValueError: if there are fewer questions than lengths, or each problem brings its own transitions.
     """
+    if task.build().drawn is not None:
+        raise ValueError(
+            f"{task.name}: problems that bring their own transitions are drawn fresh: leave out train.questions"
+        )
     first, last = task.steps.train
     lengths = range(first, last + 1)
     if n_questions < len(lengths):

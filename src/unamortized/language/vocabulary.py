@@ -1,13 +1,14 @@
 """One vocabulary for every condition of a task, so that all its models have the same shape.
 
-Token ids lie in blocks: the two marks, observations, belief codes, latent states, answers.
+Token ids lie in blocks: the two marks, observations, belief codes, latent states, answers; and only where they
+are needed, rules of a table that a problem brings, and numbers that index observations.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from unamortized.language.codebook import Codebook
 from unamortized.worlds.tasks import Task
@@ -24,6 +25,17 @@ class Vocabulary:
     n_states: int
     n_answers: int
     codebook: Codebook
+    n_rules: int = 0
+    n_indices: int = 0
+    # what codes are of, where beliefs are no distributions: predictive vectors to next-symbol distributions
+    coded: Float[np.ndarray, "state symbol"] | None = field(default=None, compare=False, repr=False)
+
+    def encode(self, beliefs: Float[np.ndarray, "*batch state"]) -> Int[np.ndarray, "*batch"]:
+        """The code of each belief or, of a generalised process, of what it predicts."""
+        if self.coded is None:
+            return self.codebook.encode(beliefs)
+        predicted = np.maximum(beliefs @ self.coded, 0.0)
+        return self.codebook.encode(predicted / predicted.sum(axis=-1, keepdims=True))
 
     def observation(self, symbol: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
         """Token of an observed symbol."""
@@ -41,6 +53,14 @@ class Vocabulary:
         """Token of an answer."""
         return answer + self.blocks["answer"].start
 
+    def rule(self, rule: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
+        """Token of a rule of the table that a problem brings."""
+        return rule + self.blocks["rule"].start
+
+    def index(self, index: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
+        """Token of a number that indexes an observation."""
+        return index + self.blocks["index"].start
+
     @cached_property
     def blocks(self) -> dict[str, slice]:
         """Slice of token ids that each kind of token occupies."""
@@ -50,6 +70,8 @@ class Vocabulary:
             "code": self.codebook.size,
             "state": self.n_states,
             "answer": self.n_answers,
+            "rule": self.n_rules,
+            "index": self.n_indices,
         }
         stops = np.cumsum(list(sizes.values())).tolist()
         return {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
@@ -57,7 +79,7 @@ class Vocabulary:
     @property
     def size(self) -> int:
         """Number of token ids."""
-        return self.blocks["answer"].stop
+        return self.blocks["index"].stop
 
     def kind(self, token: int) -> tuple[str, int]:
         """The block that a token lies in, and its place in it."""
@@ -67,13 +89,17 @@ class Vocabulary:
         raise ValueError(f"token {token} is outside the vocabulary of {self.size} tokens")
 
 
-def task_vocabulary(task: Task) -> Vocabulary:
-    """The vocabulary of a task: its symbols, states, answers and belief codes."""
+def task_vocabulary(task: Task, n_indices: int = 0) -> Vocabulary:
+    """The vocabulary of a task: its symbols, states, answers, belief codes and rules; indices if some are wanted."""
     process = task.build()
     n_answers = process.n_symbols if task.query.kind == "predict" else process.n_states
+    n_coded = process.n_symbols if process.is_generalised else process.n_states
     return Vocabulary(
         n_symbols=process.n_symbols,
         n_states=process.n_states,
         n_answers=n_answers,
-        codebook=Codebook(process.n_states, task.codebook.resolution),
+        codebook=Codebook(n_coded, task.codebook.resolution),
+        n_rules=process.n_symbols * process.n_states**2 if process.drawn else 0,
+        n_indices=n_indices,
+        coded=process.emissions if process.is_generalised else None,
     )

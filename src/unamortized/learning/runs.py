@@ -77,6 +77,10 @@ class RunSpec(BaseModel):
         """Names the run's folder: a hash of all of this but what does not change the weights."""
         spec = self.model_dump(mode="json")
         del spec["train"]["checkpoint_every"], spec["task"]["steps"]["test"]
+        for axis in {"crossed", "parameters"} - set(self.task.shifts.withheld):  # which only tests look at
+            spec["task"].get("shifts", {}).pop(axis, None)
+        if not spec["task"].get("shifts", True):
+            del spec["task"]["shifts"]
         return digest(RUN_FORMAT, spec)
 
     @property

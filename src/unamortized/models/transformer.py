@@ -195,7 +195,7 @@ class Transformer(nn.Module):
                     f"position id {int(positions.max())} was never learned: raise model.max_positions, "
                     f"now {self.spec.max_positions}, or choose other model.positions"
                 )
-            x = x + self.positional(positions)
+            x = x + self.positional(positions.clamp(min=0))
         x = tape("hook_embed", x)
         for block in self.blocks:
             x = block(x, positions, bias, cache, tape)
@@ -217,7 +217,8 @@ class Transformer(nn.Module):
         future = torch.ones(chunk, total, dtype=torch.bool).triu(total - chunk + 1)
         bias = torch.zeros(chunk, total).masked_fill(future, -torch.inf)[None, None]
         if self.spec.positions == "alibi":
-            distance = (positions[:, None, :, None] - keys[:, None, None, :]).abs()
+            from_, to = positions[:, None, :, None], keys[:, None, None, :]
+            distance = (from_ - to).abs() * ((from_ >= 0) & (to >= 0))  # negative ids stand nowhere, near to all
             bias = bias - self.slopes[:, None, None] * distance
         return bias, keys
 

@@ -19,13 +19,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     model_serializer,
     model_validator,
 )
 
-from unamortized.worlds.field_errors import combined, got, validate, validate_nested
+from unamortized.worlds.field_errors import combined, explain, got, validate, validate_nested
 from unamortized.worlds.processes import FAMILIES, Process, build_process, parameter_model
 from unamortized.worlds.processes.matrices import matrices
+from unamortized.worlds.processes.mixtures import mix
+from unamortized.worlds.shifts import Shifts
+from unamortized.worlds.spec import Complaints, Spec
 from unamortized.worlds.yaml_source import (
     Fault,
     FieldPath,
@@ -40,13 +44,6 @@ LARGEST_CODEBOOK = 5000  # codes; each is a token, so embedding and unembedding 
 TASKS = Path("tasks")
 
 Length = Annotated[int, Field(strict=True, ge=1)]
-Complaints = list[tuple[FieldPath, str]]
-
-
-class Spec(BaseModel):
-    """What all parts of a task share: unknown fields are errors, and nothing changes after it was checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StoredMatrices(Spec):
@@ -87,6 +84,8 @@ class ProcessSpec(BaseModel):
         if family == "matrices":
             folder = (info.context or {}).get("folder", Path())
             parameters = _stored(folder / parameters["path"]).model_dump(mode="json")
+        if family == "mixture":
+            parameters["components"] = _resolved(parameters["components"], info.context)
         return {"family": family} | parameters
 
 
@@ -172,9 +171,10 @@ class Task(Spec):
     name: Annotated[str, AfterValidator(_snake_case)] = Field(examples=["my_task"])
     process: ProcessSpec
     query: Query = Field(examples=["filter"])
-    start: Literal["fixed", "known"] = Field(examples=["fixed"])
+    start: Literal["fixed", "known", "belief"] = Field(examples=["fixed"])
     steps: Steps
     codebook: CodebookSpec
+    shifts: Shifts = Shifts()
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Task":
@@ -186,17 +186,60 @@ class Task(Spec):
             message = f"asks for state {index}, so every length must be greater; {field} has {shortest}"
             wrong.append((("query",), message))
         try:
-            n_states = self.build().transitions.shape[-1]
+            process = self.build()
         except ValueError as error:
             wrong.append(_unbuildable(self.process, str(error)))
         else:
-            size = self.codebook.size(n_states)
+            # what a generalised process believes is stated as what it predicts
+            n_coded = process.n_symbols if process.is_generalised else process.n_states
+            size = self.codebook.size(n_coded)
             if size > LARGEST_CODEBOOK:
-                message = _too_many_codes(self.codebook.resolution, n_states, size)
+                message = _too_many_codes(self.codebook.resolution, n_coded, size)
                 wrong.append((("codebook", "resolution"), message))
+            wrong += self._wrong_for(process)
         if wrong:
             raise combined("task", wrong)
         return self
+
+    def _wrong_for(self, process: Process) -> Complaints:
+        """What cannot be asked of this process, or cannot be shifted."""
+        wrong: Complaints = []
+        if process.is_generalised and self.query.kind != "predict":
+            wrong.append(
+                (("query",), f"a generalised process has no latent states; write 'predict 1' (got {self.query})")
+            )
+        if process.is_generalised and self.start != "fixed":
+            wrong.append(
+                (("start",), f"a generalised process has no start state; write 'fixed' (got {got(self.start)})")
+            )
+        wrong += [(("shifts", *path), message) for path, message in self.shifts.unfit(process, self.start)]
+        if isinstance(self.shifts.parameters, dict):
+            try:
+                other = self.shifted_process()
+            except ValidationError as error:
+                found = explain(ProcessSpec, error, self.shifts.parameters)
+                wrong += [(("shifts", "parameters", *path), message) for path, message in found]
+            except ValueError as error:
+                wrong.append((("shifts", "parameters"), str(error)))
+            else:
+                if other.transitions.shape != process.transitions.shape:
+                    message = "must leave the numbers of symbols and states as they are"
+                    wrong.append((("shifts", "parameters"), message))
+        return wrong
+
+    def shifted_process(self) -> Process:
+        """The process with its parameters as the `parameters` shift has them."""
+        changed = self.shifts.parameters if isinstance(self.shifts.parameters, dict) else {}
+        spec = ProcessSpec.model_validate(self.canonical()["process"] | changed)
+        return _build(json.dumps(spec.model_dump(mode="json"), sort_keys=True))
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_declared(self, serialise: Any) -> dict[str, Any]:
+        written = serialise(self)
+        shifts = {name: value for name, value in written["shifts"].items() if value is not None and value != []}
+        return {name: value for name, value in written.items() if name != "shifts"} | (
+            {"shifts": shifts} if shifts else {}
+        )
 
     def build(self) -> Process:
         """The process; built once for equal specs."""
@@ -207,9 +250,13 @@ class Task(Spec):
         return self.model_dump(mode="json")
 
     def fingerprint(self) -> str:
-        """Equal for equal problems: of process, query and start, not of name, lengths and codebook."""
+        """Equal for equal problems: of process, query, start and what training must not see; not of name or lengths."""
         spec = self.canonical()
         decisive = {part: spec[part] for part in ("process", "query", "start")}
+        if self.start == "belief":
+            decisive["resolution"] = self.codebook.resolution  # of the lattice that start beliefs lie on
+        if withheld := self.shifts.withheld:
+            decisive["withheld"] = {axis: spec["shifts"][axis] for axis in withheld}
         if self.process.family == "matrices":
             # the bytes decide, not the file's name, nor the last digit of a stationary start
             decisive["process"] = {"family": "matrices", "sha256": spec["process"]["sha256"]}
@@ -222,7 +269,23 @@ def _build(process: str) -> Process:
     spec = json.loads(process)
     if spec["family"] == "matrices":
         return Process(np.array(spec["transitions"]), np.array(spec["initial"]))
+    if spec["family"] == "mixture":
+        return mix(spec["components"], spec["weights"], lambda part: _build(json.dumps(part, sort_keys=True)))
     return build_process(**spec)
+
+
+def _resolved(components: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
+    """The components of a mixture, each a process of its own with its own mistakes."""
+    wrong, resolved = [], []
+    for index, component in enumerate(components):
+        try:
+            resolved.append(ProcessSpec.model_validate(component, context=context).model_dump(mode="json"))
+        except ValidationError as error:
+            found = explain(ProcessSpec, error, component)
+            wrong += [(("components", index, *path), message) for path, message in found]
+    if wrong:
+        raise combined("process", wrong)
+    return resolved
 
 
 def _stored(file: Path) -> StoredMatrices:
@@ -236,9 +299,10 @@ def _stored(file: Path) -> StoredMatrices:
 
 
 def _unbuildable(process: ProcessSpec, message: str) -> tuple[FieldPath, str]:
-    """A family's complaint begins with the parameter it is about: 'generators must be …'."""
-    parameter, _, need = message.partition(" ")
-    return (("process", parameter), need) if parameter in process.parameters else (("process",), message)
+    """A family's complaint begins with the parameter it is about: 'generators must be …', 'components[1].q must …'."""
+    written, _, need = message.partition(" ")
+    path = [int(part) if part.isdigit() else part for part in re.findall(r"\w+", written)]
+    return (("process", *path), need) if path and path[0] in process.parameters else (("process",), message)
 
 
 def _too_many_codes(resolution: int, n_states: int, size: int) -> str:

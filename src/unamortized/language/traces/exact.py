@@ -10,7 +10,7 @@ from unamortized.worlds.problems import Problems
 def every_k(problems: Problems, vocabulary: Vocabulary, stride: int | None) -> Trace:
     """The code of the exact belief after steps k, 2k, ...; ``stride`` 1 is every step, None no step."""
     steps = np.arange(stride, problems.n_steps + 1, stride) if stride else np.zeros(0, dtype=np.int64)
-    codes = vocabulary.codebook.encode(problems.beliefs[:, steps])
+    codes = vocabulary.encode(problems.beliefs[:, steps])
     return Trace(vocabulary.code(codes), steps, block="code")
 
 
@@ -18,7 +18,12 @@ def state(problems: Problems, vocabulary: Vocabulary) -> Trace:
     """The true latent path s_1 .. s_n, which is a draw from the exact joint posterior of the question.
 
     Where the query asks for the last state, the answer is that draw's s_n, so that one draw is consistent.
+
+    Raises:
+        ValueError: if the process is generalised, and so has no latent states.
     """
+    if problems.process.is_generalised:
+        raise ValueError("a generalised process has no latent states that a trace could state; use a belief trace")
     return Trace(
         vocabulary.state(problems.latents[:, 1:]),
         np.arange(1, problems.n_steps + 1),

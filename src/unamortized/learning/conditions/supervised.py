@@ -9,7 +9,8 @@ from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import Vocabulary, task_vocabulary
 from unamortized.models.flops import training_flops
 from unamortized.models.transformer import ModelSpec
-from unamortized.worlds.problems import Problems, draw
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
 

@@ -1,5 +1,7 @@
 """Belief simplex: beliefs over three states as points of a triangle, coloured by the belief that is true."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -39,7 +41,7 @@ def belief_simplex(tables: Tables) -> Figure | None:
     panels = figure.subplots(len(clouds), len(SAYS), squeeze=False)
     for number, ((task, name), found) in enumerate(clouds.items()):
         for axes, source in zip(panels[number], SAYS, strict=True):
-            _triangle(axes)
+            outline(axes)
             if source in found:
                 points = to_triangle(found[source].to_numpy())
                 true = found["exact"].to_numpy().clip(0, 1)
@@ -89,13 +91,13 @@ def _clouds(rows: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
     }
 
 
-def _triangle(axes: Axes) -> None:
-    """The outline with its corners named by their state."""
+def outline(axes: Axes, names: Sequence[str] = ("state 0", "state 1", "state 2")) -> None:
+    """The triangle with its corners named by their state."""
     axes.add_patch(Polygon(CORNERS, closed=True, fill=False, edgecolor="#444444", linewidth=1, zorder=1))
     for state, (x, y) in enumerate(CORNERS):
         side = np.sign(x - 0.5)
         axes.text(
-            *(x + 0.03 * side, y + (0.035 if side == 0 else -0.03), f"state {state}"),
+            *(x + 0.03 * side, y + (0.035 if side == 0 else -0.03), names[state]),
             ha={-1: "center", 0: "center", 1: "center"}[int(side)],
             va="bottom" if side == 0 else "top",
             fontsize=8,

@@ -10,19 +10,47 @@ import numpy as np
 import pydantic
 from annotated_types import Interval
 
-from unamortized.worlds.processes.computational_mechanics import mess3, rrxor, zero_one_random
+from unamortized.worlds.processes.computational_mechanics import (
+    coin,
+    days_of_week,
+    even_ones,
+    leaky_rrxor,
+    mess3,
+    mr_name,
+    no_consecutive_ones,
+    rrxor,
+    sns,
+    zero_one_random,
+)
+from unamortized.worlds.processes.generalised import fanizza, post_quantum, tom_quantum
 from unamortized.worlds.processes.groups import group_word
+from unamortized.worlds.processes.hidden_markov import random_hmm
+from unamortized.worlds.processes.in_context import in_context
 from unamortized.worlds.processes.matrices import matrices
+from unamortized.worlds.processes.mixtures import mixture
 from unamortized.worlds.processes.permutations import noisy_permutation
-from unamortized.worlds.processes.process import Between, Process, stationary_distribution
+from unamortized.worlds.processes.process import Between, Process, stationary_distribution, together
 
-__all__ = ["FAMILIES", "Between", "Process", "build_process", "parameter_model", "stationary_distribution"]
+__all__ = ["FAMILIES", "Between", "Process", "build_process", "parameter_model", "stationary_distribution", "together"]
 
 FAMILIES: dict[str, Callable[..., Process]] = {
     "mess3": mess3,
     "zero_one_random": zero_one_random,
     "rrxor": rrxor,
+    "leaky_rrxor": leaky_rrxor,
+    "coin": coin,
+    "even_ones": even_ones,
+    "no_consecutive_ones": no_consecutive_ones,
+    "sns": sns,
+    "mr_name": mr_name,
+    "days_of_week": days_of_week,
+    "tom_quantum": tom_quantum,
+    "fanizza": fanizza,
+    "post_quantum": post_quantum,
+    "mixture": mixture,
+    "random_hmm": random_hmm,
     "noisy_permutation": noisy_permutation,
+    "in_context": in_context,
     "group_word": group_word,
     "matrices": matrices,
 }

@@ -1,4 +1,4 @@
-"""The standard processes of computational mechanics, with the field's names and parameters."""
+"""The standard processes of computational mechanics, with the field's names, parameters and order of states."""
 
 from typing import Annotated
 
@@ -6,8 +6,15 @@ import numpy as np
 
 from unamortized.worlds.processes.process import Between, Process
 
+Probability = Annotated[float, Between(0, 1)]
 
-def mess3(x: Annotated[float, Between(0, 0.5)] = 0.05, a: Annotated[float, Between(0, 1)] = 0.85) -> Process:
+
+def coin(p: Probability = 0.5) -> Process:
+    """One state, two symbols: the process without memory. A zero has probability p."""
+    return Process(np.array([[[p]], [[1 - p]]]))
+
+
+def mess3(x: Annotated[float, Between(0, 0.5)] = 0.05, a: Probability = 0.85) -> Process:
     """Three states, three symbols; each symbol favours its own state (Marzen & Crutchfield 2017).
 
     From any state, move to each other state with probability x; then emit the symbol of the state reached
@@ -21,7 +28,7 @@ def mess3(x: Annotated[float, Between(0, 0.5)] = 0.05, a: Annotated[float, Betwe
     return Process(transitions=np.einsum("ij,jv->vij", move, emit), initial=uniform)
 
 
-def zero_one_random(p: Annotated[float, Between(0, 1)] = 0.5) -> Process:
+def zero_one_random(p: Probability = 0.5) -> Process:
     """A zero, a one, a random bit (zero with probability p), and again: Z1R (Riechers & Crutchfield 2018)."""
     zero, one, random = range(3)
     transitions = np.zeros((2, 3, 3))
@@ -32,7 +39,7 @@ def zero_one_random(p: Annotated[float, Between(0, 1)] = 0.5) -> Process:
     return Process(transitions, state_names=("zero", "one", "random"))
 
 
-def rrxor(p1: Annotated[float, Between(0, 1)] = 0.5, p2: Annotated[float, Between(0, 1)] = 0.5) -> Process:
+def rrxor(p1: Probability = 0.5, p2: Probability = 0.5) -> Process:
     """Two random bits, then their XOR, and again (RRXOR; Riechers & Crutchfield 2018).
 
     The first bit is zero with probability p1, the second with p2. States: S, nothing emitted yet; 0 and 1,
@@ -49,3 +56,97 @@ def rrxor(p1: Annotated[float, Between(0, 1)] = 0.5, p2: Annotated[float, Betwee
     transitions[1, true, start] = 1
     transitions[0, false, start] = 1
     return Process(transitions, state_names=("S", "0", "1", "T", "F"))
+
+
+def leaky_rrxor(p1: Probability = 0.5, p2: Probability = 0.5, epsilon: Probability = 0.1) -> Process:
+    r"""RRXOR that at each step, with probability epsilon, emits any symbol and goes to any state, all alike.
+
+    $T^{(x)}_{ij} = (1 - \epsilon) T^{(x)}_{ij}(\mathrm{RRXOR}) + \epsilon / 10$ (ten: two symbols, five states),
+    as the process library simplexity has it. Every word is then possible, and the phase is never known for good.
+    """
+    exact = rrxor(p1, p2)
+    leaky = (1 - epsilon) * exact.transitions + epsilon / exact.transitions[:, 0].size
+    return Process(leaky, state_names=exact.state_names)
+
+
+def even_ones(p: Probability = 0.5) -> Process:
+    """Ones come in blocks of even length: the even process (Marzen & Crutchfield 2014, arXiv:1412.2859, fig. 3).
+
+    In A, begin a pair of ones with probability p, else emit a zero; in B, the pair is completed.
+    """
+    a, b = range(2)
+    transitions = np.zeros((2, 2, 2))
+    transitions[0, a, a] = 1 - p
+    transitions[1, a, b] = p
+    transitions[1, b, a] = 1
+    return Process(transitions, state_names=("A", "B"))
+
+
+def no_consecutive_ones(p: Probability = 0.5) -> Process:
+    """No two ones in a row: the golden mean process (Ara et al. 2015, arXiv:1507.00672, fig. 5a).
+
+    In A, emit a one with probability p; in B, after a one, always a zero.
+    """
+    a, b = range(2)
+    transitions = np.zeros((2, 2, 2))
+    transitions[0, a, a] = 1 - p
+    transitions[1, a, b] = p
+    transitions[0, b, a] = 1
+    return Process(transitions, state_names=("A", "B"))
+
+
+def sns(p: Probability = 0.5, q: Probability = 0.5) -> Process:
+    """Simple nonunifilar source (Marzen & Crutchfield 2017, arXiv:1702.08565, fig. 2).
+
+    A goes unseen to B with probability p, emitting a zero either way; B returns to A with probability q, and only
+    that emits a one. Two states, yet infinitely many beliefs: one for each number of zeros since the last one.
+
+    Raises:
+        ValueError: if neither state is ever left.
+    """
+    if p == q == 0:
+        raise ValueError("q must be positive where p is 0: neither state would ever be left")
+    return Process(np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]]), state_names=("A", "B"))
+
+
+def mr_name(p: Probability = 0.4, q: Probability = 0.25) -> Process:
+    """A text in which Mr. is always followed by a name: the Mr. Dursley process of the library simplexity.
+
+    The state is the last word. Among Something and Blah, change to the other one with probability p, and to Mr. with
+    probability q; after a name comes either one.
+
+    Raises:
+        ValueError: if the probabilities exceed 1, or Something and Blah are never left.
+    """
+    if p + q > 1:
+        raise ValueError(f"p must be at most 1 - q = {1 - q:g} (got {p:g})")
+    if p == q == 0:
+        raise ValueError("q must be positive where p is 0: Something and Blah would be repeated for ever")
+    words = ("Mr.", "Something", "Blah", "name")
+    chain = np.array(
+        [
+            [0, 0, 0, 1],
+            [q, 1 - p - q, p, 0],
+            [q, p, 1 - p - q, 0],
+            [0, 0.5, 0.5, 0],
+        ]
+    )
+    reached = np.eye(4)[:, None, :]  # the symbol is the state reached
+    return Process(reached * np.maximum(chain, 0), symbol_names=words, state_names=words)
+
+
+def days_of_week() -> Process:
+    """Talk of days: the state is the day last spoken of, by its name or as tomorrow, yesterday, weekend, weekday.
+
+    From the library simplexity. Of fifteen parts, the name of the following day has five, that of every other day and
+    each of the four other words one; "Wknd" stands for either of its days alike, "Wkdy" for any of five.
+    """
+    days = ("M", "Tu", "W", "Th", "F", "Sa", "Su")
+    today = np.arange(7)
+    named = np.eye(7)[:, None, :] * np.ones((7, 1))  # whatever today is, day x is reached by naming it
+    named[(today + 1) % 7, today, (today + 1) % 7] = 5
+    tomorrow, yesterday = np.roll(np.eye(7), 1, axis=1), np.roll(np.eye(7), -1, axis=1)
+    weekday = np.tile([1 / 5] * 5 + [0] * 2, (7, 1))
+    weekend = np.tile([0] * 5 + [1 / 2] * 2, (7, 1))
+    weights = np.concatenate([named, np.stack([tomorrow, yesterday, weekend, weekday])])
+    return Process(weights / 15, symbol_names=(*days, "Tmrw", "Yest", "Wknd", "Wkdy"), state_names=days)

@@ -20,13 +20,13 @@ def group_word(
     r"""Running product of uniformly drawn group elements, starting from the identity.
 
     $T^{(x)}_{ij} = [j = i \cdot g_x] / V$, where $i \cdot g$ means first i, then g. Groups: Z2 to Z120
-    (cyclic), S2 to S5 (all permutations), A3 to A5 (even ones). The symbols are all elements; or those
-    that `elements` names; or as many distinct ones as `generators` says, chosen by `seed`. They must generate
-    the whole group, and which ones they are sets how hard its words are: with an inverse among them, words
-    cancel and are shorter than they look. State 0 is the
-    identity; a state is named by its permutation in one-line notation ("21345" swaps the first two), or by
-    its number modulo k. S5 and A5 are not solvable, so their products are thought to need depth that grows
-    with length (Barrington 1989; Liu et al. 2023).
+    (cyclic), D3 to D60 (dihedral), S2 to S5 (all permutations), A3 to A5 (even ones). The symbols are all
+    elements; or those that `elements` names; or as many distinct ones as `generators` says, chosen by `seed`.
+    They must generate the whole group, and which ones they are sets how hard its words are: with an inverse among
+    them, words cancel and are shorter than they look. State 0 is the identity; a state is named by its
+    permutation in one-line notation ("21345" swaps the first two), by its number modulo k, or in D_k as the
+    rotation "r1" by 2 pi / k and the reflection "s1" in the line at angle pi / k, and so on. S5 and A5 are not
+    solvable, so their products are thought to need depth that grows with length (Barrington 1989; Liu et al. 2023).
 
     Raises:
         ValueError: if there is no such group or element, or so many or these elements do not generate it.
@@ -50,17 +50,28 @@ def group_word(
 
 def _multiplication_table(group: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the elements, the identity first, and their products: `product[i, g]` is first i, then g."""
-    match = re.fullmatch(r"([ZSA])([1-9]\d{0,2})", group)
+    match = re.fullmatch(r"([ZDSA])([1-9]\d{0,2})", group)
     letter, size = (match[1], int(match[2])) if match else ("", 0)
     if letter == "Z" and 2 <= size <= MAX_ORDER:
         numbers = np.arange(size)
         return tuple(str(number) for number in numbers), (numbers[:, None] + numbers[None, :]) % size
+    if letter == "D" and 3 <= size <= MAX_ORDER // 2:
+        return _dihedral(size)
     if (letter == "S" and 2 <= size <= 5) or (letter == "A" and 3 <= size <= 5):
         elements = [p for p in itertools.permutations(range(size)) if letter == "S" or _is_even(p)]
         position = {element: index for index, element in enumerate(elements)}
         product = [[position[tuple(g[image] for image in i)] for g in elements] for i in elements]
         return tuple("".join(str(image + 1) for image in element) for element in elements), np.array(product)
-    raise ValueError(f"group must be Z2 to Z{MAX_ORDER}, S2 to S5 or A3 to A5 (got {group!r})")
+    raise ValueError(f"group must be Z2 to Z{MAX_ORDER}, D3 to D{MAX_ORDER // 2}, S2 to S5 or A3 to A5 (got {group!r})")
+
+
+def _dihedral(size: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Symmetries of a polygon: as matrices, s_b s_a = r_{b-a}, s_b r_a = s_{b-a}, r_b s_a = s_{a+b}."""
+    is_reflection, turn = np.divmod(np.arange(2 * size), size)
+    names = tuple(f"{letter}{number}" for letter in "rs" for number in range(size))
+    backwards = np.where(is_reflection, -1, 1)  # a reflection read last undoes the turn before it
+    turned = (turn[:, None] * backwards[None, :] + turn[None, :]) % size
+    return names, turned + size * (is_reflection[:, None] ^ is_reflection[None, :])
 
 
 def _is_even(permutation: tuple[int, ...]) -> bool:

@@ -4,9 +4,10 @@ import math
 from typing import Annotated
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import softmax
 
-from unamortized.worlds.processes.process import Between, Process
+from unamortized.worlds.processes.process import Between, Process, check_size
 
 
 def noisy_permutation(
@@ -30,15 +31,20 @@ def noisy_permutation(
     """
     if states < 7 and symbols > math.factorial(states):
         raise ValueError(f"symbols must be at most {math.factorial(states)}, the permutations of {states}")
-    if symbols * states**2 > 10**8:
-        raise ValueError(f"symbols times states squared must be at most 1e8 (got {symbols * states**2:.1e})")
-    permutation_seed, emission_seed = np.random.SeedSequence(seed).spawn(2)
+    check_size(symbols, states)
+    permutation_seed, _ = np.random.SeedSequence(seed).spawn(2)  # the other is that of the emissions
     permutations = _distinct_permutations(states, symbols, np.random.default_rng(permutation_seed))
-    scores = np.random.default_rng(emission_seed).standard_normal((states, symbols))
-    emissions = softmax(informativeness * scores, axis=1)
+    emissions = random_emissions(states, symbols, informativeness, seed)
     move = np.full((symbols, states, states), slip / states)
     move[np.arange(symbols)[:, None], np.arange(states), permutations] += 1 - slip
     return Process(transitions=emissions.T[:, :, None] * move)
+
+
+def random_emissions(states: int, symbols: int, informativeness: float, seed: int) -> Float[np.ndarray, "state symbol"]:
+    """E of `noisy_permutation`: P(symbol | state), a softmax of standard normal scores times the informativeness."""
+    _, emission_seed = np.random.SeedSequence(seed).spawn(2)
+    scores = np.random.default_rng(emission_seed).standard_normal((states, symbols))
+    return softmax(informativeness * scores, axis=1)
 
 
 def _distinct_permutations(states: int, symbols: int, generator: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,12 @@ def Between(low: float, high: float) -> Interval:  # capital: it reads as a type
     return Interval(ge=low, le=high)
 
 
+def check_size(symbols: int, states: int) -> None:
+    """Refuses matrices of more than 1e8 numbers (0.8 GB) before any is made."""
+    if symbols * states**2 > 10**8:
+        raise ValueError(f"symbols times states squared must be at most 1e8 (got {symbols * states**2:.1e})")
+
+
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Process:
     """A hidden Markov process that emits one symbol with each move (an edge-emitting HMM), or one a problem.
@@ -121,6 +127,17 @@ class Process:
         initial = self.initial[rows] if self.initial.ndim == 2 else self.initial
         told = None if self.told is None else self.told[rows]
         return Process(self.transitions[rows], initial, self.symbol_names, self.state_names, told=told)
+
+
+def together(processes: list[Process]) -> Process:
+    """The processes of several batches, one after the other; the one they share, where they share it."""
+    first = processes[0]
+    if not first.per_problem or len(processes) == 1:
+        return first
+    initial = np.concatenate([each.initial for each in processes]) if first.initial.ndim == 2 else first.initial
+    told = None if first.told is None else np.concatenate([each.told for each in processes if each.told is not None])
+    transitions = np.concatenate([each.transitions for each in processes])
+    return Process(transitions, initial, first.symbol_names, first.state_names, told=told)
 
 
 def stationary_distribution(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndarray, " state"]:
