@@ -21,6 +21,20 @@ def small_task(**changes: Any) -> Task:
     return Task.model_validate(fields | changes)
 
 
+# what a question may tell beside its observations, and a world without states: changes to `small_task`
+IN_CONTEXT = {"process": {"family": "in_context", "states": 3, "symbols": 2, "slip": 0.1, "informativeness": 1.0}}
+GENERALISED = {"process": {"family": "tom_quantum"}, "query": "predict 1"}
+KINDS: dict[str, dict[str, Any]] = {
+    "fixed": {},
+    "known": {"start": "known"},
+    "belief": {"start": "belief"},
+    "table": IN_CONTEXT,
+    "table_and_state": IN_CONTEXT | {"start": "known"},
+    "table_and_belief": IN_CONTEXT | {"start": "belief"},
+    "generalised": GENERALISED,
+}
+
+
 @st.composite
 def task_fields(draw) -> dict[str, Any]:
     """What `small_task` takes: every query and start, over processes of two to four states.

@@ -50,10 +50,10 @@ def train(
 ) -> None:
     """Train on a task and measure the result; the same runs serve every study that asks for them."""
     from unamortized.engine import run_specs
-    from unamortized.studies import find_study
+    from unamortized.studies import study_of
     from unamortized.studies.study import plan
 
-    study = find_study("compare")
+    study = study_of(condition)
     chosen, crossed = expand_grid(grid or [])
     specs = [
         spec
@@ -117,13 +117,13 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, results/runs/<hash>.")],
     preset: Preset = "quick",
 ) -> None:
-    """Measure a finished run as the compare study does, and show its answers by length."""
+    """Measure a finished run as the study that trains its condition does, and show what came out."""
     from unamortized.evaluation.evaluate import evaluate_run
     from unamortized.learning.runs import RunSpec, read_record
-    from unamortized.studies import find_study
+    from unamortized.studies import study_of
 
     spec = RunSpec.model_validate(read_record(run)["spec"])
-    known = find_study("compare").preset(preset).evaluations
+    known = study_of(spec.condition).preset(preset).evaluations
     evaluations = [each.at(spec.task) for each in known if each.of == "run" and each.applies(spec.seed)]
     console = Console()
     evaluate_run(run, evaluations, lambda name: console.print(f"measuring {name}"))
@@ -156,10 +156,10 @@ def preview(
 ) -> None:
     """Look at a task: a few problems with their exact beliefs, and each trace."""
     from unamortized.preview import preview as shown
-    from unamortized.worlds.tasks import load_task
+    from unamortized.worlds.tasks import load_task, with_process
 
     console = Console()
-    for part in shown(load_task(task, overrides or []), steps, problems, seed):
+    for part in shown(with_process(load_task(task, overrides or [])), steps, problems, seed):
         console.print(part)
 
 
@@ -172,9 +172,9 @@ def describe(
 ) -> None:
     """What a task's process is like: entropy rate, mixing, forgetting, what its questions cost; with pictures."""
     from unamortized.describe import describe as shown
-    from unamortized.worlds.tasks import load_task
+    from unamortized.worlds.tasks import load_task, with_process
 
-    console, loaded = Console(), load_task(task, overrides or [])
+    console, loaded = Console(), with_process(load_task(task, overrides or []))
     for part in shown(loaded, depth, out or Path("results") / "describe" / loaded.name):
         console.print(part, highlight=False, soft_wrap=isinstance(part, str))
 
@@ -228,7 +228,11 @@ def _show_run(folder: Path, console: Console) -> None:
 
     spec = RunSpec.model_validate(read_record(folder)["spec"])
     metrics = read_metrics(folder / "metrics.csv")
-    by_length = metrics[metrics["step"].isna() & metrics["layer"].isna() & metrics["condition"].eq(spec.condition)]
+    pooled = metrics[metrics["step"].isna() & metrics["layer"].isna()]
+    by_length = pooled[pooled["condition"].eq(spec.condition) & pooled["n_steps"].notna()]
+    if by_length.empty:
+        _show_estimators(pooled, f"{spec.title}: {folder}", console)
+        return
     shown = by_length.pivot_table(index="metric", columns="n_steps", values="value")
     table = Table(title=f"{spec.title}: {folder}", title_justify="left")
     table.add_column("metric")
@@ -236,6 +240,18 @@ def _show_run(folder: Path, console: Console) -> None:
         table.add_column(f"n = {n_steps}", justify="right")
     for metric, values in shown.iterrows():
         table.add_row(str(metric), *(f"{value:.4g}" for value in values))
+    console.print(table)
+
+
+def _show_estimators(pooled: Any, title: str, console: Console) -> None:
+    """What was measured of each way of asking a net."""
+    named = pooled.assign(asked=pooled["condition"].str.partition("/")[2])
+    shown = named.pivot_table(index=["metric", "asked"], columns="split", values="value")
+    table = Table(title=title, title_justify="left")
+    for heading in ("metric", "asked", *shown.columns):
+        table.add_column(heading)
+    for names, values in shown.iterrows():
+        table.add_row(*names, *(f"{value:.4g}" for value in values))
     console.print(table)
 
 

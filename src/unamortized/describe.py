@@ -48,11 +48,12 @@ def describe(task: Task, depth: int, folder: Path) -> Iterator[RenderableType]:
     process = mean_process(built)
     described = describe_process(process, depth, stream("describe", task.fingerprint()), SMALLEST)
     yield _summary(task, process, described, mean=built.per_problem or built.drawn is not None)
-    yield _by_symbols(task, process, described, depth)
+    levels = mixed_states(process, _start(task, process), depth, SMALLEST)
+    yield _by_symbols(described, levels, process.is_generalised)
     yield _questions(task)
     title = f"{task.name}: {process.n_states} states, {process.n_symbols} symbols"
     save(process_graph(process, title), folder, "process")
-    save(mixed_states_figure(process, described.levels, f"{task.name}: mixed states"), folder, "mixed_states")
+    save(mixed_states_figure(process, levels, f"{task.name}: mixed states"), folder, "mixed_states")
     yield Text(f"Pictures of its states and of its mixed states: {folder}/process.png, mixed_states.png (and .svg)")
 
 
@@ -62,11 +63,10 @@ def describe(task: Task, depth: int, folder: Path) -> Iterator[RenderableType]:
 def _summary(task: Task, process: Process, described: Description, mean: bool) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     kind = ", generalised: predictive vectors in place of states" if process.is_generalised else ""
-    table.add_row(
-        "process", f"{task.process.family}: {process.n_states} states, {process.n_symbols} symbols{kind}"
-    )
+    table.add_row("process", f"{task.process.family}: {process.n_states} states, {process.n_symbols} symbols{kind}")
     if mean:
-        table.add_row("", "each problem has transitions of its own; the process described is their mean")
+        table.add_row("", "each problem has transitions of its own; this is their mean, as if none had been told which")
+    table.add_row("question", f"{task.query}; start {task.start}")
     table.add_row("entropy rate", _rate(described.entropy_rate))
     table.add_row("mixing time of the state", _mixing(described.mixing))
     table.add_row("forgetting time of the filter", _forgetting(described.forgetting))
@@ -78,7 +78,9 @@ def _rate(rate: EntropyRate) -> str:
         states = "mixed state" if rate.n_mixed_states == 1 else "mixed states"
         return f"{rate.estimate:.4f} nats a symbol, exact ({rate.n_mixed_states} {states})"
     low, high = rate.bounds
-    sampled = f"sampled: {rate.estimate:.4f} ± {rate.error:.4f} (standard error)"
+    sampled = f"sampled: {rate.estimate:.4f} ± {rate.error:.1g} (standard error)"
+    if low == 0:
+        return f"at most {high:.4f} nats a symbol, proven; {sampled}"
     if high - low < 5e-4:
         return f"{(low + high) / 2:.4f} nats a symbol, proven within ± {(high - low) / 2:.1g}; {sampled}"
     return f"between {low:.4f} and {high:.4f} nats a symbol, proven; {sampled}"
@@ -105,34 +107,30 @@ def _forgetting(forgetting: Forgetting) -> str:
 # ── by number of symbols ─────────────────────────────────────────────────────────────────────────
 
 
-def _by_symbols(task: Task, process: Process, described: Description, depth: int) -> RenderableType:
+def _by_symbols(described: Description, levels: list[Level], generalised: bool) -> RenderableType:
     """Row n: what is expected after n symbols."""
-    table = Table(box=None, pad_edge=False)
-    headings = ["symbols seen", "next symbol\n(nats)"]
-    columns = [[str(n) for n in range(depth + 1)], [_nats(each) for each in described.myopic]]
+    columns = {
+        "symbols seen": [str(n) for n in range(len(levels))],
+        "next symbol\n(nats)": [_nats(each) for each in described.myopic],
+    }
     if described.given_start is not None:
-        headings.append("and start known\n(nats)")
-        columns.append([_nats(each) for each in described.given_start])
-    if not process.is_generalised:
-        levels = mixed_states(process, _start(task, process), depth, SMALLEST)
-        headings += ["belief\n(nats)", "state is certain\n(probability)"]
-        columns += [[_nats(belief_entropy(level)) for level in levels], [_nats(certainty(level)) for level in levels]]
-    headings += ["mixed states", "left out\n(probability)"]
-    columns += [
-        [str(len(level.probability)) for level in described.levels],
-        [f"{level.dropped:.2g}" for level in described.levels],
-    ]
-    for heading in headings:
+        columns["and start known\n(nats)"] = [_nats(each) for each in described.given_start]
+    if not generalised:
+        columns["belief\n(nats)"] = [_nats(belief_entropy(level)) for level in levels]
+        columns["state is certain\n(probability)"] = [_nats(certainty(level)) for level in levels]
+    columns["mixed states"] = [str(len(level.probability)) for level in levels]
+    columns["left out\n(probability)"] = [f"{level.dropped:.2g}" for level in levels]
+    table = Table(box=None, pad_edge=False)
+    for heading in columns:
         table.add_column(heading, justify="right")
-    for row in zip(*columns, strict=True):
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
+    known = ", and with that start known rises towards it" if described.given_start is not None else ""
     says = (
-        "Expected entropy of the next symbol from a stationary start: it falls towards the entropy rate, and with the "
-        "start known rises towards it."
+        "Expected entropy of the next symbol, from a stationary start: it falls towards the entropy rate"
+        f"{known}. The belief, and all mixed states: from the task's own start."
     )
-    if not process.is_generalised:
-        says += " Of the belief over states: from the task's start."
-    return Panel(Group(Text(says), table), title="after n symbols, exactly", title_align="left")
+    return Panel(Group(Text(says), table), title="after n symbols", title_align="left")
 
 
 def _start(task: Task, process: Process) -> Level:
@@ -173,7 +171,8 @@ def _questions(task: Task) -> RenderableType:
         table.add_row(str(n_steps), *map(_mean, (chance, optimal, chance - optimal)), *floors)
     says = (
         f"Cross-entropy of '{task.query}' answered without a look at the symbols, and by exact inference: means over "
-        f"{PROBLEMS} test problems and 95 % intervals. A belief trace whose last code is exact remains at its floor above."
+        f"{PROBLEMS} problems of the test split, with 95 % intervals. A belief "
+        "trace whose last code is exact remains at its floor above the optimum."
     )
     return Panel(Group(Text(says), table), title="what questions of n symbols cost", title_align="left")
 

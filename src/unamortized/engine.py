@@ -19,13 +19,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from unamortized.evaluation.evaluate import Evaluation, collect, evaluate_run, evaluate_task, task_folder
+from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import RunSpec, is_finished, run_folder, write_text
 from unamortized.learning.training import train_run
 from unamortized.studies.output import write_output
 from unamortized.studies.report import write_report
 from unamortized.studies.study import Study
+from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import Task
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -73,7 +74,7 @@ class RunJob:
 class TaskJob:
     """Measure a task's baselines, which need no model."""
 
-    task: Task
+    task: Task | NetTask
     seed: int
     evaluations: tuple[Evaluation, ...]
     root: Path
@@ -134,27 +135,30 @@ def run_specs(
     """
     of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
     measured = _measure(specs, of_runs, root, workers, console)
-    for folder, done in measured:  # also where all was measured before, as something else may have been since
-        write_text(folder / "metrics.csv", collect([(folder, done)], "metrics"))
-    return [folder for folder, _ in measured]
+    for each in measured:  # also where all was measured before, as something else may have been since
+        own = each._replace(world="", variant="")
+        write_text(each.folder / "metrics.csv", collect([own], "metrics"))
+    return [each.folder for each in measured]
 
 
 def _measure(
     specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
-) -> list[tuple[Path, Sequence[Evaluation]]]:
+) -> list[Measured]:
     """Do all jobs of the runs and of their tasks; returns which folder holds what."""
     of_tasks = tuple(evaluation for evaluation in evaluations if evaluation.of == "task")
-    jobs: list[Job] = []
-    measured: list[tuple[Path, Sequence[Evaluation]]] = []
+    jobs: dict[Path, Job] = {}  # by folder: two cells of a study may share a run
+    measured: list[Measured] = []
     if of_tasks:
-        for spec in {(spec.task.name, spec.seed): spec for spec in specs}.values():
-            jobs.append(TaskJob(spec.task, spec.seed, of_tasks, root))
-            measured.append((task_folder(spec.task, spec.seed, root), of_tasks))
+        for spec in {(spec.task.name, spec.world, spec.seed): spec for spec in specs}.values():
+            folder = task_folder(spec.task, spec.seed, root)
+            jobs[folder] = TaskJob(spec.task, spec.seed, of_tasks, root)
+            measured.append(Measured(folder, of_tasks, spec.world))
     for spec in specs:
         own = tuple(each.at(spec.task) for each in evaluations if each.of == "run" and each.applies(spec.seed))
-        jobs.append(RunJob(spec, own, root))
-        measured.append((run_folder(spec, root), own))
-    run_jobs(jobs, workers, console)
+        folder = run_folder(spec, root)
+        jobs[folder] = RunJob(spec, own, root)
+        measured.append(Measured(folder, own, spec.world, spec.variant))
+    run_jobs(list(jobs.values()), workers, console)
     return measured
 
 

@@ -32,9 +32,10 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
         yield _problem(task, process, problems, number)
     yield Text("The first problem under every trace, one column a token:", style="bold")
     for name in (*TRACES, "every_4"):
-        trace = resolve_trace(name)(problems, vocabulary)
+        kind = resolve_trace(name)
+        own = task_vocabulary(task, 2 * n_steps if kind.indexed else 0)
         yield Panel(
-            _columns(process, vocabulary, lay_out(problems, trace, vocabulary)),
+            _columns(process, own, lay_out(problems, kind(problems, own), own)),
             title=f"trace {name}",
             title_align="left",
         )
@@ -109,6 +110,8 @@ def _token(process: Process, vocabulary: Vocabulary, token: int) -> str:
     kind, place = vocabulary.kind(token)
     if kind == "mark":
         return MARKS[place]
+    if kind == "index":
+        return f"#{place}"
     if kind == "code":
         counts = np.round(vocabulary.codebook.decode(np.array(place)) * vocabulary.codebook.resolution).astype(int)
         if vocabulary.codebook.resolution == 1:

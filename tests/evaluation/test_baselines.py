@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from tests.small_tasks import small_task, task_fields
-from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, window
+from tests.small_tasks import IN_CONTEXT, small_task, task_fields
+from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
+from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, trained_bayes, window
 from unamortized.evaluation.metrics import kl, total_variation
 from unamortized.evaluation.stated import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, exact_answer
+from unamortized.worlds.processes import Process
 from unamortized.worlds.splits import draw
 
 
@@ -23,7 +25,9 @@ def all_problems(task, n_steps, start):
     filtered = filter_beliefs(process.transitions, start, observations)
     answers = exact_answer(process, start, observations, task.query)
     latents = np.zeros((len(observations), n_steps + 1), dtype=int)
-    problems = Problems(observations, latents, filtered.beliefs, latents[:, 0], answers, filtered.log_probability)
+    problems = Problems(
+        *(observations, latents, filtered.beliefs, latents[:, 0], answers, filtered.log_probability), process=process
+    )
     return problems, np.exp(filtered.log_probability)
 
 
@@ -145,3 +149,107 @@ def test_rounding_at_every_step_costs_more_than_rounding_once():
     problems = draw(task, "test", 12, 512, 0)
     exact = problems.answer_distribution
     assert kl(exact, codebook_recursive(task, problems)).mean() > kl(exact, codebook(task, problems)).mean()
+
+
+# ── problems that bring their own table, start from a belief, or have no states ───────────────────
+
+OWN_TABLES = {
+    f"{query}, {start}": IN_CONTEXT | {"query": query, "start": start}
+    for query in ("filter", "predict 2", "smooth 1")
+    for start in ("fixed", "belief")
+}
+NO_STATES = {
+    f"{family}, {query}": {"process": {"family": family}, "query": query}
+    for family in ("tom_quantum", "fanizza", "post_quantum")
+    for query in ("predict 1", "predict 2")
+}
+OTHER_WORLDS = OWN_TABLES | NO_STATES
+
+
+def answer_by_hand(process: Process, belief: np.ndarray, observed: np.ndarray, query) -> np.ndarray:
+    """The exact answer, from latent paths or from whole words."""
+    if process.is_generalised:
+        return predicted_by_words(process, belief, observed, query.argument)
+    return enumerated_answer(process.transitions, belief, observed, query)
+
+
+def alone(problems: Problems, number: int) -> Process:
+    """The process of one problem."""
+    process = problems.process
+    return Process(process.transitions[number], problems.beliefs[number, 0]) if process.per_problem else process
+
+
+@pytest.mark.parametrize("world", OTHER_WORLDS)
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+def test_a_window_of_any_world_is_the_mean_over_all_that_may_have_come_before_it(world, size):
+    task = small_task(**OTHER_WORLDS[world])
+    problems = draw(task, "test", 4, 5, 0)
+    answers = window(task, problems, size)
+    for number, answer in enumerate(answers):
+        process, start = alone(problems, number), problems.beliefs[number, 0]
+        expected = np.zeros_like(answer)
+        for before in itertools.product(range(process.n_symbols), repeat=4 - size):
+            word = np.array([*before, *problems.observations[number, 4 - size :]])
+            probability = word_probability(process, start, word)
+            if probability > 1e-12:
+                expected += probability * answer_by_hand(process, start, word, task.query)
+        np.testing.assert_allclose(answer, expected / expected.sum(), atol=1e-10)
+
+
+@pytest.mark.parametrize("world", OTHER_WORLDS)
+def test_the_prior_of_any_world_knows_what_is_told_but_no_observation(world):
+    task = small_task(**OTHER_WORLDS[world])
+    problems = draw(task, "test", 3, 6, 0)
+    answers = baselines(task, 0)["prior"](task, problems)
+    seen = problems.observations.copy()
+    seen[:] = seen[:, ::-1]
+    other = Problems(**vars(problems) | {"observations": seen})
+    np.testing.assert_array_equal(answers, window(task, other, 0))
+
+
+@pytest.mark.parametrize("world", OWN_TABLES)
+def test_many_particles_are_exact_under_each_problems_own_table(world):
+    task = small_task(**OWN_TABLES[world])
+    problems = draw(task, "test", 8, 48, 0)
+    exact = problems.answer_distribution
+    few, more = (total_variation(particle(task, problems, n, seed=0), exact).mean() for n in (16, 256))
+    assert 0.1 < more / few < 0.45  # sixteen times as many: a quarter of the error
+    many = np.mean([particle(task, problems, 128, seed) for seed in range(10)], axis=0)
+    assert total_variation(many, exact).mean() < 0.04
+
+
+@pytest.mark.parametrize("world", [world for world in OTHER_WORLDS if "smooth" not in world])
+def test_codes_in_any_world_are_worth_what_exact_inference_makes_of_their_meanings(world):
+    task = small_task(**OTHER_WORLDS[world])
+    problems = draw(task, "test", 4, 20, 0)
+    vocabulary, meanings = task_vocabulary(task), code_meanings(task)
+    once, recursive = codebook(task, problems), codebook_recursive(task, problems)
+    nothing = np.zeros(0, dtype=np.int64)
+    for number in range(20):
+        process, belief = alone(problems, number), problems.beliefs[number, 0]
+        readout = np.ones(process.n_states) if process.readout is None else process.readout
+        for symbol in problems.observations[number]:
+            moved = belief @ process.transitions[symbol]
+            belief = meanings[vocabulary.encode(moved / (moved @ readout))]
+        exact = meanings[vocabulary.encode(problems.beliefs[number, 4])]
+        for answer, vector in ((once[number], exact), (recursive[number], belief)):
+            np.testing.assert_allclose(answer, answer_by_hand(process, vector, nothing, task.query), atol=1e-10)
+
+
+@pytest.mark.parametrize("world", NO_STATES)
+def test_predictive_vectors_have_no_particles(world):
+    names = ["prior", "window_8", "codebook_floor", "codebook_recursive"]
+    assert list(baselines(small_task(**NO_STATES[world]), 0)) == names
+
+
+@pytest.mark.parametrize("family", ["mess3", "tom_quantum"])
+def test_bayes_as_it_was_trained_does_not_know_that_parameters_have_changed(family):
+    changed = {"mess3": {"a": 0.6}, "tom_quantum": {"beta": 2.0}}[family]
+    task = small_task(process={"family": family}, query="predict 1", shifts={"parameters": changed})
+    assert "trained_bayes" in baselines(task, 0)
+    usual, shifted = draw(task, "test", 4, 20, 0), draw(task, "test", 4, 20, 0, shift=("parameters",))
+    np.testing.assert_allclose(trained_bayes(task, usual), usual.answer_distribution, atol=1e-12)
+    for number, answer in enumerate(trained_bayes(task, shifted)):
+        expected = predicted_by_words(task.build(), task.build().initial, shifted.observations[number], 1)
+        np.testing.assert_allclose(answer, expected, atol=1e-10)
+    assert total_variation(trained_bayes(task, shifted), shifted.answer_distribution).mean() > 0.01

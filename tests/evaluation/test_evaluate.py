@@ -8,9 +8,9 @@ import pytest
 
 from tests.evaluation.oracle import SMALL, slow_task
 from unamortized.evaluation import evaluate, generalization
-from unamortized.evaluation.evaluate import Evaluation, collect, evaluate_run, evaluate_task, task_folder
+from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.evaluation.metrics import COLUMNS, row
-from unamortized.learning.runs import RunSpec, new_model, run_folder, save_model, write_record
+from unamortized.learning.runs import RunSpec, marked, new_model, run_folder, save_model, write_record
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def of_task(task, seed, settings):
 
 def of_examples(run, settings):
     """A table of examples."""
-    return pd.DataFrame({"problem": [0, 1], "value": [0.5, settings.value]})
+    return pd.DataFrame({"task": "small", "condition": "cot", "problem": [0, 1], "value": [0.5, settings.value]})
 
 
 MEASURED: list[int] = []
@@ -78,7 +78,7 @@ def test_changed_settings_are_measured_anew_and_both_are_kept(folder):
 
 def test_changed_code_is_measured_anew(folder, monkeypatch):
     evaluate_run(folder, [METRIC], quietly)
-    monkeypatch.setattr(evaluate, "MEASURED_BY", "another")
+    monkeypatch.setattr(evaluate, "source_version", lambda sources, module: "another")
     evaluate_run(folder, [METRIC], quietly)
     assert len(MEASURED) == 2
 
@@ -94,10 +94,21 @@ def test_a_runs_metrics_are_one_table_of_all_its_evaluations_but_not_its_example
 def test_what_is_collected_is_what_was_kept_byte_for_byte(folder):
     evaluate_run(folder, [METRIC, EXAMPLES], quietly)
     kept = METRIC.file(folder).read_text()
-    assert collect([(folder, [METRIC, EXAMPLES])], "metrics") == kept == (folder / "metrics.csv").read_text()
-    assert collect([(folder, [METRIC, EXAMPLES])], "examples") == EXAMPLES.file(folder).read_text()
+    assert collect([Measured(folder, [METRIC, EXAMPLES])], "metrics") == kept == (folder / "metrics.csv").read_text()
+    assert collect([Measured(folder, [METRIC, EXAMPLES])], "examples") == EXAMPLES.file(folder).read_text()
     header, body = kept.split("\n", 1)
-    assert collect([(folder, [METRIC]), (folder, [METRIC])], "metrics") == f"{header}\n{body}{body}"
+    assert collect([Measured(folder, [METRIC]), Measured(folder, [METRIC])], "metrics") == f"{header}\n{body}{body}"
+
+
+def test_collected_names_are_marked_with_world_and_variant_before_a_control(folder):
+    evaluate_run(folder, [METRIC], quietly)
+    header, body = METRIC.file(folder).read_text().split("\n", 1)
+    task, condition, rest = body.split(",", 2)
+    assert collect([Measured(folder, [METRIC], "slow", "rotary")], "metrics") == (
+        f"{header}\n{task}@slow,{condition}@rotary,{rest}"
+    )
+    assert marked("cot/untrained", "rotary") == "cot@rotary/untrained"
+    assert marked("cot", "") == "cot"
 
 
 def test_a_real_evaluation_gives_the_same_bytes_again(folder):

@@ -1,16 +1,24 @@
 """Causal reliance finds how far an answer follows its trace, whatever the world forgets or rules out."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.evaluation.oracle import oracle_run, slow_task
+from tests.evaluation.careless import careless_run
+from tests.evaluation.oracle import SMALL, oracle_run, slow_task
+from tests.small_tasks import IN_CONTEXT
+from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
 from unamortized.evaluation import faithfulness
 from unamortized.evaluation.faithfulness import LightCone, causal_reliance, edit_step, light_cone
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.metrics import total_variation
-from unamortized.evaluation.responses import respond
+from unamortized.evaluation.responses import Response, respond
+from unamortized.evaluation.stated import code_meanings
+from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.tasks import Task
 
 LAGS = (0, 1, 2, 3, 4)
 CONE = LightCone(problems=512, lags=LAGS)
@@ -183,9 +191,96 @@ def test_an_edit_states_what_another_problem_states_and_leaves_the_other_steps()
     np.testing.assert_array_equal(np.sort(edit.forced[:, 2]), np.sort(stated))  # a permutation of what is stated
 
 
+@pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
+def test_in_a_trace_that_fetches_the_code_is_edited_and_what_was_fetched_is_kept(condition):
+    task = slow_task()
+    run, plain = careless_run(task, condition, 0.0, 0.0)[0], careless_run(task, "cot", 0.0, 0.0)[0]
+    problems = draw_problems(task, 8, 64, 0)
+    base, plain_base = respond(run, problems), respond(plain, problems)
+    edit, same = (
+        edit_step(*each, step=5, threshold=0.1) for each in ((run, problems, base), (plain, problems, plain_base))
+    )
+    assert edit.place == 9  # the second token of the fifth step
+    np.testing.assert_array_equal(np.delete(edit.forced, 9, axis=1), np.delete(base.written, 9, axis=1))
+    np.testing.assert_array_equal(edit.forced[:, 9], same.forced[:, 4])
+    np.testing.assert_array_equal(edit.exact, same.exact)
+
+
 @pytest.mark.parametrize("size", [2, 3, 17])
 def test_nobody_is_their_own_donor(size):
     for seed in range(20):
         donors = faithfulness._derangement(size, np.random.default_rng(seed))
         assert sorted(donors) == list(range(size))
         assert (donors != np.arange(size)).all()
+
+
+# ── edits in other worlds ────────────────────────────────────────────────────────────────────────
+
+
+def untrained_run(task: Task) -> Run:
+    spec = RunSpec(task=task, condition="cot", model=SMALL)
+    return Run(spec, new_model(spec), Path("no folder"))
+
+
+def exactly_written(run: Run, problems: Problems) -> Response:
+    """What a model that states every belief exactly would have written."""
+    n_steps = problems.n_steps
+    return Response(
+        answers=problems.answer_distribution,
+        written=run.vocabulary.encode(problems.beliefs[:, 1:]),
+        places=np.arange(n_steps),
+        trace_steps=np.arange(1, n_steps + 1),
+        columns={},
+        taps={},
+    )
+
+
+@pytest.mark.parametrize("ahead", [1, 2])
+@pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
+def test_a_counterfactual_without_states_is_the_product_of_matrices_from_the_meaning(family, ahead):
+    task = slow_task(process={"family": family}, query=f"predict {ahead}", codebook={"resolution": 8})
+    run = untrained_run(task)
+    process, meanings = task.build(), code_meanings(task, softening=1e-12)
+    problems = draw_problems(task, 6, 200, 0)
+    base = exactly_written(run, problems)
+    for step in range(1, 7):
+        edit = edit_step(run, problems, base, step, threshold=0.05)
+        np.testing.assert_allclose(edit.exact.sum(axis=1), 1, atol=1e-9)
+        np.testing.assert_array_equal(edit.kept, total_variation(edit.exact, problems.answer_distribution) > 0.05)
+        for number, code in enumerate(edit.forced[:, edit.place]):
+            vector, rest = meanings[code], problems.observations[number, step:]
+            if word_probability(process, vector, rest) > 1e-3 * word_probability(
+                process, problems.beliefs[number, step], rest
+            ):  # not where the edit is ruled out, and a little of the true belief decides
+                expected = predicted_by_words(process, vector, rest, ahead)
+                np.testing.assert_allclose(edit.exact[number], expected, atol=1e-4)
+
+
+def test_an_edit_that_a_world_without_states_rules_out_leaves_the_exact_answer():
+    """Projective measurements: after "up", the same measurement does not say "down"."""
+    task = slow_task(process={"family": "tom_quantum", "beta": 1.0}, query="predict 1", codebook={"resolution": 4})
+    run, process = untrained_run(task), task.build()
+    meanings = code_meanings(task, softening=1e-12)
+    problems = draw_problems(task, 6, 200, 0)
+    ruled_out = 0
+    for step in range(1, 6):
+        edit = edit_step(run, problems, exactly_written(run, problems), step, threshold=0.05)
+        for number, code in enumerate(edit.forced[:, edit.place]):
+            if word_probability(process, meanings[code], problems.observations[number, step:]) < 1e-11:
+                ruled_out += 1
+                assert not edit.kept[number]
+                np.testing.assert_allclose(edit.exact[number], problems.answer_distribution[number], atol=1e-5)
+    assert ruled_out > 50
+
+
+def test_a_counterfactual_is_that_of_the_problems_own_table():
+    task = slow_task(**IN_CONTEXT)
+    run = untrained_run(task)
+    problems = draw_problems(task, 5, 100, 0)
+    meanings = code_meanings(task, softening=1e-12)
+    for step in (1, 3, 5):
+        edit = edit_step(run, problems, exactly_written(run, problems), step, threshold=0.1)
+        for number, code in enumerate(edit.forced[:, edit.place]):
+            transitions, rest = problems.process.transitions[number], problems.observations[number, step:]
+            expected = enumerated_answer(transitions, meanings[code], rest, task.query)
+            np.testing.assert_allclose(edit.exact[number], expected, atol=1e-5)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tests.evaluation.careless import careless_run
 from tests.evaluation.oracle import oracle_run, slow_task
-from tests.small_tasks import small_task
+from tests.small_tasks import KINDS, small_task
 from unamortized.evaluation.generalization import (
     ByLength,
     baselines_by_length,
@@ -13,7 +14,7 @@ from unamortized.evaluation.generalization import (
     split_of,
     test_problems,
 )
-from unamortized.worlds.splits import draw
+from unamortized.worlds.splits import deciding_length, draw
 
 test_problems.__test__ = False  # draws problems; not a test, whatever pytest makes of its name
 FEW = ByLength(problems=128)
@@ -53,6 +54,16 @@ def test_trace_agreement_counts_every_written_step():
     rows = by_length(oracle_run(slow_task(), "cot_every_4"), FEW)
     counts = {row["n_steps"]: row["count"] for row in rows if row["metric"] == "trace_agreement"}
     assert counts == {4: 128, 8: 2 * 128, 16: 4 * 128}
+
+
+@pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
+def test_trace_agreement_counts_codes_and_not_what_is_fetched(condition):
+    task = slow_task(steps={"train": [2, 8], "test": [8]})
+    settings = ByLength(problems=100)
+    plain, fetching = (by_length(careless_run(task, name, 0.0, 0.0)[0], settings) for name in ("cot", condition))
+    (agreement,) = [row for row in fetching if row["metric"] == "trace_agreement"]
+    assert agreement["value"] == values(plain, "trace_agreement", "cot")[8]
+    assert agreement["count"] == 800
 
 
 def test_averaging_sampled_traces_buys_accuracy_as_one_over_the_root():
@@ -104,3 +115,13 @@ def test_questions_of_the_training_split_are_found_to_be_duplicates():
     task = slow_task()
     assert duplicate_rate(task, draw(task, "train", 8, 4096, "duplicates")) == 1.0
     assert duplicate_rate(task, draw(task, "test", 8, 512, 0)) == 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_question_is_repeated_where_splits_do_not_share_theirs(kind):
+    task = small_task(**KINDS[kind])
+    first = deciding_length(task)
+    assert first is not None
+    for n_steps in (first, first + 1, first + 5):
+        assert duplicate_rate(task, draw(task, "test", n_steps, 512, 0)) == 0
+    assert duplicate_rate(task, draw(task, "test", first - 1, 512, 0)) == 1

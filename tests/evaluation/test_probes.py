@@ -13,6 +13,7 @@ from unamortized.evaluation import probes
 from unamortized.evaluation.probes import (
     Probes,
     by_layer,
+    listen,
     r2,
     read,
     recent_observations,
@@ -119,23 +120,37 @@ def test_the_window_is_a_control_without_layers(rows):
 
 
 def test_the_untrained_network_reads_the_trained_ones_trace(monkeypatch):
-    run, given = oracle_run(slow_task()), []
-    monkeypatch.setattr(probes, "read", lambda *arguments: given.append(arguments) or read(*arguments))
+    run = oracle_run(slow_task())
+    given, heard, reads = [], [], []
+
+    def listening(*arguments):
+        given.append(arguments)
+        heard.append(listen(*arguments))
+        return heard[-1]
+
+    monkeypatch.setattr(probes, "listen", listening)
+    monkeypatch.setattr(probes, "read", lambda *arguments: reads.append(arguments) or read(*arguments))
     found = by_layer(run, Probes(problems=64))
     assert np.isfinite(value(found, "probe_r2", "cot/untrained", "1"))
-    assert [reader.model is run.model for reader, *_ in given] == 2 * [True, True, False, False]
-    own = [probes.respond(run, problems).written for _, problems, *_ in given]
+    assert [reader.model is run.model for reader, *_ in given] == [True, True, False, False]  # once for both sites
+    own = [probes.respond(run, problems).written for _, problems, _ in given]
     for (*_, written), expected in zip(given, own, strict=True):
         np.testing.assert_array_equal(written, expected)
+    for (reader, problems, _), response in zip(given, heard, strict=True):  # each at both sites, as it was heard
+        sites = [site for *asked, own, site in reads if own is response and asked == [reader, problems]]
+        assert sorted(sites) == ["about_to_state", "question"]
+    assert len(reads) == 2 * len(heard)
 
 
 def test_a_trace_that_is_given_is_read_as_if_it_were_written():
     run = oracle_run(slow_task())
     problems = draw(run.task, "test", 8, 32, 0)
-    free = read(run, problems, "about_to_state")
-    held = read(run, problems, "about_to_state", probes.respond(run, problems).written)
+    free = read(run, problems, listen(run, problems), "about_to_state")
+    held = read(run, problems, listen(run, problems, probes.respond(run, problems).written), "about_to_state")
     np.testing.assert_allclose(held.features["1"], free.features["1"], atol=1e-5)
     np.testing.assert_array_equal(held.steps, free.steps)
+    other = probes.respond(run, problems.take(np.roll(np.arange(32), 1))).written
+    np.testing.assert_array_equal(listen(run, problems, other).written, other)
 
 
 def test_probes_are_scored_on_problems_that_they_were_not_fitted_on(monkeypatch):
@@ -156,7 +171,7 @@ def test_features_go_with_the_beliefs_of_their_steps():
     for condition, steps in (("cot", range(1, 9)), ("cot_every_4", (4, 8)), ("amortized", (8,))):
         run = oracle_run(slow_task(), condition)
         problems = draw(run.task, "test", 8, 32, 0)
-        seen = read(run, problems, "about_to_state")
+        seen = read(run, problems, listen(run, problems), "about_to_state")
         np.testing.assert_array_equal(seen.steps, list(steps))
         np.testing.assert_array_equal(seen.beliefs, problems.beliefs[:, seen.steps])
         np.testing.assert_allclose(seen.features["1"], seen.beliefs @ run.model.map, atol=1e-5)

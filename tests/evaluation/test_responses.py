@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.evaluation.oracle import SMALL, oracle_run, slow_task
 from unamortized.evaluation import responses
@@ -20,9 +21,9 @@ CONDITIONS = ("amortized", "cot", "cot_every_4", "cot_state")
 LAST = "blocks.0.hook_resid_post"
 
 
-def untrained_run(condition="cot"):
+def untrained_run(condition="cot", **model):
     """A real transformer, as it is before training."""
-    spec = RunSpec(task=slow_task(), condition=condition, model=SMALL)
+    spec = RunSpec(task=slow_task(), condition=condition, model=SMALL.model_copy(update=model))
     return Run(spec, new_model(spec).eval(), Path("no folder"))
 
 
@@ -125,6 +126,60 @@ def test_none_forced_is_free():
     np.testing.assert_array_equal(response.written, respond(run, problems).written)
 
 
+def several_blocks(run):
+    """The vocabulary block of each token of a trace of eight steps."""
+    return np.array([run.vocabulary.blocks[block].start for block in FETCHED[run.spec.condition] * 8])
+
+
+FETCHED = {"cot_copied": ("observation", "code"), "cot_indexed": ("index", "code")}
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+@pytest.mark.parametrize("condition", FETCHED)
+def test_of_a_trace_that_fetches_the_codes_can_be_had_alone(condition, coupled):
+    run = untrained_run(condition, coupled=coupled)
+    problems = draw(run.task, "test", 8, 30, 0)
+    response = respond(run, problems)
+    assert response.written.shape == (30, 16)
+    np.testing.assert_array_equal(response.stated, response.written[:, 1::2])
+    np.testing.assert_array_equal(response.trace_steps, np.arange(1, 9))
+    assert response.written.min() >= 0
+    most = [{"observation": 5, "index": 64, "code": 231}[block] for block in FETCHED[condition]]
+    assert (response.written.max(axis=0) < most * 8).all()
+    examples = run.render(problems)
+    stated = examples.tokens[:, response.columns["about_to_state"] + 1]
+    np.testing.assert_array_equal(stated, run.vocabulary.code(run.vocabulary.encode(problems.beliefs[:, 1:])))
+    asked = examples.tokens[:, response.columns["question"]]
+    np.testing.assert_array_equal(asked, run.vocabulary.observation(problems.observations))
+
+
+@pytest.mark.parametrize("condition", FETCHED)
+def test_forced_tokens_of_several_blocks_are_what_the_model_is_shown(condition):
+    run = untrained_run(condition)
+    problems = draw(run.task, "test", 8, 30, 0)
+    exact = resolve_trace(run.condition.trace)(problems, run.vocabulary).tokens - several_blocks(run)
+    shown = respond(run, problems, forced=exact)
+    np.testing.assert_array_equal(shown.written, exact)
+    examples = run.render(problems)
+    read = (torch.from_numpy(examples.tokens[:, :-1]), torch.from_numpy(examples.positions[None, :-1]))
+    with torch.no_grad():
+        answers = run.model(*read).logits[:, -1, run.vocabulary.blocks["answer"]].double().softmax(dim=-1)
+    np.testing.assert_allclose(shown.answers, answers.numpy(), atol=1e-5)
+    half = respond(run, problems, forced=exact, n_forced=5)
+    np.testing.assert_array_equal(half.written[:, :5], exact[:, :5])
+    np.testing.assert_array_equal(half.written[:, :5], respond(run, problems, forced=half.written).written[:, :5])
+    assert respond(run, problems, truncate=3).written.shape == (30, 3)
+
+
+def test_randomised_ids_are_alike_for_all_that_is_asked_of_the_same_problems():
+    run = untrained_run(positions="randomised", max_positions=64)
+    problems = draw(run.task, "test", 8, 30, 0)
+    free = respond(run, problems)
+    np.testing.assert_array_equal(respond(run, problems, forced=free.written).answers, free.answers)
+    np.testing.assert_array_equal(respond(run, problems).answers, free.answers)
+    assert run.render(problems).positions.max() > 9  # not the coupled ids themselves
+
+
 # ── draws and chunks ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -158,8 +213,6 @@ def test_chunks_do_not_change_answers_traces_or_activations(condition, monkeypat
 
 
 def test_forced_traces_and_patches_are_chunked_with_their_problems(monkeypatch):
-    import torch
-
     run = untrained_run()
     problems = draw(run.task, "test", 8, 30, 0)
     forced = random_codes(run, problems)

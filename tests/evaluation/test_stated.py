@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.small_tasks import small_task
+from tests.small_tasks import GENERALISED, IN_CONTEXT, small_task
 from unamortized.evaluation import stated
 from unamortized.evaluation.metrics import kl
 from unamortized.evaluation.stated import code_meanings
@@ -73,3 +73,37 @@ def test_meanings_are_worked_out_once_and_do_not_depend_on_test_lengths(monkeypa
     np.testing.assert_array_equal(first, code_meanings(small_task(steps={"train": [3, 6], "test": [50]})))
     monkeypatch.setattr(stated, "draw", lambda *arguments: pytest.fail("drawn again"))
     np.testing.assert_array_equal(first, code_meanings(small_task()))
+
+
+@pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
+@pytest.mark.parametrize("softening", [0.01, 1e-12])
+def test_a_code_without_states_means_the_mean_vector_that_it_codes_and_reads_out_as_one(family, softening):
+    strong = {"beta": 2.0} if family == "tom_quantum" else {}  # its usual measurements hardly tell anything
+    task = small_task(**GENERALISED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
+    process, vocabulary = task.build(), task_vocabulary(task)
+    meanings = code_meanings(task, softening)
+    assert meanings.shape == (vocabulary.codebook.size, process.n_states)
+    np.testing.assert_allclose(meanings @ process.readout, 1, atol=1e-10)
+    flat = np.concatenate(
+        [draw(task, "validation", n, 2048, "others").beliefs[:, 1:].reshape(-1, process.n_states) for n in range(3, 7)]
+    )
+    codes = vocabulary.encode(flat)
+    often = np.flatnonzero(np.bincount(codes, minlength=vocabulary.codebook.size) > 1000)
+    assert len(often) > 1
+    for code in often:
+        spread = flat[codes == code].std(axis=0).max()
+        np.testing.assert_allclose(meanings[code], flat[codes == code].mean(axis=0), atol=0.01 + 0.1 * spread)
+    unseen = np.bincount(codes, minlength=vocabulary.codebook.size) == 0
+    if softening > 1e-3:  # nothing is known of these, so they say what is always so
+        np.testing.assert_allclose(np.median(meanings[unseen], axis=0), process.initial, atol=1e-10)
+
+
+def test_where_problems_bring_their_own_table_a_code_means_what_it_does_over_all_of_them():
+    task = small_task(**IN_CONTEXT, codebook={"resolution": 3})
+    vocabulary = task_vocabulary(task)
+    flat = np.concatenate(
+        [draw(task, "validation", n, 4096, "others").beliefs[:, 1:].reshape(-1, 3) for n in range(3, 7)]
+    )
+    codes = vocabulary.encode(flat)
+    for code in np.flatnonzero(np.bincount(codes, minlength=vocabulary.codebook.size) > 500):
+        np.testing.assert_allclose(code_meanings(task)[code], flat[codes == code].mean(axis=0), atol=0.02)

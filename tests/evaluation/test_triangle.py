@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
+from tests.worlds.brute_force import word_probability
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.responses import respond
 from unamortized.evaluation.triangle import (
     Triangle,
     as_belief,
+    as_distribution,
     belief_reader,
     best_site,
     stated_beliefs,
@@ -36,7 +39,7 @@ def test_what_is_stated_is_compared_with_the_belief_of_its_own_step():
     run = oracle_run(slow_task(), "cot_every_4", from_question=True)
     problems = draw_problems(run.task, 8, 256, 0)
     found = triangle(run, Triangle(problems=256))
-    stated = stated_beliefs(run, problems)
+    stated = stated_beliefs(run, respond(run, problems))
     for place, step in enumerate((4, 8)):
         (measured,) = [
             row["value"] for row in found if (row["metric"], row["n_steps"], row["step"]) == ("stated_kl", 8, step)
@@ -54,7 +57,19 @@ def test_without_a_trace_beliefs_are_read_in_the_question():
     run = oracle_run(slow_task(), "amortized")
     assert best_site(run) == "question"
     problems = draw(run.task, "test", 8, 64, 0)
-    steps, belief = belief_reader(run, 256, 1.0)(problems)
+    response, steps, belief = belief_reader(run, 256, 1.0)(problems)
+    np.testing.assert_array_equal(response.answers, respond(run, problems).answers)
     np.testing.assert_array_equal(steps, np.arange(1, 9))
     np.testing.assert_allclose(belief, problems.beliefs[:, 1:], atol=0.03)
     assert {row["metric"] for row in triangle(run, Triangle(problems=64))} == {"probed_kl"}
+
+
+def test_without_states_beliefs_are_compared_as_what_they_predict():
+    run = oracle_run(slow_task(process={"family": "post_quantum"}, query="predict 1"))
+    vectors = draw(run.task, "test", 5, 8, 0).beliefs
+    found = as_distribution(run, vectors)
+    for row, vector in zip(found.reshape(-1, 3), vectors.reshape(-1, 3), strict=True):
+        expected = [word_probability(run.task.build(), vector, [symbol]) for symbol in range(3)]
+        np.testing.assert_allclose(row, expected, atol=1e-12)
+    beliefs = draw(slow_task(), "test", 5, 8, 0).beliefs
+    assert as_distribution(oracle_run(slow_task()), beliefs) is beliefs

@@ -47,6 +47,19 @@ def assert_equal(one: list[Batch], other: list[Batch]) -> None:
             assert torch.equal(column, again)
 
 
+def test_randomised_ids_belong_to_the_step_wherever_training_begins():
+    task = small_task()
+    vocabulary = task_vocabulary(task)
+
+    def spread(problems):
+        return lay_out(problems, resolve_trace("belief")(problems, vocabulary), vocabulary, True, 30)
+
+    whole = list(islice(FreshBatches(task, spread, 8, 2, 0, 0), 4))
+    resumed = next(iter(FreshBatches(task, spread, 8, 2, 0, 3)))
+    assert_equal(resumed, whole[3])
+    assert len({tuple(batch.positions[0].tolist()) for batches in whole for batch in batches}) == 8  # never the same
+
+
 # ── batches ──────────────────────────────────────────────────────────────────────────────────────
 
 

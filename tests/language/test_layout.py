@@ -1,26 +1,33 @@
 """Columns: which token stands where, what it states, and which id its producer carries. Nothing is one off."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.small_tasks import small_task, task_fields
-from unamortized.language.layout import NO_STEP, Examples, lay_out
+from tests.small_tasks import GENERALISED, KINDS, small_task, task_fields
+from unamortized.language.layout import NO_STEP, NOWHERE, Examples, lay_out, randomised_ids
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary, task_vocabulary
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 
-TRACES = st.sampled_from(["none", "belief", "state", "every_2", "every_3", "every_9"])
+TRACES = st.sampled_from(["none", "belief", "state", "every_2", "every_3", "every_9", "copied", "indexed"])
 given_any_task = given(task_fields(), st.integers(2, 7), TRACES)
 
 
-def laid_out(fields: dict, n_steps: int, trace: str, coupled: bool = True) -> tuple[Problems, Vocabulary, Examples]:
+def laid_out(fields: dict, n_steps: int, trace: str, *how: Any) -> tuple[Problems, Vocabulary, Examples]:
     task = small_task(**fields)
-    problems, vocabulary = draw(task, "train", n_steps, 4, 0), task_vocabulary(task)
+    problems, vocabulary = draw(task, "train", n_steps, 4, 0), task_vocabulary(task, 20 if trace == "indexed" else 0)
     rendered = resolve_trace(trace)(problems, vocabulary)
-    return problems, vocabulary, lay_out(problems, rendered, vocabulary, coupled)
+    return problems, vocabulary, lay_out(problems, rendered, vocabulary, *how)
+
+
+def asked_columns(problems: Problems, trace: str) -> int:
+    """Columns of the question."""
+    return problems.n_steps * (2 if trace == "indexed" else 1) + (problems.start == "known")
 
 
 def kinds(vocabulary: Vocabulary, examples: Examples) -> list[str]:
@@ -35,10 +42,9 @@ def kinds(vocabulary: Vocabulary, examples: Examples) -> list[str]:
 def test_the_order_is_start_question_think_trace_answer(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     rendered = resolve_trace(trace)(problems, vocabulary)
-    n_written = len(rendered.steps)
     expected = ["state"] if (problems.start == "known") else []
-    expected += ["observation"] * n_steps
-    expected += ["<think>", *[rendered.block] * n_written] if n_written else []
+    expected += ["index", "observation"] * n_steps if trace == "indexed" else ["observation"] * n_steps
+    expected += ["<think>", *rendered.blocks] if rendered.blocks else []
     assert kinds(vocabulary, examples) == [*expected, "<answer>", "answer"]
     columns = examples.tokens.shape[1]
     assert {len(column) for column in examples[1:]} == {columns}
@@ -49,7 +55,8 @@ def test_tokens_give_back_the_problem_and_its_trace(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     for b, row in enumerate(examples.tokens.tolist()):
         told = [vocabulary.kind(token) for token in row]
-        assert [n for kind, n in told if kind == "observation"] == problems.observations[b].tolist()
+        seen = [n for kind, n in told if kind == "observation"]
+        assert seen == problems.observations[b].tolist() * (2 if trace == "copied" else 1)
         assert told[-1] == ("answer", problems.answers[b])
         if problems.start == "known":
             assert told[0] == ("state", problems.latents[b, 0])
@@ -59,9 +66,8 @@ def test_tokens_give_back_the_problem_and_its_trace(fields, n_steps, trace):
 def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     asked = kinds(vocabulary, examples)
-    first_trace = n_steps + (problems.start == "known")
     for column, step in enumerate(examples.steps):
-        if column >= first_trace and step != NO_STEP:
+        if step >= 1 and asked[column] != "observation":
             codes = vocabulary.codebook.encode(problems.beliefs[:, step])
             stated = problems.latents[:, step] if trace == "state" else codes
             block = vocabulary.blocks["state" if trace == "state" else "code"]
@@ -72,23 +78,42 @@ def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fie
         elif step == 0:
             assert (column, asked[column]) == (0, "state")
         else:
-            assert asked[column] in ("<think>", "<answer>", "answer")
-    assert (examples.steps[:first_trace] != NO_STEP).all()
+            assert asked[column] in ("<think>", "<answer>", "answer", "index")
+    stated_or_seen = [kind in ("observation", "code", "state") for kind in asked]
+    assert ((examples.steps != NO_STEP) == stated_or_seen).all()
 
 
 @given_any_task
 def test_the_column_before_a_statement_of_step_t_carries_the_id_of_observation_t(fields, n_steps, trace):
-    problems, _, examples = laid_out(fields, n_steps, trace)
-    question = n_steps + (problems.start == "known")
+    problems, vocabulary, examples = laid_out(fields, n_steps, trace)
+    question = asked_columns(problems, trace)
     id_of_observation = dict(zip(examples.steps[:question], examples.positions[:question], strict=True))
     assert [id_of_observation[t] for t in range(1, n_steps + 1)] == list(range(1, n_steps + 1))
     assert id_of_observation.get(0, 0) == 0
-    stating = [column for column in range(question, len(examples.steps)) if examples.steps[column] > 0]
+    kind = kinds(vocabulary, examples)
+    stating = [column for column in range(question, len(kind)) if kind[column] in ("code", "state")]
     for column in stating:
         assert examples.produces[column - 1] == examples.steps[column]
         assert examples.positions[column - 1] == id_of_observation[examples.steps[column]]
     others = np.delete(np.arange(len(examples.steps)), np.array(stating, dtype=int) - 1)
     assert (examples.produces[others] == NO_STEP).all()
+
+
+@given(task_fields(), st.integers(2, 7), st.sampled_from(["copied", "indexed"]))
+def test_what_is_fetched_is_produced_and_used_under_the_id_of_its_observation(fields, n_steps, trace):
+    problems, vocabulary, examples = laid_out(fields, n_steps, trace)
+    fetched = asked_columns(problems, trace) + 1 + 2 * np.arange(n_steps)  # after <think>
+    ids = np.arange(1, n_steps + 1)
+    np.testing.assert_array_equal(examples.positions[fetched - 1], ids)  # the code before, or <think>
+    np.testing.assert_array_equal(examples.positions[fetched], ids)
+    np.testing.assert_array_equal(examples.produces[fetched], ids)
+    if trace == "copied":
+        shown = vocabulary.observation(problems.observations)
+    else:
+        first = int(problems.start == "known")
+        shown = examples.tokens[:, first : first + 2 * n_steps : 2]
+        np.testing.assert_array_equal(examples.positions[first : first + 2 * n_steps], np.repeat(ids, 2))
+    np.testing.assert_array_equal(examples.tokens[:, fetched], shown)
 
 
 @given_any_task
@@ -98,6 +123,7 @@ def test_the_columns_that_lead_to_the_answer_carry_the_id_after_the_last_observa
     if "<think>" in kinds(vocabulary, examples):
         assert examples.positions[-3] == n_steps + 1  # the last statement, which leads to <answer>
     else:
+        assert trace in ("none", "every_2", "every_3", "every_9")
         assert examples.positions[-3] == n_steps
 
 
@@ -105,7 +131,7 @@ def test_the_columns_that_lead_to_the_answer_carry_the_id_after_the_last_observa
 def test_weights_fall_on_the_trace_and_the_answer_only(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     written = len(resolve_trace(trace)(problems, vocabulary).steps)
-    question = n_steps + (problems.start == "known")
+    question = asked_columns(problems, trace)
     think = 1 if written else 0
     expected = [0] * (question + think) + [1] * written + [0, 1]
     assert examples.weights.tolist() == expected
@@ -115,7 +141,7 @@ def test_weights_fall_on_the_trace_and_the_answer_only(fields, n_steps, trace):
 @given_any_task
 def test_plain_ids_count_and_change_nothing_else(fields, n_steps, trace):
     _, _, coupled = laid_out(fields, n_steps, trace)
-    _, _, plain = laid_out(fields, n_steps, trace, coupled=False)
+    _, _, plain = laid_out(fields, n_steps, trace, False)
     assert plain.positions.tolist() == list(range(plain.tokens.shape[1]))
     for name in set(Examples._fields) - {"positions"}:
         np.testing.assert_array_equal(getattr(plain, name), getattr(coupled, name))
@@ -139,10 +165,117 @@ def test_plain_ids_count_and_change_nothing_else(fields, n_steps, trace):
             [0, 1, 2, 3, -1, 2, -1, -1],
             [-1, -1, -1, -1, 2, -1, -1, -1],
         ),
+        (
+            "fixed",
+            "copied",
+            [1, 2, 3, 1, 1, 2, 2, 3, 3, 4, 4, 4],
+            [1, 2, 3, -1, 1, 1, 2, 2, 3, 3, -1, -1],
+            [-1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
+        ),
+        (
+            "fixed",
+            "indexed",
+            [1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3, 4, 4, 4],
+            [-1, 1, -1, 2, -1, 3, -1, -1, 1, -1, 2, -1, 3, -1, -1],
+            [-1, -1, -1, -1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
+        ),
     ],
 )
-def test_three_layouts_written_out(start, trace, positions, steps, produces):
+def test_layouts_written_out(start, trace, positions, steps, produces):
     examples = laid_out({"start": start}, 3, trace)[2]
     assert examples.positions.tolist() == positions
     assert examples.steps.tolist() == steps
     assert examples.produces.tolist() == produces
+
+
+# ── randomised ids ───────────────────────────────────────────────────────────────────────────────
+
+
+@given(task_fields(), st.integers(2, 7), TRACES, st.booleans())
+def test_randomised_ids_keep_the_order_and_what_is_equal_and_lie_within_their_range(fields, n_steps, trace, coupled):
+    _, _, plain = laid_out(fields, n_steps, trace, coupled)
+    _, _, spread = laid_out(fields, n_steps, trace, coupled, 50)
+    assert spread.positions.min() >= 0
+    assert spread.positions.max() < 50
+    np.testing.assert_array_equal(
+        np.sign(np.subtract.outer(spread.positions, spread.positions)),
+        np.sign(np.subtract.outer(plain.positions, plain.positions)),
+    )
+    for name in set(Examples._fields) - {"positions"}:
+        np.testing.assert_array_equal(getattr(spread, name), getattr(plain, name))
+
+
+def test_randomised_ids_are_named_by_the_questions_and_reach_everywhere():
+    task, ids = small_task(), np.array([NOWHERE, 1, 2, 3, 1, 2, 3, 4])
+    drawn = [randomised_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
+    again = [randomised_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
+    np.testing.assert_array_equal(drawn, again)
+    assert len({tuple(row) for row in drawn}) > 30
+    assert {place for row in drawn for place in row} == {NOWHERE, *range(1, 9)}  # 0 goes to an id that nobody has
+    assert all(row[0] == NOWHERE for row in drawn)
+
+
+def test_as_many_ids_as_there_are_leave_no_choice_and_more_are_an_error():
+    problems, ids = draw(small_task(), "train", 3, 4, 0), np.arange(9)
+    assert randomised_ids(ids, problems, 9).tolist() == list(range(9))
+    with pytest.raises(ValueError, match="9 position ids cannot be spread over 8: raise model.max_positions"):
+        randomised_ids(ids, problems, 8)
+
+
+# ── what a question tells beside its observations ────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trace", ["none", "belief", "every_2", "copied"])
+def test_a_table_and_a_start_come_first_and_change_nothing_after_them(kind, trace):
+    problems, vocabulary, examples = laid_out(KINDS[kind], 5, trace)
+    task = small_task(**KINDS[kind])
+    n_table = 6 if "table" in kind else 0  # two symbols over three states
+    n_start = int(problems.start != "fixed")
+    first = n_table + n_start
+    kind_of = kinds(vocabulary, examples)
+    start_kind = {"fixed": [], "known": ["state"], "belief": ["code"]}[problems.start]
+    assert kind_of[: first + 5] == ["rule"] * n_table + start_kind + ["observation"] * 5
+    assert examples.positions[:first].tolist() == [NOWHERE] * n_table + [0] * n_start
+    assert examples.steps[:first].tolist() == [NO_STEP] * n_table + [0] * n_start
+    assert not examples.weights[: first + 5].any()
+    assert not examples.written[: first + 5].any()
+    assert (examples.produces[: first + 4] == NO_STEP).all()
+    assert (examples.positions[first:] > 0).all()
+    fixed = {"start": "fixed", "process": small_task().process.model_dump()} | (GENERALISED if "gen" in kind else {})
+    _, _, bare = laid_out(fixed, 5, trace)
+    for column in ("positions", "weights", "steps", "produces", "written"):
+        np.testing.assert_array_equal(getattr(examples, column)[first:], getattr(bare, column))
+    if trace == "belief":  # what is stated of step t is its belief, and is produced under the id of its observation
+        stated = examples.tokens[:, -7:-2] - vocabulary.blocks["code"].start
+        np.testing.assert_array_equal(stated, vocabulary.encode(problems.beliefs[:, 1:]))
+        assert examples.positions[-8:-3].tolist() == [1, 2, 3, 4, 5]
+    assert task.start == problems.start
+
+
+@pytest.mark.parametrize("kind", ["table", "table_and_state", "table_and_belief"])
+def test_the_columns_of_a_table_tell_where_each_symbol_moves_each_state(kind):
+    problems, vocabulary, examples = laid_out(KINDS[kind], 4, "belief")
+    for row, transitions in zip(examples.tokens.tolist(), problems.process.transitions, strict=True):
+        rules = [vocabulary.kind(token)[1] for token in row[:6]]
+        told = {(rule // 9, rule // 3 % 3): rule % 3 for rule in rules}
+        likely = {(x, i): int(transitions[x, i].argmax()) for x in range(2) for i in range(3)}
+        assert told == likely
+
+
+@pytest.mark.parametrize("kind", ["belief", "table_and_belief"])
+def test_a_start_token_is_the_code_of_the_start_belief(kind):
+    problems, vocabulary, examples = laid_out(KINDS[kind], 4, "none")
+    codes = examples.tokens[:, examples.steps == 0] - vocabulary.blocks["code"].start
+    np.testing.assert_array_equal(vocabulary.codebook.points[codes[:, 0]], problems.beliefs[:, 0])
+
+
+def test_randomised_ids_leave_a_table_nowhere():
+    _, _, examples = laid_out(KINDS["table_and_belief"], 5, "belief", True, 60)
+    assert (examples.positions[:6] == NOWHERE).all()
+    assert (examples.positions[6:] >= 0).all()
+
+
+def test_plain_ids_count_the_columns_of_a_table_too():
+    _, _, examples = laid_out(KINDS["table"], 5, "belief", False)
+    assert examples.positions.tolist() == list(range(examples.tokens.shape[1]))

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tests.small_tasks import small_task, task_fields
+from tests.small_tasks import GENERALISED, IN_CONTEXT, small_task, task_fields
+from tests.worlds.brute_force import word_probability
 from unamortized.language.vocabulary import ANSWER, MARKS, THINK, task_vocabulary
+from unamortized.worlds.problems import sample_problems
 
 
 @given(task_fields())
 def test_blocks_tile_the_vocabulary_in_their_order(fields):
     vocabulary = task_vocabulary(small_task(**fields))
-    assert list(vocabulary.blocks) == ["mark", "observation", "code", "state", "answer"]
+    assert list(vocabulary.blocks) == ["mark", "observation", "code", "state", "answer", "rule", "index"]
     ids = [token for block in vocabulary.blocks.values() for token in range(block.start, block.stop)]
     assert ids == list(range(vocabulary.size))
 
@@ -42,6 +44,46 @@ def test_answers_are_states_or_for_a_prediction_symbols(query, n_answers):
     assert (vocabulary.n_symbols, vocabulary.n_states, vocabulary.n_answers) == (5, 3, n_answers)
     assert vocabulary.codebook.size == 15
     assert vocabulary.size == 2 + 5 + 15 + 3 + n_answers
+
+
+def test_index_tokens_come_last_so_that_without_them_nothing_else_changes():
+    plain, indexed = task_vocabulary(small_task()), task_vocabulary(small_task(), 12)
+    assert indexed.size == plain.size + 12
+    assert {**indexed.blocks, "index": plain.blocks["index"]} == plain.blocks
+    assert indexed.index(np.arange(12)).tolist() == list(range(plain.size, plain.size + 12))
+
+
+def test_rules_of_a_table_have_tokens_where_problems_bring_one():
+    vocabulary = task_vocabulary(small_task(**IN_CONTEXT))
+    assert (vocabulary.n_rules, task_vocabulary(small_task()).n_rules) == (2 * 3 * 3, 0)
+    rules = vocabulary.rule(np.arange(18))
+    assert [vocabulary.kind(token) for token in rules.tolist()] == [("rule", rule) for rule in range(18)]
+
+
+@pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
+def test_a_vector_is_coded_as_what_it_predicts(family):
+    strong = {"beta": 2.0} if family == "tom_quantum" else {}  # its usual measurements hardly tell anything
+    task = small_task(**GENERALISED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
+    process, vocabulary = task.build(), task_vocabulary(task)
+    assert vocabulary.codebook.n_states == process.n_symbols
+    problems = sample_problems(process, 6, 50, 0, "predict 1")
+    predicted = [
+        [word_probability(process, vector, [symbol]) for symbol in range(process.n_symbols)]
+        for vector in problems.beliefs.reshape(-1, process.n_states)
+    ]
+    codes = vocabulary.encode(problems.beliefs)
+    assert codes.shape == (50, 7)
+    points = vocabulary.codebook.points
+    distance = np.abs(np.array(predicted)[:, None] - points).sum(axis=2)  # to every lattice point
+    np.testing.assert_allclose(distance[np.arange(350), codes.reshape(-1)], distance.min(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("resolution", [1, 3, 7, 12])
+def test_a_start_belief_on_the_lattice_is_coded_as_itself(resolution):
+    task = small_task(start="belief", codebook={"resolution": resolution})
+    starts = sample_problems(task.build(), 1, 300, 0, start="belief", resolution=resolution).beliefs[:, 0]
+    vocabulary = task_vocabulary(task)
+    np.testing.assert_array_equal(vocabulary.codebook.points[vocabulary.encode(starts)], starts)
 
 
 @pytest.mark.parametrize("token", [-1, 28])

@@ -18,9 +18,12 @@ TRACES = {
     "amortized": "none",
     "amortized_equal_flops": "none",
     "cot": "belief",
+    "cot_copied": "copied",
+    "cot_indexed": "indexed",
     "cot_state": "state",
     "cot_every_4": "every_4",
     "cot_every_17": "every_17",
+    "gru": "none",
 }
 
 
@@ -30,6 +33,7 @@ def test_a_condition_is_found_by_name_and_has_its_trace(name, trace):
     assert (condition.name, condition.trace) == (name, trace)
     assert condition.says
     assert condition.equal_flops == ("cot" if name == "amortized_equal_flops" else None)
+    assert condition.architecture == ("gru" if name == "gru" else None)
 
 
 def test_every_condition_listed_is_found_under_its_own_name():
@@ -46,11 +50,20 @@ def test_an_unknown_condition_is_an_error_that_names_those_there_are(name):
 @given(task_fields(), st.sampled_from(list(TRACES)), st.booleans())
 def test_rendering_lays_out_the_conditions_own_trace(fields, name, coupled):
     task = small_task(**fields)
-    problems, vocabulary = draw(task, "train", 5, 3, 0), task_vocabulary(task)
-    rendered = resolve_condition(name).render(problems, vocabulary, coupled)
+    problems, vocabulary = draw(task, "train", 5, 3, 0), resolve_condition(name).vocabulary(task)
     trace = resolve_trace(TRACES[name])(problems, vocabulary)
-    for column, expected in zip(rendered, lay_out(problems, trace, vocabulary, coupled), strict=True):
-        np.testing.assert_array_equal(column, expected)
+    for spread_over in (None, 60):
+        rendered = resolve_condition(name).render(problems, vocabulary, coupled, spread_over)
+        for column, expected in zip(rendered, lay_out(problems, trace, vocabulary, coupled, spread_over), strict=True):
+            np.testing.assert_array_equal(column, expected)
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_only_the_indexed_condition_has_index_tokens_as_many_as_training_lengths_ask_for(name):
+    task = small_task()
+    assert resolve_condition(name).vocabulary(task).n_indices == (48 if name == "cot_indexed" else 0)
+    tested_elsewhere = small_task(steps={"train": [3, 6], "test": [40]})
+    assert resolve_condition(name).vocabulary(tested_elsewhere) == resolve_condition(name).vocabulary(task)
 
 
 @pytest.mark.parametrize("start", ["fixed", "known"])
@@ -59,12 +72,24 @@ def test_a_question_costs_the_mean_over_the_training_lengths(start):
     size, first = task_vocabulary(task).size, start == "known"
     direct = [training_flops(model, size, first + n + 1, 1) for n in (3, 4, 5, 6)]  # x_1..n <answer>
     thought = [training_flops(model, size, first + 2 * n + 2, n + 1) for n in (3, 4, 5, 6)]  # <think> c_1..n
+    copied = [training_flops(model, size, first + 3 * n + 2, 2 * n + 1) for n in (3, 4, 5, 6)]
+    indexed = [training_flops(model, size + 48, first + 4 * n + 2, 2 * n + 1) for n in (3, 4, 5, 6)]
     rare = [training_flops(model, size, first + n + 3, 2) for n in (4, 5, 6)]  # <think> c_4
     costs = {
         "amortized": np.mean(direct),
         "cot": np.mean(thought),
+        "cot_copied": np.mean(copied),
+        "cot_indexed": np.mean(indexed),
         "cot_state": np.mean(thought),
         "cot_every_4": np.mean([direct[0], *rare]),
     }
     for name, cost in costs.items():
         assert resolve_condition(name).training_flops_per_question(task, model) == pytest.approx(cost)
+
+
+def test_a_condition_with_an_architecture_of_its_own_takes_over_what_that_has():
+    asked = ModelSpec(layers=3, width=24, heads=2, positions="rotary", coupled=False)
+    assert resolve_condition("gru").shape(asked) == ModelSpec(architecture="gru", layers=3, width=24)
+    assert resolve_condition("cot").shape(asked) == asked
+    recurrent = ModelSpec(architecture="gru", layers=3, width=24)
+    assert resolve_condition("cot").shape(recurrent) == resolve_condition("gru").shape(recurrent) == recurrent

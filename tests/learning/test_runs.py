@@ -1,13 +1,14 @@
 """Runs: what names their folder, and what can be read back from it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import safetensors
 import torch
 from pydantic import ValidationError
 
-from tests.small_tasks import small_task
+from tests.small_tasks import IN_CONTEXT, small_task
 from unamortized.learning import runs
 from unamortized.learning.runs import (
     RunSpec,
@@ -25,9 +26,10 @@ from unamortized.learning.runs import (
     write_record,
     write_text,
 )
+from unamortized.models.recurrent import Recurrent
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.splits import draw
-from unamortized.worlds.tasks import Task
+from unamortized.worlds.tasks import Task, load_task
 
 TINY = ModelSpec(layers=1, width=16)
 
@@ -78,6 +80,7 @@ def test_a_run_is_named_by_all_that_determines_its_weights():
 
 
 OTHER_MODEL = {
+    "architecture": "gru",
     "layers": 2,
     "width": 32,
     "heads": 2,
@@ -107,9 +110,62 @@ def test_what_changes_no_weights_changes_no_name():
     assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
+def test_a_shift_names_another_run_where_training_is_kept_away_from_it_and_nowhere_else():
+    plain = small_spec(task=small_task(start="known")).digest()
+
+    def named(**shifts) -> str:
+        return small_spec(task=small_task(start="known", shifts=shifts)).digest()
+
+    assert named() == named(parameters={"slip": 0.3}) == plain
+    assert named(parameters={"slip": 0.3}, crossed=[["length", "parameters"]]) == plain
+    withheld = [named(start=[1]), named(start=[2]), named(rare=0.1), named(rare=0.2), named(composition=[[0, 1]])]
+    assert len({plain, *withheld}) == 6
+    assert named(start=[1], parameters={"slip": 0.3}, crossed=[["length", "start"]]) == withheld[0]
+    own = small_spec(task=small_task(**IN_CONTEXT)).digest()
+    assert small_spec(task=small_task(**IN_CONTEXT, shifts={"parameters": "tables"})).digest() != own
+    again = RunSpec.model_validate_json(small_spec(task=small_task(shifts={"rare": 0.1})).model_dump_json())
+    assert again.digest() == small_spec(task=small_task(shifts={"rare": 0.1})).digest()
+
+
+@pytest.mark.parametrize(
+    ("task", "condition", "steps", "name"),
+    [
+        ("noisy_permutation", "amortized", 450, "71fe0cb0a7a51ea7"),
+        ("noisy_permutation", "amortized_equal_flops", 450, "d2fe5881a8aa0f98"),
+        ("noisy_permutation", "cot", 450, "1a1963564e26e736"),
+        ("mess3", "cot", 200, "d8fb9f2c082dfd0a"),
+    ],
+)
+def test_runs_of_the_first_comparison_keep_their_folders(task, condition, steps, name):
+    """As published: whatever is added to tasks and specifications, these are not trained again."""
+    file = Path(__file__).parents[2] / "tasks" / f"{task}.yaml"
+    spec = plan_run(load_task(file), condition, 0, ModelSpec(), TrainSpec(steps=steps))
+    assert spec.digest() == name
+
+
+def test_runs_keep_the_names_that_they_had_before_fields_were_added():
+    """Computed by the code that knew no architectures: who changes one of these, trains all runs anew."""
+    assert small_spec().digest() == "51804d0294d81a00"
+    named = {"amortized": "87598a430e4903f8", "amortized_equal_flops": "2f5a871f1cec6f2c", "cot": "5076a34f5430a180"}
+    for condition, name in named.items():
+        assert plan_run(small_task(), condition, 3, ModelSpec(), TrainSpec()).digest() == name
+    plain_rotary = ModelSpec(positions="rotary", coupled=False)
+    assert plan_run(small_task(), "cot", 0, plain_rotary, TrainSpec()).digest() == "71d2b0f1a6fd079b"
+
+
+def test_a_recurrent_run_has_one_name_whatever_positions_the_transformers_beside_it_have():
+    digests = set()
+    for positions in ("alibi", "rotary"):
+        spec = plan_run(small_task(), "gru", 0, TINY.model_copy(update={"positions": positions}), TrainSpec())
+        assert spec.model == ModelSpec(architecture="gru", layers=1, width=16)
+        digests.add(spec.digest())
+    assert len(digests) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru, as plan_run sets it"),
         ({"condition": "cott"}, "no condition named 'cott'"),
         ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size 10 must be a multiple of lengths"),
         ({"train": {"step": 10}}, "Extra inputs are not permitted"),
@@ -171,6 +227,11 @@ def test_a_run_read_back_is_the_one_that_was_written(tmp_path):
     assert examples.tokens.max() < run.vocabulary.size == run.model.vocabulary_size
     output = run.model(torch.from_numpy(examples.tokens), torch.from_numpy(examples.positions)[None])
     assert output.logits.shape == (2, 11, run.vocabulary.size)
+
+
+def test_a_recurrent_run_is_read_back_as_what_it_is(tmp_path):
+    _, folder = finished_run(tmp_path, condition="gru", model=ModelSpec(architecture="gru", layers=1, width=16))
+    assert isinstance(load_run(folder).model, Recurrent)
 
 
 def test_a_run_renders_with_its_own_position_ids(tmp_path):

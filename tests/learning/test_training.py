@@ -26,7 +26,8 @@ TRAINING = {"batch_size": 16, "lengths_per_batch": 2, "warmup_steps": 4, "learni
 
 def small_spec(condition: str = "cot", seed: int = 0, **training) -> RunSpec:
     train = TrainSpec.model_validate(TRAINING | {"steps": 12} | training)
-    return RunSpec(task=small_task(), condition=condition, seed=seed, model=ModelSpec(layers=1, width=16), train=train)
+    model = resolve_condition(condition).shape(ModelSpec(layers=1, width=16))
+    return RunSpec(task=small_task(), condition=condition, seed=seed, model=model, train=train)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -148,6 +149,28 @@ def test_a_run_trains_and_tells_how_far_it_is(tmp_path):
     assert 0 < cost["seconds"] < 60
 
 
+def test_a_recurrent_run_learns_the_same_questions(tmp_path):
+    spec = small_spec("gru", steps=60, batch_size=32)
+    run = load_run(train_run(spec, tmp_path))
+    batch = to_batch(run.render(draw(spec.task, "validation", 6, 64, 0)))
+    with torch.no_grad():
+        before, after = (batch_loss(model, [batch]) for model in (new_model(spec), run.model))
+    assert after < 0.5 * before
+
+
+@pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
+def test_traces_that_fetch_and_randomised_ids_are_trained_on_alike_every_time(tmp_path, condition):
+    spec = small_spec(condition, steps=3)
+    spec = spec.model_copy(update={"model": ModelSpec(layers=1, width=16, positions="randomised", max_positions=40)})
+    assert_same_weights(train_run(spec, tmp_path / "one"), train_run(spec, tmp_path / "other"))
+    run = load_run(run_folder(spec, tmp_path / "one"))
+    assert run.vocabulary.n_indices == (48 if condition == "cot_indexed" else 0)
+    assert run.model.vocabulary_size == run.vocabulary.size
+    positions = run.render(draw(spec.task, "test", 4, 8, 0)).positions
+    assert positions.tolist() != list(range(len(positions)))
+    assert positions.max() < 40
+
+
 def test_a_run_leaves_plain_files_only(tmp_path):
     folder = train_run(small_spec(checkpoint_every=5), tmp_path)
     names = {file.name for file in folder.iterdir()}
@@ -211,9 +234,13 @@ def test_a_killed_run_resumes_to_the_weights_it_would_have_had(tmp_path, whole):
     assert_same_weights(folder, whole)
 
 
-@pytest.mark.parametrize("questions", [None, 40], ids=["fresh", "corpus"])
-def test_a_run_cut_off_at_any_step_resumes_to_the_weights_it_would_have_had(tmp_path, monkeypatch, questions):
-    spec = small_spec(steps=9, checkpoint_every=2, questions=questions)
+@pytest.mark.parametrize(
+    ("condition", "questions"), [("cot", None), ("cot", 40), ("gru", None)], ids=["fresh", "corpus", "recurrent"]
+)
+def test_a_run_cut_off_at_any_step_resumes_to_the_weights_it_would_have_had(
+    tmp_path, monkeypatch, condition, questions
+):
+    spec = small_spec(condition, steps=9, checkpoint_every=2, questions=questions)
     whole = train_run(spec, tmp_path / "whole")
     for step in (1, 2, 7, 8):  # before any checkpoint, at one, between two, and at the last
         with monkeypatch.context() as cut:

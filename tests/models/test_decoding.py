@@ -26,7 +26,7 @@ def by_hand(model: Transformer, tokens: torch.Tensor, written: torch.Tensor) -> 
     return tokens, logits
 
 
-@given(masks, st.sampled_from(["alibi", "rotary", "learned", "none"]), st.integers(0, 5))
+@given(masks, st.sampled_from(["alibi", "rotary", "learned", "randomised", "none"]), st.integers(0, 5))
 def test_generation_equals_a_loop_without_a_cache(mask, scheme, seed):
     model, tokens, written = tiny(scheme, seed), some_tokens(), torch.tensor(mask)
     expected, logits = by_hand(model, tokens, written)
@@ -46,6 +46,20 @@ def test_given_columns_are_kept_and_written_ones_lie_in_the_block(mask, seed):
     assert torch.equal(generated.tokens[:, held], tokens[:, held])
     own = generated.tokens[:, ~held]
     assert ((own >= BLOCK.start) & (own < BLOCK.stop)).all()
+
+
+def test_each_written_column_has_a_block_of_its_own():
+    model, tokens = tiny(), some_tokens(batch=40)
+    other = slice(8, 11)
+    blocks = [slice(0, 0)] * 4 + [BLOCK, other, BLOCK] + [slice(0, 0)] * 2
+    generated = generate(model, tokens, IDS, TRACE, block=blocks)
+    for column in (4, 5, 6):
+        block = blocks[column]
+        with torch.no_grad():
+            logits = model(generated.tokens[:, :column], IDS[:, :column]).logits[:, -1, block]
+        assert torch.equal(generated.tokens[:, column], block.start + logits.argmax(dim=-1))
+    alike = generate(model, tokens, IDS, TRACE, block=[BLOCK] * 9)
+    assert torch.equal(alike.tokens, generate(model, tokens, IDS, TRACE, block=BLOCK).tokens)
 
 
 def test_what_stands_in_written_columns_is_not_looked_at():

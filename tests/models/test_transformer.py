@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from unamortized.models.transformer import Cache, ModelSpec, Transformer, alibi_slopes, rotate
 
-SCHEMES = ("alibi", "rotary", "learned", "none")
+SCHEMES = ("alibi", "rotary", "learned", "randomised", "none")
 TOKENS = 11
 IDS = torch.tensor([[0, 1, 2, 3, 1, 2, 3, 4, 4]])  # coupled: a trace goes over the question's ids again
 
@@ -106,6 +106,58 @@ def test_alibi_lowers_scores_by_slope_times_distance_of_ids():
                 close(z[0, column, head], mixed)
 
 
+NOWHERE = torch.tensor([[-1, -1, -1, -1, 1, 2, 3, 1, 4]])  # a table of four rules, then a question
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_stands_nowhere_is_a_set_to_the_tokens_after_it(cached):
+    """In one layer; in a second one, each rule has seen those before it."""
+    model, tokens = tiny(layers=1), some_tokens()
+    tokens[:, :4] = torch.tensor([3, 7, 1, 9])
+    others = tokens[:, [2, 0, 3, 1, 4, 5, 6, 7, 8]]
+
+    def read(tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            if not cached:
+                return model(tokens, ids).logits[:, 4:]
+            cache = Cache(layers=1, capacity=9)
+            parts = [model(tokens[:, a:b], ids[:, a:b], cache=cache).logits for a, b in ((0, 2), (2, 6), (6, 9))]
+            return torch.cat(parts, dim=1)[:, 4:]
+
+    close(read(tokens, NOWHERE), read(others, NOWHERE))
+    counted = torch.arange(9)[None]
+    assert (read(tokens, counted) - read(others, counted)).abs().max() > 1e-3
+    tokens[:, 0] = 5
+    assert (read(tokens, NOWHERE) - read(others, NOWHERE)).abs().max() > 1e-3  # but it is read
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_stands_nowhere_is_at_no_distance_from_any_id(cached):
+    model, tokens = tiny(layers=1), some_tokens(batch=1)
+    with torch.no_grad():
+        cache = Cache(layers=1, capacity=9) if cached else None
+        chunks = ((0, 5), (5, 9)) if cached else ((0, 9),)
+        tap = "blocks.0.attn.hook_z"
+        reads = [model(tokens[:, a:b], NOWHERE[:, a:b], cache=cache, taps=[tap]).taps[tap] for a, b in chunks]
+        z = torch.cat(reads, dim=1)
+        block = model.blocks[0]
+        q, k, v = block.attention.qkv(block.norm_1(model.embed(tokens))).view(9, 3, 4, 4).unbind(1)
+        for head, slope in enumerate([4, 1, 1 / 4, 1 / 16]):
+            for column in range(9):
+                scores = []
+                for other in range(column + 1):
+                    here, there = int(NOWHERE[0, column]), int(NOWHERE[0, other])
+                    distance = abs(here - there) if min(here, there) >= 0 else 0
+                    scores.append(q[column, head] @ k[other, head] / 2 - slope * distance)
+                close(z[0, column, head], torch.stack(scores).softmax(dim=0) @ v[: column + 1, head])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_stands_nowhere_can_be_read_under_every_scheme(scheme):
+    with torch.no_grad():
+        assert tiny(scheme)(some_tokens(), NOWHERE).logits.isfinite().all()
+
+
 def test_slopes_are_geometric_from_four_to_a_sixteenth():
     assert alibi_slopes(4).tolist() == [4, 1, 1 / 4, 1 / 16]
     torch.testing.assert_close(alibi_slopes(7), 2.0 ** torch.tensor([2.0, 1, 0, -1, -2, -3, -4]))
@@ -122,6 +174,12 @@ def test_rotary_products_depend_on_the_distance_of_ids_alone(here, there, shift)
     torch.testing.assert_close(product(here, there), product(here + shift, there + shift), atol=1e-3, rtol=0)
     torch.testing.assert_close(rotate(q.float(), torch.tensor([[here]])).norm(), q.float().norm())
     assert torch.equal(rotate(q.float(), torch.tensor([[0]])), q.float())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_ids_are_spread_over_those_there_are_where_they_are_randomised_alone(scheme):
+    spec = ModelSpec.model_validate({"positions": scheme, "max_positions": 99})
+    assert spec.spread_over == (99 if scheme == "randomised" else None)
 
 
 @pytest.mark.parametrize("wrong", [{"width": 30, "heads": 4}, {"width": 12, "heads": 4, "positions": "rotary"}])
@@ -155,8 +213,9 @@ def test_taps_are_what_a_forward_pass_by_hand_computes():
         close(model(tokens, IDS).logits, model.norm(x) @ model.unembed.weight.T)
 
 
-def test_learned_positions_are_added_to_the_embedding():
-    model, tokens = tiny("learned"), some_tokens()
+@pytest.mark.parametrize("scheme", ["learned", "randomised"])
+def test_learned_positions_are_added_to_the_embedding(scheme):
+    model, tokens = tiny(scheme), some_tokens()
     assert model.positional is not None
     embedded = model(tokens, IDS, taps=["hook_embed"]).taps["hook_embed"]
     close(embedded, model.embed(tokens) + model.positional(IDS))

@@ -7,6 +7,7 @@ import pytest
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.metrics import METRICS, row, to_table
 from unamortized.evaluation.probes import WINDOW
+from unamortized.learning.conditions import resolve_condition
 from unamortized.studies.compare import COMPARE
 from unamortized.studies.figures import FIGURES
 from unamortized.studies.figures.captions import CAPTIONS
@@ -48,7 +49,7 @@ def everything_measured(preset):
                     for layer in layers:
                         for step in (None, *settings["probes"].steps):
                             add(condition + control, metric, longest, layer, step)
-            if not condition.startswith("amortized"):
+            if resolve_condition(condition).trace != "none":
                 for lag in settings["light_cone"].lags:
                     for metric in OF_TRACES:
                         add(condition, metric, longest, step=lag)

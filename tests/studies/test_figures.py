@@ -15,7 +15,16 @@ from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.metrics import COLUMNS
 from unamortized.studies.figures import FIGURES, Tables, save
 from unamortized.studies.figures.simplex import to_triangle
-from unamortized.studies.figures.style import CONDITIONS, colour, compared, in_order, longest_trained, look, over_seeds
+from unamortized.studies.figures.style import (
+    CONDITIONS,
+    colour,
+    compared,
+    in_order,
+    is_baseline,
+    longest_trained,
+    look,
+    over_seeds,
+)
 
 TASKS = ("noisy_permutation", "mess3")
 LENGTHS = (4, 8, 16, 32)
@@ -334,6 +343,16 @@ def test_each_condition_has_a_look_of_its_own_and_its_controls_share_the_colour(
     assert len(set(looks)) == len(CONDITIONS)
     assert colour("cot/untrained") == colour("cot")
     assert look("cot/untrained")["alpha"] < 1
+
+
+def test_a_trained_baseline_has_colour_and_a_band_but_stands_back():
+    red, green, blue = (int(colour("gru")[place : place + 2], 16) for place in (1, 3, 5))
+    assert max(red, green, blue) - min(red, green, blue) > 60  # no grey
+    assert not is_baseline("gru")
+    assert look("gru")["linestyle"] != look("cot").get("linestyle", "-")
+    assert look("prior")["zorder"] < look("gru")["zorder"] < look("cot")["zorder"]
+    assert look("gru/untrained")["linestyle"] == look("cot/untrained")["linestyle"]
+    assert compared(["gru", "cot", "amortized"]) == ["amortized", "cot"]  # where there is room for two
 
 
 def test_legends_list_conditions_before_baselines():

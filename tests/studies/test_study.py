@@ -9,7 +9,6 @@ from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies import STUDIES, find_study
 from unamortized.studies.study import Cell, Preset, plan, split_overrides
-from unamortized.worlds.tasks import load_task
 from unamortized.worlds.yaml_source import SpecError
 
 PRESET = Preset(
@@ -134,12 +133,36 @@ def test_studies_and_presets_are_found_by_name_and_others_are_listed():
         find_study("compare").preset("quik")
 
 
+SEVERAL = Preset(
+    cells=(
+        Cell("mess3", ("cot",), 1, overrides=("process.x=0.1",), world="fast"),
+        Cell("mess3", ("cot",), 1, model=ModelSpec(positions="rotary"), variant="rotary"),
+    ),
+    evaluations=(),
+)
+
+
 def test_an_unknown_task_gets_the_first_cell_under_its_own_name():
-    cell = PRESET.cell("mine")
-    assert cell.task == "mine"
-    assert cell.conditions == PRESET.cells[0].conditions
-    assert PRESET.cell("rrxor") is PRESET.cells[1]
-    assert load_task("rrxor").name == "rrxor"
+    (cell,) = SEVERAL.cells_of("mine")
+    assert (cell.task, cell.conditions, cell.overrides, cell.world) == ("mine", ("cot",), (), "")
+    assert PRESET.cells_of("rrxor") == (PRESET.cells[1],)
+
+
+def test_several_cells_of_a_task_are_worlds_and_variants_of_it():
+    fast, rotary = plan(SEVERAL)
+    assert fast.task.process.parameters["x"] == 0.1
+    assert (fast.title, rotary.title) == ("mess3@fast cot seed 0", "mess3 cot@rotary seed 0")
+    assert fast.digest() != rotary.digest()
+    assert plan(SEVERAL, ["mess3"]) == [fast, rotary]
+    overridden = plan(SEVERAL, overrides=["process.x=0.2"])
+    assert [spec.task.process.parameters["x"] for spec in overridden] == [0.2, 0.2]  # a user's word is the last
+
+
+def test_marks_change_neither_the_run_nor_its_record():
+    fast, _ = plan(SEVERAL)
+    plain = fast.model_copy(update={"world": "", "variant": ""})
+    assert fast.digest() == plain.digest()
+    assert fast.model_dump(mode="json") == plain.model_dump(mode="json")
 
 
 def test_two_worlds_of_one_name_are_refused_and_one_named_twice_is_done_once(tmp_path):

@@ -1,10 +1,14 @@
 """What inference must equal: every latent path written out, on small processes that nobody chose."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
+
+from unamortized.worlds.processes import Process
+from unamortized.worlds.tasks import Query
 
 Joint = dict[tuple[int, ...], float]  # {latent path s_0..s_n: P(path, x_1..n)}
 
@@ -49,6 +53,48 @@ def marginal(joint: Joint, position: int, n_states: int) -> np.ndarray:
     for path, probability in joint.items():
         weights[path[position]] += probability
     return weights / weights.sum()
+
+
+def enumerated_answer(transitions: np.ndarray, start: np.ndarray, observed: np.ndarray, query: Query) -> np.ndarray:
+    """The answer's distribution with every latent path written out, and for `predict` every future too."""
+
+    def joint(symbols) -> Joint:
+        table = np.broadcast_to(transitions, (len(symbols), *transitions.shape))
+        return enumerate_paths(table, start, symbols)
+
+    argument = query.argument or 0
+    if query.kind != "predict":
+        return marginal(joint(observed), len(observed) if query.kind == "filter" else argument, len(start))
+    weights = np.zeros(len(transitions))
+    for future in np.ndindex((len(transitions),) * argument):
+        weights[future[-1]] += sum(joint([*observed, *future]).values())
+    return weights / weights.sum()
+
+
+def word_probability(process: Process, vector: np.ndarray, word: Sequence[int]) -> float:
+    """P(word) from a belief or a predictive vector, by multiplying matrices."""
+    for symbol in word:
+        vector = vector @ process.transitions[symbol]
+    return float(vector.sum() if process.readout is None else vector @ process.readout)
+
+
+def predicted_by_words(process: Process, vector: np.ndarray, observed: np.ndarray, ahead: int) -> np.ndarray:
+    """The symbol `ahead` steps on, from the probabilities of all words that go on so far."""
+    weights = np.zeros(process.n_symbols)
+    for future in np.ndindex((process.n_symbols,) * ahead):
+        weights[future[-1]] += word_probability(process, vector, [*observed, *future])
+    return weights / weights.sum()
+
+
+def in_other_coordinates(process: Process, generator: np.random.Generator) -> tuple[Process, np.ndarray]:
+    """The same words as those of a hidden Markov process, from a generalised one: its vectors are beliefs @ S."""
+    size = process.n_states
+    s = np.linalg.qr(generator.standard_normal((size, size)))[0] + 0.2 * generator.standard_normal((size, size))
+    if np.linalg.cond(s) > 20:
+        return in_other_coordinates(process, generator)
+    inverse = np.linalg.inv(s)
+    readout = inverse @ np.ones(size)
+    return Process(inverse @ process.transitions @ s, process.initial @ s, readout=readout), s
 
 
 def random_distributions(generator: np.random.Generator, shape: tuple[int, ...], zeros: float) -> np.ndarray:

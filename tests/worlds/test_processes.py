@@ -188,9 +188,9 @@ def test_even_permutations_have_determinant_one():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"group": "S6"}, "group must be Z2 to Z120, S2 to S5 or A3 to A5 (got 'S6')"),
+        ({"group": "S6"}, "group must be Z2 to Z120, D3 to D60, S2 to S5 or A3 to A5 (got 'S6')"),
         ({"group": "Z1"}, "group must be"),
-        ({"group": "D4"}, "group must be"),
+        ({"group": "D2"}, "group must be"),
         ({"group": "S3", "generators": 1}, "generators must be at least 2: no single element generates S3"),
         ({"group": "S3", "generators": 7}, "generators must be at most 6"),
         ({"group": "S3", "elements": ["213", "312", "4"]}, "elements must be distinct elements of S3, such as '123'"),
@@ -269,12 +269,13 @@ def test_pickled_arrays_are_not_loaded(tmp_path):
 # ── a process ────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"matrices"}))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"matrices", "mixture"}))
 def test_every_family_works_with_its_defaults_and_is_described(family):
     process = build_process(family)
-    np.testing.assert_allclose(process.transitions.sum(axis=(0, 2)), 1, atol=1e-12)
-    np.testing.assert_allclose(process.emissions.sum(axis=1), 1, atol=1e-12)
-    np.testing.assert_allclose(process.state_transitions.sum(axis=1), 1, atol=1e-12)
+    if not process.is_generalised:
+        np.testing.assert_allclose(process.transitions.sum(axis=(0, 2)), 1, atol=1e-12)
+        np.testing.assert_allclose(process.emissions.sum(axis=1), 1, atol=1e-12)
+        np.testing.assert_allclose(process.state_transitions.sum(axis=1), 1, atol=1e-12)
     assert process.emissions.shape == (process.n_states, process.n_symbols)
     assert len(process.state_names) == process.n_states
     assert len(process.symbol_names) == process.n_symbols

@@ -70,6 +70,15 @@ def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Ans
     return (counts + window(task, problems, 0)) / (n_particles + 1)
 
 
+def trained_bayes(task: Task, problems: Problems) -> Answers:
+    """Exact inference under the parameters of training, whichever the problems were drawn with.
+
+    The best that can be expected of a model that has learned its world and is not told that it has changed.
+    """
+    process = problems.process if problems.process.per_problem else task.build()
+    return exact_answer(process, problems.beliefs[:, 0], problems.observations, task.query)
+
+
 def codebook(task: Task, problems: Problems) -> Answers:
     """The answer that the code of the exact last belief implies: the floor of every belief trace."""
     codes = task_vocabulary(task).encode(problems.beliefs[:, -1])
@@ -106,6 +115,8 @@ def baselines(task: Task, seed: int) -> dict[str, Callable[[Task, Problems], Ans
         "prior": partial(window, size=0),
         "window_8": partial(window, size=8),
     }
+    if isinstance(task.shifts.parameters, dict):
+        known["trained_bayes"] = trained_bayes
     if not task.build().is_generalised:
         known["particle_64"] = partial(particle, n_particles=64, seed=seed)
     if task.query.kind == "smooth":

@@ -1,23 +1,33 @@
 """Evaluations as jobs: what is measured on a run (or a task), kept in its folder, and never measured twice.
 
-What was measured is kept under a hash of the settings and of the source code that measures, so that a
-changed metric is measured anew while the trained weights stay.
+What was measured is kept under a hash of the settings and of the source code that measures (the evaluation's
+module and all that it imports), so that a changed metric is measured anew while the trained weights stay.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from unamortized.evaluation.metrics import to_csv, to_table
-from unamortized.learning.runs import Run, exclusively, load_run, read_record, write_text
-from unamortized.worlds.randomness import digest, source_version
+from unamortized.learning.runs import Run, exclusively, load_run, marked, read_record, write_text
+from unamortized.worlds.net_tasks import NetTask
+from unamortized.worlds.randomness import digest, read_sources, source_version
 from unamortized.worlds.tasks import Task
 
-# hashed when it is imported, as the code that measures is: an edit during a run must not pass for what ran
-MEASURED_BY = source_version("worlds", "language", "models", "learning", "evaluation")
+# read when this is imported, as the code that measures is: an edit during a run must not pass for what ran
+SOURCES = read_sources()
+
+
+class Measured(NamedTuple):
+    """A folder, what was measured there, and what a study's tables append to the names of task and condition."""
+
+    folder: Path
+    evaluations: Sequence["Evaluation"]
+    world: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,27 +40,28 @@ class Evaluation:
     of: Literal["run", "task"] = "run"
     gives: Literal["metrics", "examples"] = "metrics"
     only_seed: int | None = None
-    lengths: tuple[int, ...] | None = None  # tested instead of those that the run was trained under
+    task: Task | NetTask | None = None  # tested instead of the one that the run was trained under: its tests may differ
 
     def applies(self, seed: int) -> bool:
         """Whether this is measured for a seed."""
         return self.only_seed is None or self.only_seed == seed
 
-    def at(self, task: Task) -> "Evaluation":
-        """The same at a task's test lengths: a run is not trained again for others, but measured again."""
-        return replace(self, lengths=task.steps.test)
+    def at(self, task: Task | NetTask) -> "Evaluation":
+        """The same with a task's tests: a run is not trained again for others, but measured again."""
+        return replace(self, task=task)
 
     def measure(self, run: Run) -> Any:
         """What the function gives for a run."""
-        if self.lengths is not None:
-            steps = run.task.steps.model_copy(update={"test": self.lengths})
-            task = run.task.model_copy(update={"steps": steps})
-            run = replace(run, spec=run.spec.model_copy(update={"task": task}))
+        if self.task is not None:
+            run = replace(run, spec=run.spec.model_copy(update={"task": self.task}))
         return self.function(run, self.settings)
 
     def file(self, folder: Path) -> Path:
         """Where the result is kept."""
-        key = digest(self.name, asdict(self.settings), self.lengths, MEASURED_BY)
+        tests = self.task and [self.task.canonical()["steps"]["test"], self.task.canonical().get("shifts")]
+        by = source_version(SOURCES, self.function.__module__)
+        settings = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        key = digest(self.name, settings, tests, by)
         return folder / "evaluations" / f"{self.name}-{key}.csv"
 
 
@@ -68,21 +79,21 @@ def evaluate_run(folder: Path, evaluations: Sequence[Evaluation], report: Callab
                 run = run or load_run(folder)
                 report(evaluation.name)
                 _keep(evaluation, folder, evaluation.measure(run))
-        write_text(folder / "metrics.csv", collect([(folder, evaluations)], "metrics"))
+        write_text(folder / "metrics.csv", collect([Measured(folder, evaluations)], "metrics"))
 
 
-def evaluate_task(task: Task, seed: int, root: Path, evaluations: Sequence[Evaluation]) -> Path:
+def evaluate_task(task: Task | NetTask, seed: int, root: Path, evaluations: Sequence[Evaluation]) -> Path:
     """Measure what is missing on a task, for which no model is needed; returns its folder."""
     folder = task_folder(task, seed, root)
     with exclusively(folder):
         for evaluation in evaluations:
             if not evaluation.file(folder).exists():
                 _keep(evaluation, folder, evaluation.function(task, seed, evaluation.settings))
-        write_text(folder / "metrics.csv", collect([(folder, evaluations)], "metrics"))
+        write_text(folder / "metrics.csv", collect([Measured(folder, evaluations)], "metrics"))
     return folder
 
 
-def task_folder(task: Task, seed: int, root: Path) -> Path:
+def task_folder(task: Task | NetTask, seed: int, root: Path) -> Path:
     """Where what is measured on a task and seed is kept."""
     return root / "baselines" / digest(task.canonical(), seed)
 
@@ -92,18 +103,24 @@ def _keep(evaluation: Evaluation, folder: Path, result: Any) -> None:
     write_text(evaluation.file(folder), to_csv(table))
 
 
-def collect(measured: Sequence[tuple[Path, Sequence[Evaluation]]], gives: str) -> str:
+def collect(measured: Sequence[Measured], gives: str) -> str:
     """The kept results of folders, one after the other, as one table of text.
 
-    Text, not numbers, is passed on, so that what was measured is repeated byte for byte.
+    Text, not numbers, is passed on, so that what was measured is repeated byte for byte; only the names of tasks
+    and conditions, which are the first two columns, are marked.
     """
     header, lines = "", []
-    for folder, evaluations in measured:
-        for evaluation in evaluations:
+    for each in measured:
+        for evaluation in each.evaluations:
             if evaluation.gives == gives:
-                file = evaluation.file(folder)
+                file = evaluation.file(each.folder)
                 if not file.exists():
                     raise ValueError(f"{file} is missing: the code changed while it ran; run the same command again")
                 header, _, body = file.read_text().partition("\n")
-                lines.append(body)
+                lines += [_marked(line, each) for line in body.splitlines(keepends=True)]
     return header + "\n" + "".join(lines)
+
+
+def _marked(line: str, measured: Measured) -> str:
+    task, condition, rest = line.split(",", 2)
+    return f"{marked(task, measured.world)},{marked(condition, measured.variant)},{rest}"

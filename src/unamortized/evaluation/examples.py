@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from unamortized.evaluation.generalization import test_problems
-from unamortized.evaluation.responses import respond
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 
@@ -37,14 +36,13 @@ def told(run: Run, settings: Told) -> pd.DataFrame:
     n_steps = task.steps.train[1]
     three = run.vocabulary.n_states == 3
     problems = test_problems(task, n_steps, settings.simplex_problems if three else settings.problems, seed)
-    steps, probed = belief_reader(run, settings.probe_problems, 1.0)(problems)
+    response, steps, probed = belief_reader(run, settings.probe_problems, 1.0)(problems)
     beliefs = {"exact": (np.arange(n_steps + 1), problems.beliefs), "probed": (steps, probed)}
     if run.condition.trace != "none":
-        response = respond(run, problems)
-        beliefs["stated"] = (response.trace_steps, stated_beliefs(run, problems))
+        beliefs["stated"] = (response.trace_steps, stated_beliefs(run, response))
     last = np.array([n_steps])
     beliefs["exact_answer"] = (last, problems.answer_distribution[:, None])
-    beliefs["answer"] = (last, respond(run, problems).answers[:, None])
+    beliefs["answer"] = (last, response.answers[:, None])
     parts = [_belief_rows(source, steps, values) for source, (steps, values) in beliefs.items()]
     parts.append(_belief_rows("observation", np.arange(1, n_steps + 1), problems.observations[:, :, None]))
     parts.append(_belief_rows("latent", np.arange(n_steps + 1), problems.latents[:, :, None]))

@@ -68,10 +68,11 @@ def edit_step(run: Run, problems: Problems, base: Response, step: int, threshold
     """
     task, vocabulary = run.task, run.vocabulary
     trace = resolve_trace(run.condition.trace)(problems, vocabulary)
-    place = int(np.flatnonzero(base.trace_steps == step)[0])
+    place = int(base.places[base.trace_steps == step][0])
     donors = _derangement(len(problems), stream("donors", task.fingerprint(), run.spec.seed, step))
-    edited = trace.tokens[donors, place] - vocabulary.blocks[trace.block].start
-    meanings = code_meanings(task, softening=1e-12) if trace.block == "code" else np.eye(vocabulary.n_states)
+    block = trace.blocks[place]
+    edited = trace.tokens[donors, place] - vocabulary.blocks[block].start
+    meanings = code_meanings(task, softening=1e-12) if block == "code" else np.eye(vocabulary.n_states)
     # a little of the true belief keeps a ruled-out edit possible, and then decides alone
     belief = (1 - 1e-9) * meanings[edited] + 1e-9 * problems.beliefs[:, step]
     if not problems.process.is_generalised:  # predictive vectors need not sum to one
@@ -92,7 +93,7 @@ def light_cone(run: Run, settings: LightCone) -> Rows:
     n_steps = task.steps.train[1]
     problems = test_problems(task, n_steps, settings.problems, seed)
     base = respond(run, problems)
-    sampled = resolve_trace(run.condition.trace)(problems, run.vocabulary).sampled
+    sampled = resolve_trace(run.condition.trace).sampled
     rows: Rows = []
     for lag in settings.lags:
         step = n_steps - lag

@@ -1,8 +1,8 @@
-"""Generalisation: the answer against the exact posterior, by number of steps, in and out of training length."""
+"""Generalisation: the answer against the exact posterior, by number of steps and under each shift of the task."""
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.flops import generation_flops
 from unamortized.worlds.problems import Problems
-from unamortized.worlds.splits import content_hash, draw, shares_questions
+from unamortized.worlds.splits import Shift, content_hash, draw, shares_questions
 from unamortized.worlds.tasks import Task
 
 Rows = list[dict[str, Any]]
@@ -33,9 +33,36 @@ def split_of(task: Task, n_steps: int) -> str:
     return "in_distribution" if first <= n_steps <= last else "length"
 
 
-def test_problems(task: Task, n_steps: int, size: int, seed: int) -> Problems:
+class Test(NamedTuple):
+    """Questions that are alike in length and in what of them is shifted."""
+
+    n_steps: int
+    shift: Shift
+    split: str  # as ``metrics.csv`` calls it; crossed shifts are joined by a plus
+
+
+def by_length_tests(task: Task) -> list[Test]:
+    """Each test length, with nothing else shifted."""
+    return [Test(n_steps, (), split_of(task, n_steps)) for n_steps in task.steps.test]
+
+
+def shifted_tests(task: Task) -> list[Test]:
+    """Each shift that the task declares, at the longest training length; crossed with length, at the longest tested."""
+    usual, longest = task.steps.train[1], max(task.steps.test)
+    singly = [(axis,) for axis in task.shifts.declared]
+    return [
+        Test(
+            longest if "length" in axes else usual,
+            tuple(axis for axis in axes if axis != "length"),
+            "+".join(axes),
+        )
+        for axes in (*singly, *task.shifts.crossed)
+    ]
+
+
+def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift = ()) -> Problems:
     """The test problems of a length and seed: the same for every condition, so that differences are paired."""
-    return draw(task, "test", n_steps, size, seed)
+    return draw(task, "test", n_steps, size, seed, shift=shift)
 
 
 def by_length(run: Run, settings: ByLength) -> Rows:
@@ -44,43 +71,58 @@ def by_length(run: Run, settings: ByLength) -> Rows:
     A run that samples its trace is also scored with its answers averaged over k traces, under the condition
     ``<condition>_mean_<k>``.
     """
-    task, seed = run.task, run.spec.seed
-    rows: Rows = []
-    for n_steps in task.steps.test:
-        problems = test_problems(task, n_steps, settings.problems, seed)
-        exact = resolve_trace(run.condition.trace)(problems, run.vocabulary)
-        numbers = {run.spec.condition: 1}  # of traces that are averaged
-        if exact.sampled:
-            numbers |= {f"{run.spec.condition}_mean_{k}": k for k in settings.averaged}
-        responses = [respond(run, problems, draw=number) for number in range(max(numbers.values()))]
-        cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())
-        split, count = split_of(task, n_steps), len(problems)
-        for condition, k in numbers.items():
-            record = partial(row, task.name, condition, seed, split, count=count, n_steps=n_steps)
-            answer = np.mean([response.answers for response in responses[:k]], axis=0)
-            measured = answer_metrics(problems.answer_distribution, answer) | {"answer_flops": k * cost}
-            rows += [record(metric, value) for metric, value in measured.items()]
-        if len(exact.steps) and not exact.sampled:
-            right = exact.tokens - run.vocabulary.blocks[exact.block].start == responses[0].written
-            agreement = partial(row, task.name, run.spec.condition, seed, split, "trace_agreement")
-            rows.append(agreement(right.mean(), right.size, n_steps=n_steps))
+    return [row for test in by_length_tests(run.task) for row in _answered(run, test, settings)]
+
+
+def by_shift(run: Run, settings: ByLength) -> Rows:
+    """The same under each shift that the task declares."""
+    return [row for test in shifted_tests(run.task) for row in _answered(run, test, settings)]
+
+
+def _answered(run: Run, test: Test, settings: ByLength) -> Rows:
+    task, seed, rows = run.task, run.spec.seed, []
+    problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
+    sampled = resolve_trace(run.condition.trace).sampled
+    numbers = {run.spec.condition: 1}  # of traces that are averaged
+    if sampled:
+        numbers |= {f"{run.spec.condition}_mean_{k}": k for k in settings.averaged}
+    responses = [respond(run, problems, draw=number) for number in range(max(numbers.values()))]
+    cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())
+    record = partial(row, task.name, seed=seed, split=test.split, n_steps=test.n_steps)
+    for condition, k in numbers.items():
+        answer = np.mean([response.answers for response in responses[:k]], axis=0)
+        measured = answer_metrics(problems.answer_distribution, answer) | {"answer_flops": k * cost}
+        rows += [
+            record(condition, metric=metric, value=value, count=len(problems)) for metric, value in measured.items()
+        ]
+    steps = responses[0].trace_steps
+    if len(steps) and not sampled:
+        right = run.vocabulary.encode(problems.beliefs[:, steps]) == responses[0].stated
+        rows.append(record(run.spec.condition, metric="trace_agreement", value=right.mean(), count=right.size))
     return rows
 
 
 def baselines_by_length(task: Task, seed: int, settings: ByLength) -> Rows:
     """The same metrics for each baseline, on the same problems, and the share of repeated questions."""
+    return [row for test in by_length_tests(task) for row in _baselines(task, seed, test, settings)]
+
+
+def baselines_by_shift(task: Task, seed: int, settings: ByLength) -> Rows:
+    """The same under each shift that the task declares."""
+    return [row for test in shifted_tests(task) for row in _baselines(task, seed, test, settings)]
+
+
+def _baselines(task: Task, seed: int, test: Test, settings: ByLength) -> Rows:
+    problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
+    record = partial(row, task.name, seed=seed, split=test.split, count=len(problems), n_steps=test.n_steps)
     rows: Rows = []
-    for n_steps in task.steps.test:
-        problems = test_problems(task, n_steps, settings.problems, seed)
-        split, count = split_of(task, n_steps), len(problems)
-        for name, answer in baselines(task, seed).items():
-            record = partial(row, task.name, name, seed, split, count=count, n_steps=n_steps)
-            measured = answer_metrics(problems.answer_distribution, answer(task, problems))
-            if name == "codebook_floor":
-                measured["codebook_floor"] = measured["answer_kl"]
-            rows += [record(metric, value) for metric, value in measured.items()]
-        duplicates = duplicate_rate(task, problems)
-        rows.append(row(task.name, "test_questions", seed, split, "duplicate_rate", duplicates, count, n_steps=n_steps))
+    for name, answer in baselines(task, seed).items():
+        measured = answer_metrics(problems.answer_distribution, answer(task, problems))
+        if name == "codebook_floor":
+            measured["codebook_floor"] = measured["answer_kl"]
+        rows += [record(name, metric=metric, value=value) for metric, value in measured.items()]
+    duplicates = duplicate_rate(task, problems)
+    rows.append(record("test_questions", metric="duplicate_rate", value=duplicates))
     return rows
 
 
@@ -89,8 +131,13 @@ def duplicate_rate(task: Task, problems: Problems, sample: int = 4096) -> float:
 
     Zero by construction unless a length has so few questions that splits have to share them; then every
     test question counts, as endless training meets them all.
+
+    Raises:
+        RuntimeError: if splits that are disjoint by construction share a question all the same.
     """
     if shares_questions(task, problems.n_steps):
         return 1.0
     longer = draw(task, "train", max(problems.n_steps, task.steps.train[1]), sample, "duplicates")
-    return float(np.isin(content_hash(problems), content_hash(longer, problems.n_steps)).mean())
+    if np.isin(content_hash(problems), content_hash(longer, problems.n_steps)).any():
+        raise RuntimeError(f"{task.name}: a test question of {problems.n_steps} steps begins a training question")
+    return 0.0

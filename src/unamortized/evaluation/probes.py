@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from unamortized.evaluation.generalization import Rows, split_of, test_problems
 from unamortized.evaluation.metrics import row
-from unamortized.evaluation.responses import respond
+from unamortized.evaluation.responses import Response, respond
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
@@ -48,12 +48,15 @@ def layers(run: Run) -> dict[str, str]:
     return {str(number): tap for number, tap in enumerate(["hook_embed", *taps])}
 
 
-def read(run: Run, problems: Problems, site: str, written: Int[np.ndarray, "batch written"] | None = None) -> Read:
-    """A run's activations on its own free-running traces (or on those given), all layers and their concatenation."""
-    taps = layers(run)
-    response = respond(run, problems, forced=written, taps=taps.values())
+def listen(run: Run, problems: Problems, written: Int[np.ndarray, "batch written"] | None = None) -> Response:
+    """A run's response with the activations of all layers, its own free-running trace or the one given."""
+    return respond(run, problems, forced=written, taps=layers(run).values())
+
+
+def read(run: Run, problems: Problems, response: Response, site: str) -> Read:
+    """What was heard in a response (of ``listen``) at a site, by layer and for all layers concatenated."""
     columns = response.columns[site]
-    features = {layer: response.taps[tap][:, columns].astype(np.float64) for layer, tap in taps.items()}
+    features = {layer: response.taps[tap][:, columns].astype(np.float64) for layer, tap in layers(run).items()}
     features["all"] = np.concatenate(list(features.values()), axis=2)
     if site == "question":
         steps = np.arange(1, problems.n_steps + 1)
@@ -111,10 +114,11 @@ def by_layer(run: Run, settings: Probes) -> Rows:
     fitted_on = draw(run.task, "validation", n_steps, settings.problems, seed, "probes")
     scored_on = test_problems(run.task, n_steps, settings.problems, seed)
     condition, untrained = run.spec.condition, replace(run, model=new_model(run.spec).eval())
-    for_fit, for_score = respond(run, fitted_on).written, respond(run, scored_on).written
+    given = [(problems, respond(run, problems).written) for problems in (fitted_on, scored_on)]
+    heard, unlearned = ([listen(reader, *asked) for asked in given] for reader in (run, untrained))
     rows: Rows = []
     for site, metric in SITES.items():
-        fitting, scoring = read(run, fitted_on, site, for_fit), read(run, scored_on, site, for_score)
+        fitting, scoring = read(run, fitted_on, heard[0], site), read(run, scored_on, heard[1], site)
         shuffled = fitting._replace(beliefs=_shuffled(fitting.beliefs, seed))
         window = [
             seen._replace(features={"": recent_observations(problems, run.vocabulary.n_symbols, seen.steps)})
@@ -123,8 +127,8 @@ def by_layer(run: Run, settings: Probes) -> Rows:
         pairs = {
             condition: (fitting, scoring),
             f"{condition}/untrained": (
-                read(untrained, fitted_on, site, for_fit),
-                read(untrained, scored_on, site, for_score),
+                read(untrained, fitted_on, unlearned[0], site),
+                read(untrained, scored_on, unlearned[1], site),
             ),
             f"{condition}/shuffled_belief": (shuffled, scoring),
             f"{condition}/window_{WINDOW}": (window[0], window[1]),

@@ -26,10 +26,16 @@ class Response:
     """What a model wrote and answered."""
 
     answers: Float[np.ndarray, "batch answer"]
-    written: Int[np.ndarray, "batch written"]  # the trace, as numbers within its block
-    trace_steps: Int[np.ndarray, " written"]  # the step that each written token states
+    written: Int[np.ndarray, "batch written"]  # the trace, each token as a number within its block
+    places: Int[np.ndarray, " stated"]  # where in the trace a belief or a latent is stated
+    trace_steps: Int[np.ndarray, " stated"]  # the step that is stated there
     columns: dict[str, Int[np.ndarray, " step"]]  # by site, the column of each step (see ``sites``)
     taps: dict[str, Float[np.ndarray, "batch column width"]]
+
+    @property
+    def stated(self) -> Int[np.ndarray, "batch stated"]:
+        """The numbers of the codes or states alone, without what only fetches an observation."""
+        return self.written[:, self.places]
 
 
 def respond(
@@ -48,7 +54,7 @@ def respond(
     Args:
         run: the run.
         problems: what is asked.
-        forced: a trace (numbers within its block) whose first ``n_forced`` tokens the model has to take as
+        forced: a trace (numbers within their blocks) whose first ``n_forced`` tokens the model has to take as
             its own; it writes the rest.
         n_forced: how many; all where it is not given.
         truncate: answer after this many tokens of the trace; after all of it where it is not given.
@@ -82,25 +88,28 @@ def _respond(
     patches: list[Patch],
 ) -> Response:
     vocabulary = run.vocabulary
-    trace = resolve_trace(run.condition.trace)(problems, vocabulary)
-    trace = trace._replace(tokens=trace.tokens[:, :truncate], steps=trace.steps[:truncate])
-    examples = lay_out(problems, trace, vocabulary, run.spec.model.coupled)
-    tokens, block = examples.tokens.copy(), vocabulary.blocks[trace.block]
-    trace_columns = np.flatnonzero(examples.written)[:-1]
+    kind, model = resolve_trace(run.condition.trace), run.spec.model
+    trace = kind(problems, vocabulary).first(truncate)
+    examples = lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
+    tokens, trace_columns = examples.tokens.copy(), np.flatnonzero(examples.written)[:-1]
+    blocks = [slice(0, 0)] * tokens.shape[1]  # by column; none is written but those of the trace
+    for column, block in zip(trace_columns, trace.blocks, strict=True):
+        blocks[column] = vocabulary.blocks[block]
+    starts = np.array([blocks[column].start for column in trace_columns], dtype=np.int64)
     free = examples.written.copy()
     if forced is not None:
         held = trace_columns[: forced.shape[1] if n_forced is None else n_forced]
-        tokens[:, held] = block.start + forced[:, : len(held)]
+        tokens[:, held] = starts[: len(held)] + forced[:, : len(held)]
         free[held] = False
     sampler = None
-    if trace.sampled:
+    if kind.sampled:
         sampler = torch.Generator().manual_seed(stream_seed("trace", run.spec.seed, problems.n_steps, *draw))
     generated = generate(
         run.model,
         torch.from_numpy(tokens),
         torch.from_numpy(examples.positions)[None],
         torch.from_numpy(free),
-        block=block,
+        block=blocks,
         sample=sampler,
         taps=taps,
         patches=patches,
@@ -108,8 +117,9 @@ def _respond(
     answers = generated.logits[:, vocabulary.blocks["answer"]].double().softmax(dim=-1).numpy()
     return Response(
         answers=answers,
-        written=generated.tokens[:, trace_columns].numpy() - block.start,
-        trace_steps=trace.steps,
+        written=generated.tokens[:, trace_columns].numpy() - starts,
+        places=trace.stating,
+        trace_steps=trace.steps[trace.stating],
         columns=sites(examples.steps, examples.produces, problems.n_steps),
         taps={tap: activation.numpy() for tap, activation in generated.taps.items()},
     )

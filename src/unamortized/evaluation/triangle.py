@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from unamortized.evaluation.generalization import Rows, split_of, test_problems
 from unamortized.evaluation.metrics import kl, row
-from unamortized.evaluation.probes import apply, fit, read, to_simplex
-from unamortized.evaluation.responses import respond
+from unamortized.evaluation.probes import apply, fit, listen, read, to_simplex
+from unamortized.evaluation.responses import Response
 from unamortized.evaluation.stated import code_meanings
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
@@ -30,16 +31,26 @@ def best_site(run: Run) -> str:
     return "question" if run.condition.trace == "none" else "about_to_state"
 
 
-def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems], tuple[np.ndarray, np.ndarray]]:
-    """A probe on the last layer, fitted at the longest training length: problems to (steps, beliefs read)."""
+class Probed(NamedTuple):
+    """A run's response to problems, and the belief that is probed inside at each step of its best site."""
+
+    response: Response
+    steps: Int[np.ndarray, " step"]
+    probed: Float[np.ndarray, "batch step option"]
+
+
+def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems], Probed]:
+    """A probe on the last layer, fitted at the longest training length: from problems to what it reads."""
     n_steps, seed, site = run.task.steps.train[1], run.spec.seed, best_site(run)
-    fitting = read(run, draw(run.task, "validation", n_steps, problems, seed, "probes"), site)
+    fitted_on = draw(run.task, "validation", n_steps, problems, seed, "probes")
+    fitting = read(run, fitted_on, listen(run, fitted_on), site)
     last = str(run.spec.model.layers)
     probe = fit(fitting.features[last], fitting.beliefs, ridge)
 
-    def reader(asked: Problems) -> tuple[np.ndarray, np.ndarray]:
-        seen = read(run, asked, site)
-        return seen.steps, as_belief(as_distribution(run, apply(probe, seen.features[last])))
+    def reader(asked: Problems) -> Probed:
+        response = listen(run, asked)
+        seen = read(run, asked, response, site)
+        return Probed(response, seen.steps, as_belief(as_distribution(run, apply(probe, seen.features[last]))))
 
     return reader
 
@@ -56,11 +67,11 @@ def triangle(run: Run, settings: Triangle) -> Rows:
     rows: Rows = []
     for n_steps in lengths:
         problems = test_problems(task, n_steps, settings.problems, seed)
-        steps, probed = reader(problems)
+        response, steps, probed = reader(problems)
         exact = as_distribution(run, problems.beliefs[:, steps])
         pairs = {"probed_kl": kl(exact, probed)}
         if run.condition.trace not in ("none", "state"):  # a drawn state is no belief
-            stated = stated_beliefs(run, problems)
+            stated = stated_beliefs(run, response)
             pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
         record = partial(row, task.name, run.spec.condition, seed, split_of(task, n_steps), n_steps=n_steps)
         rows += [
@@ -71,11 +82,12 @@ def triangle(run: Run, settings: Triangle) -> Rows:
     return rows
 
 
-def stated_beliefs(run: Run, problems: Problems) -> Float[np.ndarray, "batch step state"]:
-    """The beliefs that a run's own trace states."""
-    written = respond(run, problems).written
+def stated_beliefs(run: Run, response: Response) -> Float[np.ndarray, "batch step option"]:
+    """The beliefs that the trace of a run's response states."""
     codes = run.condition.trace != "state"
-    return as_distribution(run, (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[written])
+    return as_distribution(
+        run, (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[response.stated]
+    )
 
 
 def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:

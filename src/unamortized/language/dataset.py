@@ -7,6 +7,7 @@ the trace: the same questions are rendered under every condition.
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from unamortized.language.layout import Examples
 from unamortized.worlds.problems import ARRAYS, Problems
-from unamortized.worlds.randomness import digest, source_version, stream
+from unamortized.worlds.randomness import digest, read_sources, source_version, stream
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
@@ -130,6 +131,28 @@ class Questions(lightning.LightningDataModule):
         return DataLoader(batches, batch_size=None, num_workers=0)
 
 
+class DrawnBatches(IterableDataset[list[Batch]]):
+    """Endless batches of what a function draws for each training step, for questions that have no length."""
+
+    def __init__(self, examples: Callable[[int], list[Examples]], first_step: int) -> None:
+        self.examples, self.first_step = examples, first_step
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        return ([to_batch(group) for group in self.examples(step)] for step in count(self.first_step))
+
+
+class Drawn(lightning.LightningDataModule):
+    """Training batches drawn by a function of the step; a run that resumes goes on after its last step."""
+
+    def __init__(self, examples: Callable[[int], list[Examples]]) -> None:
+        super().__init__()
+        self.examples = examples
+
+    def train_dataloader(self) -> DataLoader:
+        first_step = self.trainer.global_step if self.trainer else 0
+        return DataLoader(DrawnBatches(self.examples, first_step), batch_size=None, num_workers=0)
+
+
 def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path) -> datasets.Dataset:
     """A corpus of problems with exact beliefs, all training lengths alike in number; built only once.
 
@@ -147,7 +170,8 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
     lengths = range(first, last + 1)
     if n_questions < len(lengths):
         raise ValueError(f"a corpus over {len(lengths)} lengths needs as many questions (got {n_questions})")
-    folder = root / digest(source_version("worlds"), task.fingerprint(), split, first, last, n_questions, seed)
+    drawn_by = source_version(read_sources(), "unamortized.worlds.splits")
+    folder = root / digest(drawn_by, task.fingerprint(), split, first, last, n_questions, seed)
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f".{folder.name}.lock"):
         if not folder.exists():

@@ -28,8 +28,8 @@ class NetVocabulary:
         return variable + self.blocks["ask"].start
 
     def assignment(
-        self, variable: Int[np.ndarray, "*batch"], value: Int[np.ndarray, "*batch"]
-    ) -> Int[np.ndarray, "*batch"]:
+        self, variable: Int[np.ndarray, "*#batch"], value: Int[np.ndarray, "*#batch"]
+    ) -> Int[np.ndarray, "*#batch"]:
         """Token of a variable with its value."""
         return self.blocks["assignment"].start + variable * self.n_values + value
 

@@ -23,14 +23,19 @@ from filelock import FileLock
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from unamortized.language.layout import Examples
-from unamortized.language.vocabulary import Vocabulary, task_vocabulary
-from unamortized.learning.conditions import Condition, resolve_condition
-from unamortized.models.transformer import ModelSpec, Transformer
+from unamortized.language.vocabulary import Vocabulary
+from unamortized.learning.conditions import Condition, check_fits, resolve_condition
+from unamortized.models.architectures import Model, build_model
+from unamortized.models.transformer import ModelSpec
+from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import digest, stream_seed
-from unamortized.worlds.tasks import Task
+from unamortized.worlds.tasks import Task, with_process
 
 RUN_FORMAT = 1  # raise when the same specification would train to other weights than before
+LATER_FIELDS = {  # that RUN_FORMAT began without: at their default they name nothing new, so runs keep their folders
+    "model": ("architecture",),
+}
 
 
 class TrainSpec(BaseModel):
@@ -67,17 +72,32 @@ class RunSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    task: Task
+    task: Task | NetTask
     condition: Annotated[str, AfterValidator(_known_condition)]
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     model: ModelSpec = ModelSpec()
     train: TrainSpec = TrainSpec()
+    # what a study's tables append to the names of task and condition; no part of what is trained, nor of its record
+    world: Annotated[str, Field(exclude=True)] = ""
+    variant: Annotated[str, Field(exclude=True)] = ""
+
+    @model_validator(mode="after")
+    def _condition_has_its_architecture(self) -> "RunSpec":
+        wanted = resolve_condition(self.condition).architecture
+        if wanted is not None and self.model.architecture != wanted:
+            raise ValueError(f"condition '{self.condition}' needs model.architecture={wanted}, as plan_run sets it")
+        return self
 
     def digest(self) -> str:
         """Names the run's folder: a hash of all of this but what does not change the weights."""
         spec = self.model_dump(mode="json")
         del spec["train"]["checkpoint_every"], spec["task"]["steps"]["test"]
-        for axis in {"crossed", "parameters"} - set(self.task.shifts.withheld):  # which only tests look at
+        for part, names in LATER_FIELDS.items():
+            for name in names:
+                if spec[part][name] == type(getattr(self, part)).model_fields[name].default:
+                    del spec[part][name]
+        withheld = self.task.shifts.withheld if isinstance(self.task, Task) else ()
+        for axis in {"crossed", "parameters"} - set(withheld):  # which only tests look at
             spec["task"].get("shifts", {}).pop(axis, None)
         if not spec["task"].get("shifts", True):
             del spec["task"]["shifts"]
@@ -86,14 +106,27 @@ class RunSpec(BaseModel):
     @property
     def title(self) -> str:
         """For progress lines."""
-        return f"{self.task.name} {self.condition} seed {self.seed}"
+        return f"{marked(self.task.name, self.world)} {marked(self.condition, self.variant)} seed {self.seed}"
 
 
-def plan_run(task: Task, condition: str, seed: int, model: ModelSpec, train: TrainSpec) -> RunSpec:
-    """The specification of a run; a condition with a FLOPs budget gets the steps that spend it."""
+def marked(name: str, mark: str) -> str:
+    """A name with its mark, before what tells a control from its condition: ``cot@rotary/untrained``."""
+    own, slash, control = name.partition("/")
+    return f"{own}@{mark}{slash}{control}" if mark else name
+
+
+def plan_run(task: Task | NetTask, condition: str, seed: int, model: ModelSpec, train: TrainSpec) -> RunSpec:
+    """The specification of a run; a condition with a FLOPs budget gets the steps that spend it.
+
+    Raises:
+        ValueError: if the condition is no way of learning the task.
+    """
     wanted = resolve_condition(condition)
+    check_fits(wanted, task)
+    given, model = model, wanted.shape(model)
     if wanted.equal_flops is not None:
-        paid = resolve_condition(wanted.equal_flops).training_flops_per_question(task, model)
+        other = resolve_condition(wanted.equal_flops)
+        paid = other.training_flops_per_question(task, other.shape(given))
         ratio = paid / wanted.training_flops_per_question(task, model)
         train = train.model_copy(update={"steps": round(train.steps * ratio)})
     return RunSpec(task=task, condition=condition, seed=seed, model=model, train=train)
@@ -104,34 +137,41 @@ class Run:
     """A finished run: what it was asked to be, and the trained model."""
 
     spec: RunSpec
-    model: Transformer
+    model: Model
     folder: Path
 
     @property
     def task(self) -> Task:
-        """The task it was trained on."""
-        return self.spec.task
+        """The task it was trained on, with a process.
+
+        Raises:
+            ValueError: if it has a net; ``spec.task`` is that task.
+        """
+        return with_process(self.spec.task)
 
     @property
     def condition(self) -> Condition:
-        """The way it was trained."""
-        return resolve_condition(self.spec.condition)
+        """The way it was trained, from traces."""
+        condition = resolve_condition(self.spec.condition)
+        assert isinstance(condition, Condition), "only windows are no traces, and no process is learnt from them"
+        return condition
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The task's vocabulary."""
-        return task_vocabulary(self.task)
+        """The task's vocabulary, as this condition uses it."""
+        return self.condition.vocabulary(self.task)
 
     def render(self, problems: Problems) -> Examples:
         """Problems as this run's columns."""
-        return self.condition.render(problems, self.vocabulary, self.spec.model.coupled)
+        model = self.spec.model
+        return self.condition.render(problems, self.vocabulary, model.coupled, model.spread_over)
 
 
-def new_model(spec: RunSpec) -> Transformer:
-    """The untrained model of a run; all conditions of a seed start from the same weights."""
+def new_model(spec: RunSpec) -> Model:
+    """The untrained model of a run; all conditions of a seed and an architecture start from the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed("weights", spec.seed))
-        return Transformer(spec.model, task_vocabulary(spec.task).size)
+        return build_model(spec.model, resolve_condition(spec.condition).vocabulary(spec.task).size)
 
 
 def run_folder(spec: RunSpec, root: Path) -> Path:
@@ -183,7 +223,7 @@ def write_record(spec: RunSpec, folder: Path, **facts: Any) -> None:
     write_text(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
-def save_model(spec: RunSpec, model: Transformer, folder: Path) -> None:
+def save_model(spec: RunSpec, model: Model, folder: Path) -> None:
     """Write the weights, with the specification in their metadata."""
     unfinished = folder / f".model.safetensors.{os.getpid()}"
     safetensors.torch.save_model(model, str(unfinished), metadata={"spec": spec.model_dump_json()})

@@ -10,6 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from unamortized.language.dataset import Batch, Questions, build_corpus
-from unamortized.language.vocabulary import task_vocabulary
-from unamortized.learning.conditions import resolve_condition
+from unamortized.language.dataset import Batch, Drawn, Questions, build_corpus
+from unamortized.learning.conditions import Condition, WindowCondition, check_fits, resolve_condition
 from unamortized.learning.runs import (
     RunSpec,
     TrainSpec,
@@ -33,12 +33,14 @@ from unamortized.learning.runs import (
     save_model,
     write_record,
 )
-from unamortized.models.transformer import Transformer
+from unamortized.models.architectures import Model
+from unamortized.worlds.net_tasks import NetTask
+from unamortized.worlds.tasks import with_process
 
 Report = Callable[[int, int, float], None]  # steps done, steps in all, latest loss
 
 
-def batch_loss(model: Transformer, batches: list[Batch]) -> Tensor:
+def batch_loss(model: Model, batches: list[Batch]) -> Tensor:
     """Weighted mean cross-entropy, in nats a token, over batches of several lengths."""
     total, weight = torch.zeros(()), torch.zeros(())
     for batch in batches:
@@ -63,7 +65,7 @@ def learning_rate_factor(step: int, train: TrainSpec) -> float:
 class Learner(lightning.LightningModule):
     """A model with its loss and its optimiser."""
 
-    def __init__(self, model: Transformer, train: TrainSpec) -> None:
+    def __init__(self, model: Model, train: TrainSpec) -> None:
         super().__init__()
         self.model, self.train_spec = model, train
 
@@ -127,18 +129,7 @@ def train_run(spec: RunSpec, root: Path, report: Report = lambda done, steps, lo
 
 def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     torch.set_num_threads(1)
-    condition, vocabulary, train = resolve_condition(spec.condition), task_vocabulary(spec.task), spec.train
-    corpus = None
-    if train.questions is not None:
-        corpus = build_corpus(spec.task, "train", train.questions, spec.seed, root / "corpora")
-    questions = Questions(
-        spec.task,
-        lambda problems: condition.render(problems, vocabulary, spec.model.coupled),
-        train.batch_size,
-        train.lengths_per_batch,
-        spec.seed,
-        corpus,
-    )
+    condition, train, questions = resolve_condition(spec.condition), spec.train, _questions(spec, root)
     write_record(spec, folder, finished=False)
     learner = Learner(new_model(spec), train)
     checkpoint = folder / "last.ckpt"
@@ -157,6 +148,29 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
         "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
     }
     write_record(spec, folder, finished=True, cost=cost)
+
+
+def _questions(spec: RunSpec, root: Path) -> Questions | Drawn:
+    """What a run trains on: windows, or questions that its condition renders."""
+    condition, train, model = resolve_condition(spec.condition), spec.train, spec.model
+    if isinstance(condition, WindowCondition) and isinstance(spec.task, NetTask):
+        if train.questions is not None:
+            raise ValueError(f"{spec.condition}: windows are always drawn fresh: leave out train.questions")
+        return Drawn(partial(condition.examples, spec.task, spec.seed, train.batch_size))
+    check_fits(condition, spec.task)
+    task, corpus = with_process(spec.task), None
+    assert isinstance(condition, Condition)
+    vocabulary = condition.vocabulary(task)
+    if train.questions is not None:
+        corpus = build_corpus(task, "train", train.questions, spec.seed, root / "corpora")
+    return Questions(
+        task,
+        lambda problems: condition.render(problems, vocabulary, model.coupled, model.spread_over),
+        train.batch_size,
+        train.lengths_per_batch,
+        spec.seed,
+        corpus,
+    )
 
 
 def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:

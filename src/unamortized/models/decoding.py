@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unamortized.models.transformer import Cache, Patches, Transformer
+from unamortized.models.architectures import Model
+from unamortized.models.transformer import Patches
 
 
 class Patch(NamedTuple):
@@ -33,12 +34,12 @@ class Generated(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    model: Transformer,
+    model: Model,
     tokens: Int[Tensor, "batch column"],
     positions: Int[Tensor, "#batch column"],
     written: Bool[Tensor, " column"],
     *,
-    block: slice,
+    block: slice | Sequence[slice],
     sample: torch.Generator | None = None,
     taps: Iterable[str] = (),
     patches: Sequence[Patch] = (),
@@ -49,11 +50,12 @@ def generate(
     is of interest.
 
     Args:
-        model: the transformer.
+        model: the transformer, or another that is called like it.
         tokens: a token for every column; those of written columns are not looked at.
         positions: position ids; one row where all problems share their layout.
         written: the columns that the model writes, the last one aside.
-        block: slice of token ids that a written token is chosen from (the trace's vocabulary block).
+        block: slice of token ids that a written token is chosen from (its vocabulary block); one for all, or one
+            for each column, of which those of the written columns are looked at.
         sample: draw written tokens with this generator; without it the likeliest one is taken.
         taps: names of activations to return, for every column that is read.
         patches: activations to put in place of the model's own.
@@ -65,7 +67,8 @@ def generate(
     last = tokens.shape[1] - 1
     if unread := [patch.column for patch in patches if not 0 <= patch.column < last]:
         raise ValueError(f"patches at columns {unread}, but only columns 0 to {last - 1} are read")
-    cache = Cache(model.spec.layers, capacity=last)
+    blocks = [block] * (last + 1) if isinstance(block, slice) else block
+    cache = model.new_cache(capacity=last)
     taps = tuple(taps)
     taken: dict[str, list[Tensor]] = {tap: [] for tap in taps}
     logits = tokens.new_zeros(0)
@@ -84,7 +87,7 @@ def generate(
         for tap in taps:
             taken[tap].append(output.taps[tap])
         if stop < last:
-            tokens[:, stop] = block.start + _choose(logits[:, block], sample)
+            tokens[:, stop] = blocks[stop].start + _choose(logits[:, blocks[stop]], sample)
     return Generated(tokens, logits, {tap: torch.cat(chunks, dim=1) for tap, chunks in taken.items()})
 
 

@@ -18,22 +18,41 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 Patches = Mapping[str, Callable[[Tensor], Tensor]]
+Architecture = Literal["transformer", "gru"]
 
 
 class ModelSpec(BaseModel):
-    """Shape of a transformer."""
+    """Shape of a model; all but layers and width are a transformer's alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    architecture: Architecture = "transformer"
     layers: Annotated[int, Field(ge=1, le=64)] = 2
     width: Annotated[int, Field(ge=4, le=8192)] = 64
     heads: Annotated[int, Field(ge=1, le=128)] = 4
-    positions: Literal["alibi", "rotary", "learned", "none"] = "alibi"
+    positions: Literal["alibi", "rotary", "learned", "randomised", "none"] = "alibi"
     coupled: bool = True
     max_positions: Annotated[int, Field(ge=8)] = 1024
 
+    @property
+    def spread_over(self) -> int | None:
+        """How many ids a layout draws its own from, where they are randomised; they are learned one by one then."""
+        return self.max_positions if self.positions == "randomised" else None
+
+    @model_validator(mode="after")
+    def _a_gru_has_layers_and_width(self) -> "ModelSpec":
+        given = self.model_dump(exclude_defaults=True, exclude={"architecture", "layers", "width"})
+        if self.architecture == "gru" and given:
+            raise ValueError(
+                f"a gru counts by itself, and has no use for {', '.join(f'{k}={v}' for k, v in given.items())}: "
+                "leave out all but layers and width"
+            )
+        return self
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelSpec":
+        if self.architecture == "gru":
+            return self
         if self.width % self.heads or (self.positions == "rotary" and (self.width // self.heads) % 2):
             raise ValueError(
                 f"width {self.width} must be a multiple of heads {self.heads} (an even multiple for rotary)"
@@ -145,7 +164,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.spec, self.vocabulary_size = spec, vocabulary_size
         self.embed = nn.Embedding(vocabulary_size, spec.width)
-        self.positional = nn.Embedding(spec.max_positions, spec.width) if spec.positions == "learned" else None
+        own = spec.positions in ("learned", "randomised")  # whether each id has an embedding of its own
+        self.positional = nn.Embedding(spec.max_positions, spec.width) if own else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
         self.unembed = nn.Linear(spec.width, vocabulary_size, bias=False)
@@ -221,6 +241,10 @@ class Transformer(nn.Module):
             distance = (from_ - to).abs() * ((from_ >= 0) & (to >= 0))  # negative ids stand nowhere, near to all
             bias = bias - self.slopes[:, None, None] * distance
         return bias, keys
+
+    def new_cache(self, capacity: int) -> Cache:
+        """What ``cache`` starts from, with room for ``capacity`` tokens."""
+        return Cache(self.spec.layers, capacity)
 
     def tap_names(self) -> list[str]:
         """Names of all activations, in the order in which they are computed."""

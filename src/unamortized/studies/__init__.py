@@ -1,9 +1,13 @@
 """Floor 6: studies, each a grid of runs, their evaluations, claims and figures; a line in ``STUDIES`` adds one."""
 
 from unamortized.studies.compare import COMPARE
+from unamortized.studies.locality import LOCALITY
+from unamortized.studies.pointer import POINTER
+from unamortized.studies.stride import STRIDE
 from unamortized.studies.study import Study
+from unamortized.studies.worlds import WORLDS
 
-STUDIES: dict[str, Study] = {study.name: study for study in (COMPARE,)}
+STUDIES: dict[str, Study] = {study.name: study for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE)}
 
 
 def find_study(name: str) -> Study:
@@ -17,4 +21,14 @@ def find_study(name: str) -> Study:
     return STUDIES[name]
 
 
-__all__ = ["STUDIES", "Study", "find_study"]
+def study_of(condition: str) -> Study:
+    """The first study that trains a condition, and so measures what there is to measure of it; else the headline."""
+    trains = (
+        study
+        for study in STUDIES.values()
+        if any(condition in cell.conditions for preset in study.presets.values() for cell in preset.cells)
+    )
+    return next(trains, COMPARE)
+
+
+__all__ = ["STUDIES", "Study", "find_study", "study_of"]

@@ -50,14 +50,15 @@ class Control:
 
 @dataclass(frozen=True)
 class Claim:
-    """A hypothesis about a task that a measurement can refute."""
+    """A hypothesis about a task, or about how tasks differ, that a measurement can refute."""
 
     name: str
     says: str
     measure: Measure
     holds: Range
     control: Control
-    tasks: tuple[str, ...] | None = None  # the tasks it speaks of; none: every task of the study
+    tasks: tuple[str, ...] | None = None  # the tasks it speaks of, each on its own; none: every task of the study
+    across: str = ""  # or what it calls all tasks together, on whose whole table it is judged
 
     def judge(self, task: str, table: pd.DataFrame) -> dict[str, Any]:
         """The claim with its estimate and verdict on one task's metrics, ready for ``claims.json``.
@@ -102,12 +103,14 @@ def _shown(estimate: Estimate | None, wanted: Range, unit: str) -> dict[str, Any
 def judge_all(claims: tuple[Claim, ...], metrics: pd.DataFrame) -> list[dict[str, Any]]:
     """Every claim on every task that it speaks of and that was measured, in the order of the claims."""
     tasks = list(dict.fromkeys(metrics["task"]))
-    return [
-        claim.judge(task, metrics[metrics["task"] == task])
-        for claim in claims
-        for task in tasks
-        if claim.tasks is None or task in claim.tasks
-    ]
+    judged = []
+    for claim in claims:
+        if claim.across:
+            judged.append(claim.judge(claim.across, metrics))
+            continue
+        spoken_of = [task for task in tasks if claim.tasks is None or task in claim.tasks]
+        judged += [claim.judge(task, metrics[metrics["task"] == task]) for task in spoken_of]
+    return judged
 
 
 def measured(entry: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from unamortized.studies.claims import Claim, Control, Range
 from unamortized.studies.statistics import level, over_steps, paired_difference, paired_ratio
 from unamortized.studies.study import Cell, Preset, Study
 
-AMORTIZED, EQUAL_FLOPS, COT = "amortized", "amortized_equal_flops", "cot"
+AMORTIZED, EQUAL_FLOPS, COT, GRU = "amortized", "amortized_equal_flops", "cot", "gru"
 NOISY, S5 = ("noisy_permutation",), ("group_word_s5",)
 GROUP = TrainSpec(learning_rate=2e-3, warmup_steps=200)  # group words break out of a plateau sooner at half the rate
 
@@ -39,7 +39,7 @@ PRESETS = {
     ),
     "quick": Preset(
         cells=(
-            Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT), seeds=3, train=TrainSpec(steps=450)),
+            Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT, GRU), seeds=3, train=TrainSpec(steps=450)),
             Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=GROUP.model_copy(update={"steps": 420})),
             Cell("mess3", (AMORTIZED, COT), seeds=1, train=TrainSpec(steps=200)),
         ),
@@ -49,20 +49,20 @@ PRESETS = {
         cells=(
             Cell(
                 "noisy_permutation",
-                (AMORTIZED, EQUAL_FLOPS, COT, "cot_state"),
+                (AMORTIZED, EQUAL_FLOPS, COT, "cot_state", GRU),
                 seeds=6,
                 train=TrainSpec(steps=500),
             ),
-            Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT), seeds=6, train=TrainSpec(steps=200)),
+            Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT, GRU), seeds=6, train=TrainSpec(steps=200)),
             Cell(
                 "group_word_s3",
-                (AMORTIZED, EQUAL_FLOPS, COT),
+                (AMORTIZED, EQUAL_FLOPS, COT, GRU),
                 seeds=6,
                 train=GROUP.model_copy(update={"steps": 600}),
             ),
             Cell(
                 "group_word_s5",
-                (EQUAL_FLOPS, COT),
+                (EQUAL_FLOPS, COT, GRU),
                 seeds=6,
                 train=GROUP.model_copy(update={"steps": 700}),
             ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from unamortized.evaluation.evaluate import Evaluation, collect
+from unamortized.evaluation.evaluate import Measured, collect
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.metrics import COLUMNS
 from unamortized.learning.runs import write_text
@@ -16,13 +16,12 @@ from unamortized.studies.figures import FIGURES, Tables, save
 from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.study import Study
 
-Measured = Sequence[tuple[Path, Sequence[Evaluation]]]  # folders, and what was measured in each
 
-
-def write_output(study: Study, made_by: dict[str, Any], measured: Measured, folder: Path) -> dict[str, Any]:
+def write_output(study: Study, made_by: dict[str, Any], measured: Sequence[Measured], folder: Path) -> dict[str, Any]:
     """Write ``metrics.csv``, ``examples.csv``, the figures and ``claims.json``; returns what the last says."""
-    for gives in ("metrics", "examples"):
-        write_text(folder / f"{gives}.csv", collect(measured, gives))
+    for gives, columns in (("metrics", COLUMNS), ("examples", EXAMPLE_COLUMNS)):
+        table = collect(measured, gives)
+        write_text(folder / f"{gives}.csv", table if table.strip() else ",".join(columns) + "\n")
     return redraw(study, made_by, folder)
 
 

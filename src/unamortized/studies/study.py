@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +13,7 @@ from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
 from unamortized.worlds.field_errors import validate
+from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import Task, load_task
 from unamortized.worlds.yaml_source import Source, SpecError, apply_overrides
 
@@ -20,13 +22,20 @@ PRESET = "the preset"  # as messages call what overrides of the learning change
 
 @dataclass(frozen=True)
 class Cell:
-    """A task with the conditions that are trained on it."""
+    """A task with the conditions that are trained on it.
+
+    Several cells may have one task: those that change it have a ``world``, those that change how it is learned a
+    ``variant``, and in the study's tables they stand as ``<task>@<world>`` and ``<condition>@<variant>``.
+    """
 
     task: str
     conditions: tuple[str, ...]
     seeds: int
     train: TrainSpec = field(default_factory=TrainSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
+    overrides: tuple[str, ...] = ()  # dotted, of the task
+    world: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,11 @@ class Preset:
     cells: tuple[Cell, ...]
     evaluations: tuple[Evaluation, ...]
 
-    def cell(self, task: str) -> Cell:
-        """The cell of a task; a task that the study does not know is treated as its first one."""
-        known = {cell.task: cell for cell in self.cells}
-        return known.get(task, replace(self.cells[0], task=task))
+    def cells_of(self, task: str) -> tuple[Cell, ...]:
+        """The cells of a task; one that the study does not know (a name or a file) is treated as its first."""
+        known = tuple(cell for cell in self.cells if cell.task == Path(task).stem)
+        first = replace(self.cells[0], overrides=(), world="", variant="")
+        return tuple(replace(cell, task=task) for cell in known or (first,))
 
 
 @dataclass(frozen=True)
@@ -99,23 +109,22 @@ def plan(
         ValueError: if two different tasks have the same name.
     """
     for_learning, for_task = split_overrides(overrides)
-    names = tasks or [cell.task for cell in preset.cells]
-    *loaded, _ = _all_right(
-        *(partial(load_task, name, for_task) for name in names), partial(_learning, preset.cells[0], for_learning)
+    cells = [cell for task in dict.fromkeys(tasks) for cell in preset.cells_of(task)] if tasks else preset.cells
+    loaded = _all_right(
+        *(partial(load_task, cell.task, [*cell.overrides, *for_task]) for cell in cells),
+        *(partial(_learning, cell, for_learning) for cell in cells),
     )
-    tasks_by_name: dict[str, Task] = {}
-    for task in loaded:
-        if tasks_by_name.setdefault(task.name, task) != task:
+    named: dict[tuple[str, str], Task | NetTask] = {}
+    specs: list[RunSpec] = []
+    for cell, task, learning in zip(cells, loaded, loaded[len(cells) :], strict=False):
+        if named.setdefault((task.name, cell.world), task) != task:
             raise ValueError(f"two different tasks are named '{task.name}'; give one another 'name:' in its file")
-    specs = []
-    for task in tasks_by_name.values():
-        cell = preset.cell(task.name)
-        learning = _learning(cell, for_learning)
-        specs += [
-            plan_run(task, condition, seed, learning.model, learning.train)
-            for condition in conditions or cell.conditions
-            for seed in seeds or range(cell.seeds)
-        ]
+        for condition in conditions or cell.conditions:
+            for seed in seeds or range(cell.seeds):
+                spec = plan_run(task, condition, seed, learning.model, learning.train)
+                spec = spec.model_copy(update={"world": cell.world, "variant": cell.variant})
+                if spec not in specs:  # a task may be named twice, once by its file
+                    specs.append(spec)
     return specs
 
 

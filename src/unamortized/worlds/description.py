@@ -56,8 +56,6 @@ class Forgetting(NamedTuple):
 class Description(NamedTuple):
     """A process in numbers. Entry n of a curve is about the symbol after n others, from a stationary start."""
 
-    start: Float[np.ndarray, " state"]  # the stationary start
-    levels: list[Level]  # mixed states from there
     myopic: list[Bounds]  # H[X_{n+1} | X_1..n], never below the entropy rate
     given_start: list[Bounds] | None  # H[X_{n+1} | X_1..n, S_0], never above it; not of predictive vectors
     entropy_rate: EntropyRate
@@ -80,21 +78,20 @@ def describe_process(
         smallest: probability below which mixed states are not followed.
     """
     start = stationary_start(process)
-    levels = mixed_states(process, unknown_start(start), depth, smallest)
-    myopic = [next_symbol_entropy(process, level) for level in levels]
-    given_start = None
-    if not process.is_generalised:
-        informed = mixed_states(process, known_start(start), depth, smallest)
-        given_start = [next_symbol_entropy(process, level) for level in informed]
+    myopic = myopic_entropy(process, unknown_start(start), depth, smallest)
+    informed = None if process.is_generalised else myopic_entropy(process, known_start(start), depth, smallest)
     return Description(
-        start,
-        levels,
         myopic,
-        given_start,
-        entropy_rate(process, start, myopic, given_start, generator),
+        informed,
+        entropy_rate(process, start, myopic, informed, generator),
         mixing_time(process.state_transitions),
         forgetting_time(process, start, generator),
     )
+
+
+def myopic_entropy(process: Process, start: Level, depth: int, smallest: float = 0.0) -> list[Bounds]:
+    """H[X_{n+1} | X_1..n] for n = 0 .. `depth`, nats: what the symbol at position n + 1 costs."""
+    return [next_symbol_entropy(process, level) for level in mixed_states(process, start, depth, smallest)]
 
 
 def mean_process(process: Process) -> Process:
@@ -141,12 +138,15 @@ def entropy_rate(
 
     $h = \int H[X | \eta] \, d\mu(\eta)$ over the stationary distribution of beliefs (Blackwell 1957): a sum where they
     are few, else the mean along sampled words, which varies less than $-\frac{1}{n} \log P(x_{1..n})$ (Birch 1962).
-    The words are independent, which gives the standard error.
+    The words are independent, which gives the standard error. It may be a start unknown or known that leads to few
+    beliefs; in the long run both cost the same (Cover & Thomas 2006, theorem 4.5.1).
     """
-    chain = mixed_state_chain(process, start, FEW)
+    chain = mixed_state_chain(process, unknown_start(start), FEW)
+    if chain is None and not process.is_generalised:  # unifilar processes have no others than certain ones then
+        chain = mixed_state_chain(process, known_start(start), FEW)
     if chain is not None:
         costs = entr(chain.emissions).sum(axis=1)
-        exact = float(long_run(chain.transitions, np.eye(len(costs))[0]) @ costs)
+        exact = float(long_run(chain.transitions, chain.share) @ costs)
         return EntropyRate(Bounds(exact, exact), exact, 0.0, len(costs))
     n_words = _affordable(process)
     observations = random_paths(

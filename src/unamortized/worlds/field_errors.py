@@ -83,12 +83,19 @@ def explain(model: type[BaseModel], error: ValidationError, data: Any) -> list[t
     needs: dict[FieldPath, list[str]] = {}
     endings: dict[FieldPath, str] = {}
     for details in error.errors(include_url=False):
+        if _only_follows(details):
+            continue
         path = _path(details, data)
         need, ending = _message(model, details, path)
         if need not in needs.setdefault(path, []):
             needs[path].append(need)
         endings[path] = endings.get(path) or ending
     return [(path, _join(texts) + endings[path]) for path, texts in needs.items()]
+
+
+def _only_follows(details: ErrorDetails) -> bool:
+    """Whether a list counts as too short only because some of its entries are wrong, which is said of each."""
+    return details["type"] == "too_short" and len(details["input"]) >= details.get("ctx", {})["min_length"]
 
 
 def got(value: object) -> str:
@@ -99,8 +106,13 @@ def got(value: object) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return "a block of fields"
-    text = repr(list(value) if isinstance(value, tuple) else value)
+    text = repr(_as_lists(value))
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _as_lists(value: object) -> object:
+    """Tuples as the lists that were written."""
+    return [_as_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _join(texts: list[str]) -> str:
@@ -142,7 +154,8 @@ def _message(model: type[BaseModel], details: ErrorDetails, path: FieldPath) -> 
     if kind == "extra_forbidden":
         return "unknown field", _known(path, parent)
     if kind in ("missing", "too_short", "too_long"):
-        return _length(field, kind, context), f" (got {got(value)})"
+        depth = sum(isinstance(part, int) for part in path)
+        return _length(field, depth, kind, context), f" (got {got(value)})"
     if kind in ("literal_error", "enum"):
         options = str(context["expected"]).replace(" or ", ", ")
         near = suggestion(value, re.findall(r"'([^']*)'", options))
@@ -175,13 +188,22 @@ def _known(path: FieldPath, parent: type[BaseModel] | None) -> str:
     return f"; the fields here are {', '.join(map(repr, names))}"
 
 
-def _length(field: FieldInfo | None, kind: str, context: Mapping[str, Any]) -> str:
-    fixed = get_args(field.annotation) if field and get_origin(field.annotation) is tuple else ()
+def _length(field: FieldInfo | None, depth: int, kind: str, context: Mapping[str, Any]) -> str:
+    fixed = get_args(_tuple_at(field.annotation, depth)) if field else ()
     if fixed and fixed[-1] is not Ellipsis:
         return f"must be a list of {len(fixed)} values"
     limit = context.get("min_length") if kind == "too_short" else context.get("max_length")
     side = "at least" if kind == "too_short" else "at most"
     return f"must have {side} {limit} {'entry' if limit == 1 else 'entries'}"
+
+
+def _tuple_at(annotation: Any, depth: int) -> Any:
+    """The type of tuple, that many lists deep, in what a field is declared as; none where there is none."""
+    if get_origin(annotation) is tuple:
+        return annotation if depth == 0 else _tuple_at(get_args(annotation)[0], depth - 1)
+    wrapped = get_origin(annotation) in (Annotated, Union, types.UnionType)
+    inside = (_tuple_at(part, depth) for part in get_args(annotation) if wrapped)
+    return next((found for found in inside if found is not None), None)
 
 
 def _range(field: FieldInfo | None, kind: str, context: Mapping[str, Any]) -> str:

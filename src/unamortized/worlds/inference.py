@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.worlds import kernels
+from unamortized.worlds.kernels import backward, filters, paths
 from unamortized.worlds.predictive_vectors import filter_vectors, walk_vectors
 
 SUM_TOLERANCE = 1e-6  # lets through what was float32 before
@@ -133,7 +133,7 @@ def smooth_beliefs(
     batch = _batch(transitions, initial, observations, lengths)
     forward = _forward(batch)
     smoothed = np.empty_like(forward.beliefs)
-    kernels.smooth(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, smoothed)
+    backward.smooth(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, smoothed)
     return Smoothed(smoothed, forward.log_probability)
 
 
@@ -159,7 +159,9 @@ def sample_latents(
     n_problems, positions, _ = forward.beliefs.shape
     uniforms = np.random.default_rng(seed).random((1 if samples is None else samples, n_problems, positions))
     latents = np.empty(uniforms.shape, dtype=np.int64)
-    kernels.sample_backward(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents)
+    backward.sample_backward(
+        batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents
+    )
     return SampledLatents(latents[0] if samples is None else latents, forward.log_probability)
 
 
@@ -180,7 +182,7 @@ def most_likely_latents(
     batch = _batch(transitions, initial, observations, lengths)
     latents = np.empty((batch.choice.shape[0], batch.choice.shape[1] + 1), dtype=np.int64)
     log_joint = np.empty(len(latents))
-    kernels.viterbi(batch.stack, batch.choice, batch.lengths, batch.initial, latents, log_joint)
+    backward.viterbi(batch.stack, batch.choice, batch.lengths, batch.initial, latents, log_joint)
     if np.isneginf(log_joint).any():
         _forward(batch)  # raises, naming the step
     return MostLikely(latents, log_joint)
@@ -265,7 +267,7 @@ def random_paths(
     uniforms = np.random.default_rng(seed).random((batch_size, n_steps + 1))
     observations = np.empty((batch_size, n_steps), dtype=np.int64)
     latents = np.empty((batch_size, n_steps + 1), dtype=np.int64)
-    kernels.walk(moves, row, cumulative_initial, uniforms, observations, latents)
+    paths.walk(moves, row, cumulative_initial, uniforms, observations, latents)
     return Paths(observations, latents)
 
 
@@ -312,15 +314,16 @@ def _batch(
     if lengths.shape != (n_problems,) or (lengths < 0).any() or (lengths > steps).any():
         raise ValueError(f"lengths must be {n_problems} integers from 0 to {steps} (got {lengths})")
 
-    within = np.arange(steps) < lengths[:, None]
-    unknown = within & ((observations < 0) | (observations >= symbols))
-    if unknown.any():
-        problem, step = np.argwhere(unknown)[0].tolist()
-        raise ValueError(
-            f"problem {problem}, step {step + 1}: a symbol must be from 0 to {symbols - 1} "
-            f"(got {observations[problem, step]})"
-        )
-    index = observations  # what lies beyond a length is never looked up
+    index = np.ascontiguousarray(observations, dtype=np.int64)
+    if index.size and index.view(np.uint64).max() >= symbols:  # as unsigned numbers, negative ones are large
+        within = np.arange(steps) < lengths[:, None]
+        unknown = np.argwhere(within & ((index < 0) | (index >= symbols)))
+        if unknown.size:
+            problem, step = unknown[0].tolist()
+            raise ValueError(
+                f"problem {problem}, step {step + 1}: a symbol must be from 0 to {symbols - 1} "
+                f"(got {observations[problem, step]})"
+            )  # what lies beyond a length is never looked up
     if transitions.ndim == 4:
         index = index + symbols * np.arange(n_problems)[:, None]
     elif transitions.ndim == 5:
@@ -329,19 +332,20 @@ def _batch(
     initial = np.asarray(initial, dtype=np.float64)
     if initial.shape not in ((states,), (n_problems, states)):
         raise ValueError(f"initial must have shape ({states},) or ({n_problems}, {states}) (got {initial.shape})")
-    initial = np.ascontiguousarray(np.broadcast_to(initial, (n_problems, states)))
-    one = initial.sum(axis=1) if readout is None else initial @ readout
+    rows = np.atleast_2d(initial)
+    one = rows.sum(axis=1) if readout is None else rows @ readout
     wrong = ~(np.abs(one - 1) <= SUM_TOLERANCE)
     if readout is None:
-        wrong |= ~(initial >= 0).all(axis=1)
-    if wrong.any():
+        wrong |= ~(rows >= 0).all(axis=1)
+    if wrong.any() and n_problems:
         problem = int(np.argmax(wrong))
         what = "be a distribution" if readout is None else "read out as 1"
-        raise ValueError(f"initial of problem {problem} must {what} (got {initial[problem]})")
+        raise ValueError(f"initial of problem {problem} must {what} (got {rows[problem]})")
+    initial = np.ascontiguousarray(np.broadcast_to(initial, (n_problems, states)))
 
     stack = np.ascontiguousarray(transitions.reshape(-1, states, states)).view()
     stack.setflags(write=False)  # numba compiles for each kind of array: this way there is only one
-    return _Batch(stack, np.ascontiguousarray(index, dtype=np.int64), lengths, initial, observations)
+    return _Batch(stack, index, lengths, initial, observations)
 
 
 def _forward(batch: _Batch) -> _Forward:
@@ -351,7 +355,7 @@ def _forward(batch: _Batch) -> _Forward:
     log_probability = np.zeros(n_problems)
     impossible = np.zeros(n_problems, dtype=np.int64)
     underflow = np.zeros(n_problems, dtype=np.bool_)
-    kernels.filter_plainly(
+    filters.filter_plainly(
         batch.stack,
         batch.choice,
         batch.lengths,
@@ -369,7 +373,7 @@ def _forward(batch: _Batch) -> _Forward:
         with np.errstate(divide="ignore"):
             log_initial = np.log(batch.initial[again])
         log_probability_again, impossible_again = np.zeros(again.size), np.zeros(again.size, dtype=np.int64)
-        kernels.filter_in_logs(
+        filters.filter_in_logs(
             batch.stack,
             batch.choice[again],
             batch.lengths[again],
@@ -380,7 +384,7 @@ def _forward(batch: _Batch) -> _Forward:
         )
         log_probability[again], impossible[again] = log_probability_again, impossible_again
     _raise_if_impossible(impossible, batch.observations)
-    beliefs[again] = np.exp(log_beliefs)
+    beliefs[again, 1:] = np.exp(log_beliefs[:, 1:])  # what was given stays as it is, to the last bit
     return _Forward(beliefs, log_probability, log_beliefs, log_row)
 
 

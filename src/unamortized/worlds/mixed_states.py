@@ -5,6 +5,7 @@ are merged. Where the beliefs of all lengths together are few, they are a Markov
 about the process exactly; where they are infinitely many, as in a fractal, their tree is followed to some depth.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate, repeat
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from unamortized.worlds.processes import Process
 
 SAME = 1e-9  # beliefs nearer than this, in every coordinate, are one
 LARGEST = 2 * 10**7  # numbers held at a time, which bounds how many beliefs a level can have
+ROUNDING = 1e-11  # of one belief that two words lead to; two beliefs in one cell differ by more
 CERTAIN = 1 - 1e-9
 
 
@@ -60,6 +62,13 @@ def mixed_states(process: Process, start: Level, depth: int, smallest: float = 0
     if process.per_problem:
         raise ValueError("each problem has transitions of its own; describe one of them, or their mean")
     return list(accumulate(repeat(smallest, depth), lambda level, least: _extend(process, level, least), initial=start))
+
+
+def pooled(levels: Sequence[Level]) -> Level:
+    """The beliefs of all levels, each with its mean probability over the lengths of words."""
+    probability = np.concatenate([level.probability for level in levels]) / len(levels)
+    beliefs = np.concatenate([level.beliefs for level in levels])
+    return Level(*_merge(probability, beliefs), dropped=sum(level.dropped for level in levels) / len(levels))
 
 
 def _extend(process: Process, level: Level, smallest: float) -> Level:
@@ -132,8 +141,9 @@ def _expected(level: Level, values: np.ndarray, largest: float) -> Bounds:
 
 
 class MixedStateChain(NamedTuple):
-    """All mixed states of a process that has finitely many, from the start on; the first is the start."""
+    """All mixed states of a process that has finitely many, from a start on."""
 
+    share: Float[np.ndarray, " node"]  # probability of each before the first symbol
     beliefs: Float[np.ndarray, "node state"]
     emissions: Float[np.ndarray, "node symbol"]  # P(symbol | belief)
     following: Int[np.ndarray, "node symbol"]  # the belief after a symbol; -1 where it is impossible
@@ -147,29 +157,31 @@ class MixedStateChain(NamedTuple):
         return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def mixed_state_chain(process: Process, start: Float[np.ndarray, " state"], most: int) -> MixedStateChain | None:
+def mixed_state_chain(process: Process, start: Level, most: int) -> MixedStateChain | None:
     """The chain that the mixed states form, or nothing if there are more than `most`.
 
-    With it, a process is unifilar: the mixed state and the symbol determine the next mixed state.
+    Given the mixed state, the symbol determines the next one. Beliefs that come ever nearer to a limit are
+    infinitely many: to take them for it would let what they less and less allow happen again and again.
     """
-    known: dict[bytes, int] = {_cells(start[None])[0].tobytes(): 0}
-    beliefs = start[None].astype(np.float64)
+    numbers = {cell.tobytes(): number for number, cell in enumerate(_cells(start.beliefs))}
+    known = list(start.beliefs)
     emissions, following = [], []
     done = 0
-    while done < len(beliefs):
-        evidence, children = _children(process, beliefs[done:])
+    while done < len(known) <= most:
+        evidence, children = _children(process, np.stack(known[done:]))
+        done = len(known)
         possible = evidence > _impossible(process)
         reached = np.full(evidence.shape, -1)
-        new = []
-        for place, cell in zip(np.argwhere(possible), _cells(children[possible]), strict=True):
-            number = known.setdefault(cell.tobytes(), len(known))
-            if number == len(beliefs) + len(new):
-                new.append(children[tuple(place)])
-            reached[tuple(place)] = number
+        reached[possible] = [numbers.setdefault(cell.tobytes(), len(numbers)) for cell in _cells(children[possible])]
+        for number, child in zip(reached[possible].tolist(), children[possible], strict=True):
+            if number == len(known):
+                known.append(child)
+            elif np.abs(known[number] - child).max() > ROUNDING:
+                return None
         emissions.append(np.where(possible, evidence, 0.0))
         following.append(reached)
-        done = len(beliefs)
-        if len(known) > most:
-            return None
-        beliefs = np.concatenate([beliefs, *(belief[None] for belief in new)])
-    return MixedStateChain(beliefs, np.concatenate(emissions), np.concatenate(following))
+    if len(known) > most:
+        return None
+    share = np.zeros(len(known))
+    share[: len(start.probability)] = start.probability
+    return MixedStateChain(share, np.stack(known), np.concatenate(emissions), np.concatenate(following))

@@ -18,11 +18,11 @@ from pydantic import AfterValidator, Field, model_validator
 from unamortized.worlds.field_errors import combined
 from unamortized.worlds.nets import BayesNet, Shape, mutual_information, random_net
 from unamortized.worlds.randomness import stream
-from unamortized.worlds.spec import Complaints, Spec
-from unamortized.worlds.tasks import Steps, _snake_case as snake_case
+from unamortized.worlds.spec import Complaints, Spec, Steps, snake_case
 
 LARGEST_NET = 256  # variables; elimination is asked for every pair of them
 NEAREST = 2  # steps between the variables of a pair; neighbours are what windows are there to show
+FARTHEST = 8  # beyond, hardly anything is left to be known
 
 
 class NetSpec(Spec):
@@ -31,7 +31,7 @@ class NetSpec(Spec):
     shape: Shape = Field(examples=["chain"])
     variables: Annotated[int, Field(strict=True, ge=4, le=LARGEST_NET)] = Field(examples=[32])
     values: Annotated[int, Field(strict=True, ge=2, le=16)] = 2
-    concentration: Annotated[float, Field(gt=0, le=100)] = 0.2
+    concentration: Annotated[float, Field(gt=0, le=100)] = 0.2  # of the tables' rows; near 0, deterministic
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
 
 
@@ -55,7 +55,7 @@ class NetTask(Spec):
     name: Annotated[str, AfterValidator(snake_case)] = Field(examples=["my_net"])
     net: NetSpec
     windows: WindowSpec
-    held_out_pairs: Annotated[int, Field(strict=True, ge=1)] = Field(examples=[16])
+    held_out_pairs: Annotated[int, Field(strict=True, ge=1)] = Field(examples=[12])  # at most: a net may have fewer
     steps: Steps  # train: fewest and most steps from a window's centre; test: distances that are told apart
 
     @model_validator(mode="after")
@@ -64,8 +64,7 @@ class NetTask(Spec):
         if self.steps.test[0] < NEAREST:
             message = f"distances begin at {NEAREST}, as neighbours are never held out (got {self.steps.test[0]})"
             wrong.append((("steps", "test"), message))
-        # of a chain all pairs but the neighbours are apart, and of a star as many; of other trees no fewer
-        most = (self.net.variables - 1) * (self.net.variables - 2) // 4
+        most = (self.net.variables - 2) // 2  # of a chain, N - 2 pairs at most lie outside of one another
         if self.held_out_pairs > most:
             message = f"must be at most {most} for {self.net.variables} variables (got {self.held_out_pairs})"
             wrong.append((("held_out_pairs",), message))
@@ -104,10 +103,22 @@ def _build(net_json: str, seed: int) -> BayesNet:
 
 @lru_cache(maxsize=32)
 def _choose(net_json: str, size: int, seed: int) -> Pairs:
-    """Of the 2 ``size`` pairs with the most mutual information, half at random are held out."""
-    net = _build(net_json, seed)
-    apart = [pair for pair in combinations(range(net.n_variables), 2) if net.distances[pair] >= NEAREST]
+    """Of the pairs with the most mutual information, some that do not lie on one another's paths; half are held out.
+
+    A pair on the path of another would break the local steps that lead from one end to the other: what is
+    measured there were two distances at once.
+    """
+    net, generator = _build(net_json, seed), stream("pairs", net_json, size, seed)
+    apart = [pair for pair in combinations(range(net.n_variables), 2) if NEAREST <= net.distances[pair] <= FARTHEST]
     information = np.array([mutual_information(net, *pair) for pair in apart])
-    best = np.argsort(-information, kind="stable")[: 2 * size]
-    mixed = np.array(apart)[stream("pairs", net_json, size, seed).permutation(best)]
-    return Pairs(held_out=mixed[:size], seen=mixed[size:])
+    best = np.argsort(-information, kind="stable")[: 4 * size]
+    spans: dict[tuple[int, int], set[int]] = {}
+    for pair in (apart[place] for place in [*generator.permutation(best), *np.argsort(-information, kind="stable")]):
+        span = {*pair, *net.path(*pair)}
+        if not any(span >= {*other} or spanned >= {*pair} for other, spanned in spans.items()):
+            spans[pair] = span
+        if len(spans) == 2 * size:
+            break
+    chosen = np.array([*spans])
+    mixed = chosen[generator.permutation(len(chosen))]
+    return Pairs(held_out=mixed[: len(mixed) // 2], seen=mixed[len(mixed) // 2 :])

@@ -85,10 +85,11 @@ class BayesNet:
 def random_net(
     shape: Shape, variables: int, values: int, concentration: float, generator: np.random.Generator
 ) -> BayesNet:
-    """A net whose tables are drawn row by row from a symmetric Dirichlet, and a root's from a flat one.
+    """A net whose tables' rows are drawn from a symmetric Dirichlet, and a root's from a flat one.
 
-    With two values and a concentration of 0.2 these are the tables of Prystawski et al. (2023): most rows are
-    nearly deterministic, so that variables far apart may still depend on each other.
+    With two values and a concentration of 0.2 rows are as nearly deterministic as those of Prystawski et al.
+    (2023). Unlike theirs, the rows of a table each favour another value: where rows agree, an edge tells
+    nothing, and most variables a few steps apart would be independent.
 
     Args:
         shape: ``chain`` (X_0 → X_1 → …), or ``tree``: each variable's parent is any of those before it.
@@ -100,10 +101,13 @@ def random_net(
     parents: list[tuple[int, ...]] = [()]
     for variable in range(1, variables):
         parents.append((variable - 1,) if shape == "chain" else (int(generator.integers(variable)),))
-    tables = [
-        generator.dirichlet(np.full(values, concentration if own else 1.0), size=(values,) * len(own))
-        for own in parents
-    ]
+    tables = [generator.dirichlet(np.ones(values))]
+    for _ in range(1, variables):
+        rows = np.sort(generator.dirichlet(np.full(values, concentration), size=values), axis=1)
+        rows[:, :-1] = generator.permuted(rows[:, :-1], axis=1)
+        favourites = generator.permutation(values)
+        rows[np.arange(values), favourites], rows[:, -1] = rows[:, -1].copy(), rows[np.arange(values), favourites]
+        tables.append(rows)
     return BayesNet(tuple(parents), tuple(tables))
 
 
@@ -112,10 +116,15 @@ def sample(net: BayesNet, batch: int, generator: np.random.Generator) -> Int[np.
     values = np.empty((batch, net.n_variables), dtype=np.int64)
     for variable in net.order:
         rows = net.tables[variable][tuple(values[:, net.parents[variable]].T)]
-        edges = np.broadcast_to(rows, (batch, net.n_values)).cumsum(axis=1)
-        draws = generator.random(batch)[:, None] * edges[:, -1:]
-        values[:, variable] = (draws >= edges).sum(axis=1).clip(max=net.n_values - 1)
+        values[:, variable] = draw_values(np.broadcast_to(rows, (batch, net.n_values)), generator)
     return values
+
+
+def draw_values(rows: Float[np.ndarray, "batch value"], generator: np.random.Generator) -> Int[np.ndarray, " batch"]:
+    """A value from each row of weights."""
+    edges = rows.cumsum(axis=1)
+    draws = generator.random(len(rows))[:, None] * edges[:, -1:]
+    return (draws >= edges).sum(axis=1).clip(max=rows.shape[1] - 1)
 
 
 class Factor(NamedTuple):

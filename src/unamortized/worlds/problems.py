@@ -4,7 +4,7 @@ A problem is a sequence of observations with its latent path, the exact belief a
 exact distribution of the answer, of which ``answers`` is one draw.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,23 @@ from unamortized.worlds.processes import Process, together
 from unamortized.worlds.tasks import Query
 
 Start = Literal["fixed", "known", "belief"]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A batch of problems before they are solved: what is asked, and a draw of what happened."""
+
+    observations: Int[np.ndarray, "batch step"]
+    latents: Int[np.ndarray, "batch step+1"]
+    start_beliefs: Float[np.ndarray, "batch state"]
+    answers: Int[np.ndarray, " batch"]
+    process: Process
+    start: Start
+
+    def take(self, rows: Int[np.ndarray, " rows"]) -> "Questions":
+        """The questions in these rows."""
+        names = ("observations", "latents", "start_beliefs", "answers")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names}, process=self.process.take(rows))
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,11 @@ class Problems:
     def n_steps(self) -> int:
         """Number of observations of each problem."""
         return self.observations.shape[1]
+
+    @property
+    def start_beliefs(self) -> Float[np.ndarray, "batch state"]:
+        """The exact belief before anything is observed."""
+        return self.beliefs[:, 0]
 
     def take(self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " batch"] | slice) -> "Problems":
         """The problems in these rows."""
@@ -79,13 +101,28 @@ def sample_problems(
         ValueError: if the query asks for a step that the problem does not have, or for states where there are none.
     """
     query = Query.model_validate(query) if isinstance(query, str) else query
-    argument = query.argument or 0  # 0 for filter, which has none
     generator = np.random.default_rng(seed)
-    ahead = argument if query.kind == "predict" else 0
+    return solve(sample_questions(process, n_steps, batch_size, generator, query, start, resolution), query)
+
+
+def sample_questions(
+    process: Process,
+    n_steps: int,
+    batch_size: int,
+    generator: np.random.Generator,
+    query: Query,
+    start: Start,
+    resolution: int,
+) -> Questions:
+    """Draw what problems ask, as ``sample_problems`` does, without solving them."""
     if process.is_generalised and (query.kind != "predict" or start != "fixed"):
         raise ValueError(
-            "a generalised process has no states to ask for or to start from: query 'predict', start 'fixed'"
+            f"a generalised process has no states: query must be 'predict', start 'fixed' (got {query}, {start})"
         )
+    argument = query.argument or 0  # 0 for filter, which has none
+    if query.kind == "smooth" and argument > n_steps:
+        raise ValueError(f"'{query}' asks for step {argument}, but problems of {n_steps} steps end there")
+    ahead = argument if query.kind == "predict" else 0
     if process.drawn is not None:
         process = process.drawn(generator, batch_size)
     initial = process.initial
@@ -95,22 +132,40 @@ def sample_problems(
     elif start == "belief":
         initial = _lattice_points(process.n_states, resolution, batch_size, generator)
     paths = random_paths(process.transitions, initial, n_steps + ahead, batch_size, generator, process.readout)
-    observations, latents = paths.observations[:, :n_steps], paths.latents[:, : n_steps + 1]
-    filtered = filter_beliefs(process.transitions, initial, observations, readout=process.readout)
-    answer_distribution = exact_answer(process, initial, observations, query)
     if query.kind == "predict":
         answers = paths.observations[:, -1]
     else:
-        answers = latents[:, n_steps if query.kind == "filter" else argument]
+        answers = paths.latents[:, n_steps if query.kind == "filter" else argument]
+    return Questions(
+        observations=paths.observations[:, :n_steps],
+        latents=paths.latents[:, : n_steps + 1],
+        start_beliefs=np.broadcast_to(initial, (batch_size, process.n_states)),
+        answers=answers,
+        process=process,
+        start=start,
+    )
+
+
+def solve(questions: Questions, query: Query) -> Problems:
+    """The same problems with their exact beliefs and answers."""
+    process, initial, observations = questions.process, questions.start_beliefs, questions.observations
+    filtered = filter_beliefs(process.transitions, initial, observations, readout=process.readout)
+    if query.kind == "filter":
+        answer_distribution = filtered.beliefs[:, -1].copy()
+    elif query.kind == "predict":
+        nothing = np.zeros((len(observations), 0), dtype=np.int64)
+        answer_distribution = exact_answer(process, filtered.beliefs[:, -1], nothing, query)
+    else:
+        answer_distribution = exact_answer(process, initial, observations, query)
     return Problems(
         observations=observations,
-        latents=latents,
+        latents=questions.latents,
         beliefs=filtered.beliefs,
-        answers=answers,
+        answers=questions.answers,
         answer_distribution=answer_distribution,
         log_probability=filtered.log_probability,
         process=process,
-        start=start,
+        start=questions.start,
     )
 
 

@@ -4,11 +4,13 @@ Generators seeded by ``seed + index`` make neighbouring seeds share almost all o
 stream is keyed by a hash of all its names, so streams of different names are independent.
 """
 
+import ast
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,9 +37,43 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Source(NamedTuple):
+    """A module's text, as a hash, and the modules of this package that it imports."""
+
+    text: str
+    imports: frozenset[str]
+
+
 @cache
-def source_version(*folders: str) -> str:
-    """A hash of the package's source code in these folders: changes whenever what they compute may have."""
+def read_sources() -> Mapping[str, Source]:
+    """Every module of this package as its files stand now, by name."""
     package = Path(__file__).parents[1]
-    files = sorted(file for folder in folders for file in (package / folder).rglob("*.py"))
-    return digest([[str(file.relative_to(package)), file.read_text()] for file in files])
+    texts: dict[str, str] = {}
+    for file in package.rglob("*.py"):
+        parts = (package.name, *file.relative_to(package).with_suffix("").parts)
+        texts[".".join(parts).removesuffix(".__init__")] = file.read_text()
+    return {name: Source(digest(text), _imported(text, texts)) for name, text in texts.items()}
+
+
+def _imported(text: str, known: Collection[str]) -> frozenset[str]:
+    """Modules that a text imports from, or as names from their package; conditional imports count too."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return frozenset(found & set(known))
+
+
+def source_version(sources: Mapping[str, Source], module: str) -> str:
+    """A hash of a module and all that it imports: changes whenever what it computes may have.
+
+    A module from elsewhere (a test's) counts by its name.
+    """
+    reached, frontier = {module}, [module]
+    while frontier:
+        found = sources.get(frontier.pop(), Source("", frozenset())).imports - reached
+        reached |= found
+        frontier += found
+    return digest([[name, sources[name].text if name in sources else ""] for name in sorted(reached)])

@@ -7,9 +7,12 @@ parameters are another process, under which the exact answer is computed.
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from jaxtyping import Int
 from pydantic import Field, model_validator
 
 from unamortized.worlds.field_errors import combined, got
+from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE
 from unamortized.worlds.processes import Process
 from unamortized.worlds.spec import Complaints, Spec
 
@@ -38,13 +41,22 @@ class Shifts(Spec):
         return tuple(axis for axis in AXES if getattr(self, axis) is not None)
 
     @model_validator(mode="after")
-    def _crosses_what_is_declared(self) -> "Shifts":
+    def _names_nothing_twice(self) -> "Shifts":
+        wrong: Complaints = []
+        for field in ("start", "composition"):
+            written = getattr(self, field) or ()
+            if list(written) != sorted(set(written)):
+                right = got(sorted(set(written)))
+                wrong.append(((field,), f"must ascend without repeats; write {right} (got {got(written)})"))
         for place, axes in enumerate(self.crossed):
-            unknown = [axis for axis in axes if axis != "length" and axis not in self.declared]
-            if unknown or len(set(axes)) < len(axes):
+            if len(set(axes)) < len(axes) or not set(axes) <= {"length", *self.declared}:
                 known = ", ".join(("length", *self.declared))
-                message = f"must name different axes that are declared here, of {known} (got {got(axes)})"
-                raise combined("shifts", [(("crossed", place), message)])
+                message = f"must name different axes of those declared here: {known} (got {got(axes)})"
+                wrong.append((("crossed", place), message))
+            elif set(axes) in map(set, self.crossed[:place]):
+                wrong.append((("crossed", place), f"names the same axes as an entry before it (got {got(axes)})"))
+        if wrong:
+            raise combined("shifts", wrong)
         return self
 
     @property
@@ -58,16 +70,28 @@ class Shifts(Spec):
         wrong: Complaints = []
         if self.start is not None and start == "fixed":
             wrong.append((("start",), "needs starts that differ; write 'start: known' or 'start: belief' above"))
-        states = set(range(process.n_states))
-        if self.start is not None and not set(self.start) < states:
-            last = process.n_states - 1
-            wrong.append((("start",), f"must be some, not all, of the states 0 to {last} (got {got(self.start)})"))
-        symbols = {symbol for pair in self.composition or () for symbol in pair}
-        if symbols and max(symbols) >= process.n_symbols:
-            message = f"must be pairs of the symbols 0 to {process.n_symbols - 1} (got {got(self.composition)})"
-            wrong.append((("composition",), message))
+        elif self.start is not None:
+            states = np.flatnonzero(process.initial > 0) if start == "known" else np.arange(process.n_states)
+            if not set(self.start) < set(states.tolist()):
+                message = f"must be some, not all, of the states that problems start in, which are {_listed(states)}"
+                wrong.append((("start",), f"{message} (got {got(self.start)})"))
+        for place, (first, second) in enumerate(self.composition or ()):
+            if max(first, second) >= process.n_symbols:
+                message = f"must be two of the symbols 0 to {process.n_symbols - 1} (got {got((first, second))})"
+                wrong.append((("composition", place), message))
+            elif np.abs(process.transitions[first] @ process.transitions[second]).max() < SMALLEST_EVIDENCE:
+                message = f"symbol {second} never follows symbol {first} in this process; name pairs that occur"
+                wrong.append((("composition", place), message))
         if self.parameters == "tables" and process.drawn is None:
-            wrong.append((("parameters",), "only problems that bring their own table have 'tables'; name parameters"))
+            message = "problems bring no tables here; write the parameters that change, each with its other value"
+            wrong.append((("parameters",), message))
         if isinstance(self.parameters, dict) and process.drawn is not None:
             wrong.append((("parameters",), "each problem brings its own table; write 'tables'"))
         return wrong
+
+
+def _listed(states: Int[np.ndarray, " state"]) -> str:
+    """States as a reader writes them, short where they are all that there are up to some number."""
+    if len(states) > 1 and states[-1] == len(states) - 1:
+        return f"0 to {states[-1]}"
+    return ", ".join(map(str, states.tolist()))

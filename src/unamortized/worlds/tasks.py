@@ -25,11 +25,12 @@ from pydantic import (
 )
 
 from unamortized.worlds.field_errors import combined, explain, got, validate, validate_nested
+from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.processes import FAMILIES, Process, build_process, parameter_model
 from unamortized.worlds.processes.matrices import matrices
 from unamortized.worlds.processes.mixtures import mix
 from unamortized.worlds.shifts import Shifts
-from unamortized.worlds.spec import Complaints, Spec
+from unamortized.worlds.spec import Complaints, Spec, Steps, snake_case
 from unamortized.worlds.yaml_source import (
     Fault,
     FieldPath,
@@ -42,8 +43,6 @@ from unamortized.worlds.yaml_source import (
 
 LARGEST_CODEBOOK = 5000  # codes; each is a token, so embedding and unembedding grow with it
 TASKS = Path("tasks")
-
-Length = Annotated[int, Field(strict=True, ge=1)]
 
 
 class StoredMatrices(Spec):
@@ -125,30 +124,6 @@ class Query(Spec):
         return self.kind if self.argument is None else f"{self.kind} {self.argument}"
 
 
-class Steps(Spec):
-    """Numbers of observations: the range trained on, and the lengths evaluated."""
-
-    train: tuple[Length, Length] = Field(examples=[[1, 16]])  # first and last, both included, uniform
-    test: Annotated[tuple[Length, ...], Field(min_length=1)] = Field(examples=[[4, 8, 16, 32, 64]])
-
-    @property
-    def beyond_training(self) -> tuple[int, ...]:
-        """The test lengths of the `length` split; the others are in distribution."""
-        return tuple(length for length in self.test if length > self.train[1])
-
-    @model_validator(mode="after")
-    def _ascend(self) -> "Steps":
-        wrong: Complaints = []
-        if self.train[0] > self.train[1]:
-            wrong.append((("train",), f"the first length must not exceed the last (got {got(self.train)})"))
-        if list(self.test) != sorted(set(self.test)):
-            right = got(sorted(set(self.test)))
-            wrong.append((("test",), f"must ascend without repeats; write {right} (got {got(self.test)})"))
-        if wrong:
-            raise combined("steps", wrong)
-        return self
-
-
 class CodebookSpec(Spec):
     """How finely a trace can state a belief: lattice points with denominator `resolution` on the simplex."""
 
@@ -159,16 +134,10 @@ class CodebookSpec(Spec):
         return math.comb(self.resolution + n_states - 1, n_states - 1)
 
 
-def _snake_case(name: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise ValueError(f"must be lower_snake_case, for example 'my_task' (got {name!r})")
-    return name
-
-
 class Task(Spec):
     """One task file, checked and complete."""
 
-    name: Annotated[str, AfterValidator(_snake_case)] = Field(examples=["my_task"])
+    name: Annotated[str, AfterValidator(snake_case)] = Field(examples=["my_task"])
     process: ProcessSpec
     query: Query = Field(examples=["filter"])
     start: Literal["fixed", "known", "belief"] = Field(examples=["fixed"])
@@ -213,19 +182,31 @@ class Task(Spec):
                 (("start",), f"a generalised process has no start state; write 'fixed' (got {got(self.start)})")
             )
         wrong += [(("shifts", *path), message) for path, message in self.shifts.unfit(process, self.start)]
-        if isinstance(self.shifts.parameters, dict):
-            try:
-                other = self.shifted_process()
-            except ValidationError as error:
-                found = explain(ProcessSpec, error, self.shifts.parameters)
-                wrong += [(("shifts", "parameters", *path), message) for path, message in found]
-            except ValueError as error:
-                wrong.append((("shifts", "parameters"), str(error)))
-            else:
-                if other.transitions.shape != process.transitions.shape:
-                    message = "must leave the numbers of symbols and states as they are"
-                    wrong.append((("shifts", "parameters"), message))
+        if isinstance(self.shifts.parameters, dict) and process.drawn is None:
+            found = self._wrong_parameters(process, self.shifts.parameters)
+            wrong += [(("shifts", "parameters", *path), message) for path, message in found]
         return wrong
+
+    def _wrong_parameters(self, process: Process, changed: dict[str, Any]) -> Complaints:
+        """What is wrong with the parameters that tests change, each path from `shifts.parameters` on."""
+        if "family" in changed:
+            return [(("family",), f"another family is another task; leave this out (got {got(changed['family'])})")]
+        if self.process.family == "matrices":
+            return [((), "matrices from a file have no parameters; make the other file a task of its own")]
+        try:
+            other = self.shifted_process()
+        except ValidationError as error:
+            return explain(ProcessSpec, error, changed)
+        except ValueError as error:
+            path, message = _unbuildable(self.process, str(error))
+            return [(path[1:], message)]
+        shape = process.transitions.shape
+        if other.transitions.shape != shape:
+            is_now = f"must leave {shape[0]} symbols and {shape[1]} states"
+            return [((), f"{is_now} (got {other.n_symbols} and {other.n_states})")]
+        if np.array_equal(other.transitions, process.transitions) and np.array_equal(other.initial, process.initial):
+            return [((), "must change the process; with these it is as it was")]
+        return []
 
     def shifted_process(self) -> Process:
         """The process with its parameters as the `parameters` shift has them."""
@@ -236,7 +217,7 @@ class Task(Spec):
     @model_serializer(mode="wrap")
     def _without_what_is_not_declared(self, serialise: Any) -> dict[str, Any]:
         written = serialise(self)
-        shifts = {name: value for name, value in written["shifts"].items() if value is not None and value != []}
+        shifts = {name: value for name, value in written["shifts"].items() if value not in (None, [], ())}
         return {name: value for name, value in written.items() if name != "shifts"} | (
             {"shifts": shifts} if shifts else {}
         )
@@ -315,15 +296,31 @@ def _too_many_codes(resolution: int, n_states: int, size: int) -> str:
     return f"{says}; {fits}"
 
 
-def load_task(path: str | Path, overrides: Sequence[str] = ()) -> Task:
+def load_task(path: str | Path, overrides: Sequence[str] = ()) -> Task | NetTask:
     """The task in a file; a bare name such as `mess3` means `tasks/mess3.yaml`.
+
+    A file with `net:` in place of `process:` describes a task about a Bayes net.
 
     Raises:
         SpecError: with every problem of the file and of the overrides, each with its line.
     """
     file = _find(Path(path))
-    source = apply_overrides(_named(read_yaml(file), file.stem), overrides)
+    written = read_yaml(file)
+    source = apply_overrides(_named(written, file.stem), overrides)
+    if "net" in written.data and "process" not in written.data:
+        return validate(NetTask, source)
     return validate(Task, source, context={"folder": file.parent})
+
+
+def with_process(task: Task | NetTask) -> Task:
+    """The task, if it has a process.
+
+    Raises:
+        ValueError: if it has a net in its place.
+    """
+    if isinstance(task, NetTask):
+        raise ValueError(f"{task.name} is about a net and has no process; 'unamortized study locality' is about nets")
+    return task
 
 
 def _named(source: Source, stem: str) -> Source:

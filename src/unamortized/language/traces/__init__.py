@@ -1,38 +1,36 @@
 """Traces: what is written between question and answer, each a rendering of the same problem.
 
-A trace is a function from problems to tokens and the step that each token states. To add one, write that
+A trace is a function from problems to tokens, with the block and the step of each. To add one, write that
 function in a file here and give it a line in ``TRACES``.
 """
 
 import re
-from collections.abc import Callable
 from functools import partial
 
 from unamortized.language.traces.exact import every_k, state
-from unamortized.language.traces.trace import Trace
-from unamortized.language.vocabulary import Vocabulary
-from unamortized.worlds.problems import Problems
+from unamortized.language.traces.fetching import copied, indexed
+from unamortized.language.traces.trace import Trace, TraceKind
 
-TraceFunction = Callable[[Problems, Vocabulary], Trace]
-
-TRACES: dict[str, TraceFunction] = {
-    "none": partial(every_k, stride=None),
-    "belief": partial(every_k, stride=1),
-    "state": state,
+TRACES: dict[str, TraceKind] = {
+    "none": TraceKind(partial(every_k, stride=None)),
+    "belief": TraceKind(partial(every_k, stride=1)),
+    "state": TraceKind(state, sampled=True),
+    "copied": TraceKind(copied),
+    "indexed": TraceKind(indexed, indexed=True),
 }
 
 
-def resolve_trace(name: str) -> TraceFunction:
+def resolve_trace(name: str) -> TraceKind:
     """The trace of that name; ``every_4`` writes the belief at every fourth step.
 
     Raises:
         ValueError: if there is no such trace.
     """
     if every := re.fullmatch(r"every_([1-9]\d*)", name):
-        return partial(every_k, stride=int(every[1]))
+        return TraceKind(partial(every_k, stride=int(every[1])))
     if name not in TRACES:
         raise ValueError(f"no trace named '{name}'; there are {', '.join(TRACES)} and every_<k>, as in every_4")
     return TRACES[name]
 
 
-__all__ = ["TRACES", "Trace", "TraceFunction", "resolve_trace"]
+__all__ = ["TRACES", "Trace", "TraceKind", "resolve_trace"]

@@ -11,7 +11,7 @@ def every_k(problems: Problems, vocabulary: Vocabulary, stride: int | None) -> T
     """The code of the exact belief after steps k, 2k, ...; ``stride`` 1 is every step, None no step."""
     steps = np.arange(stride, problems.n_steps + 1, stride) if stride else np.zeros(0, dtype=np.int64)
     codes = vocabulary.encode(problems.beliefs[:, steps])
-    return Trace(vocabulary.code(codes), steps, block="code")
+    return Trace(vocabulary.code(codes), steps, ("code",) * len(steps))
 
 
 def state(problems: Problems, vocabulary: Vocabulary) -> Trace:
@@ -24,9 +24,5 @@ def state(problems: Problems, vocabulary: Vocabulary) -> Trace:
     """
     if problems.process.is_generalised:
         raise ValueError("a generalised process has no latent states that a trace could state; use a belief trace")
-    return Trace(
-        vocabulary.state(problems.latents[:, 1:]),
-        np.arange(1, problems.n_steps + 1),
-        block="state",
-        sampled=True,
-    )
+    steps = np.arange(1, problems.n_steps + 1)
+    return Trace(vocabulary.state(problems.latents[:, 1:]), steps, ("state",) * problems.n_steps)

@@ -13,10 +13,14 @@ from unamortized.studies.figures.curves import (
     light_cone,
     triangle_along_trace,
 )
+from unamortized.studies.figures.locality import locality_by_distance, locality_mse
+from unamortized.studies.figures.pointer import kl_by_scheme, pointer_errors
 from unamortized.studies.figures.probes import probe_r2_by_layer
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
+from unamortized.studies.figures.stride import stride_cost, stride_growth, stride_learning
 from unamortized.studies.figures.style import Tables, save
+from unamortized.studies.figures.worlds import phase_diagram, worlds_gap, worlds_kl
 
 FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "kl_by_length": kl_by_length,
@@ -26,6 +30,16 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "probe_r2_by_layer": probe_r2_by_layer,
     "belief_simplex": belief_simplex,
     "one_problem": one_problem,
+    "kl_by_scheme": kl_by_scheme,
+    "pointer_errors": pointer_errors,
+    "worlds_gap": worlds_gap,
+    "worlds_kl": worlds_kl,
+    "phase_diagram": phase_diagram,
+    "locality_mse": locality_mse,
+    "locality_by_distance": locality_by_distance,
+    "stride_learning": stride_learning,
+    "stride_growth": stride_growth,
+    "stride_cost": stride_cost,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]

@@ -6,12 +6,13 @@ CAPTIONS = {
     "kl_by_length": (
         "KL divergence from the exact posterior to the model's answer against the number of observations, after "
         f"the model's own free-running trace. {SEEDS} Grey: baselines that need no training, without bands. "
+        "Dashed olive: a recurrent net that learned the same questions without a trace. "
         "Shaded: lengths seen in training. Values below 1e-4 nats are drawn there."
     ),
     "accuracy_by_length": (
         "Share of answers whose most probable state is a most probable state of the exact posterior, against the "
-        f"number of observations. {SEEDS} Grey: baselines. Black: exact inference. Shaded: lengths seen in "
-        "training."
+        f"number of observations. {SEEDS} Grey: baselines. Dashed olive: a recurrent net without a trace. Black: "
+        "exact inference. Shaded: lengths seen in training."
     ),
     "light_cone": (
         "One step of the written trace is replaced by another problem's and the model goes on from there. Left: "
@@ -44,5 +45,69 @@ CAPTIONS = {
         "the belief that CoT states; the beliefs probed in the last layer (grey: not available at that step). "
         "Circles: the latent state that was drawn. Right: the answers, with the exact answer as a black mark. One "
         "seed."
+    ),
+    "kl_by_scheme": (
+        "KL divergence from the exact posterior to the model's answer against the number of observations, one panel a "
+        "position scheme. Solid: position ids are coupled, the token that is to produce step t carries the id of "
+        "observation t; dashed: ids count. Without positions there are no ids to couple. Grey: exact inference from "
+        f"the last eight observations, which leaves the axis where it is exact. {SEEDS} Shaded: lengths seen in "
+        "training."
+    ),
+    "pointer_errors": (
+        "Share of the steps of the model's own trace that are not the exact update of the code that it wrote before, "
+        "against the number of observations. Dark: the written code is the update with another observation "
+        "(pointer error), or the copy or index before it is the wrong one; pale: with no observation (update error). "
+        "Hatched: plain position ids. Bars are means over seeds, whiskers 95 % t-intervals of the pointer errors; "
+        "black dashes, where errors are judged by codes alone: how many of the wrong steps would pass for pointer "
+        "errors if their codes were other problems'."
+    ),
+    "worlds_gap": (
+        "KL from the exact posterior of CoT's answer minus that of the amortized model of equal training FLOPs, by "
+        "world and split; mean over paired seeds ± half its 95 % t-interval, faint where the interval holds zero. "
+        "Blue: CoT is closer to exact Bayes. In distribution at the longest training length, `length` and what is "
+        "crossed with it at the longest tested; empty: the world does not declare that shift."
+    ),
+    "worlds_kl": (
+        "KL from the exact posterior to the answer, one line a world, one panel a split; coloured: models, with 95 % "
+        "t-intervals over seeds; grey: baselines that need no training. Values below 1e-4 nats are drawn there."
+    ),
+    "phase_diagram": (
+        "KL from the exact posterior to the answer over number of observations and slip, the dial from exact state "
+        "tracking (bottom) to immediate forgetting (top); each slip with its forgetting time, in which a belief "
+        "forgets where it started by a factor e. Means over seeds. Right of the dashed line: lengths beyond training."
+    ),
+    "locality_mse": (
+        "Mean squared error of p(X_i | X_j) against the exact conditional, for pairs of variables that training never "
+        "showed together, by what training showed (groups) and by how the model is asked (colours). Bars are means "
+        "over seeds, each with a net of its own, whiskers 95 % t-intervals. Grey lines: the marginal p(X_i), and the "
+        "walk along the path with exact conditionals, whose error is that of averaging few samples. Hollow diamonds: "
+        "published values of Prystawski et al. (2023), measured on other nets, of 100 variables, by a larger model "
+        "trained longer: to be compared in kind, not in size."
+    ),
+    "locality_by_distance": (
+        "The same error by the number of edges between the two variables. Solid: pairs that training never showed "
+        "together; faint: pairs that windows may show. Means over the seeds that ask about that distance, bands 95 % "
+        "t-intervals."
+    ),
+    "stride_learning": (
+        "KL divergence from the exact posterior to the answer against the number N of different training questions, "
+        "all of one length; k: how many steps lie between the beliefs that the trace states. Every run takes as many "
+        "training steps, so that few questions are seen again and again, and its last weights are measured: what few "
+        "questions lose to overfitting is part of what is shown, and what many do not reach may be for want of steps. "
+        "Lines are geometric means over seeds, bands 95 % t-intervals of the logarithm. Dashed: the KL that counts as "
+        "learned. Values below 1e-3 nats are drawn there."
+    ),
+    "stride_growth": (
+        "N*, the questions from which on the KL stays within the threshold, by log-interpolation between the N that "
+        "were tried, against the stride k; one mark a seed. Upward triangles: not reached with the largest N in this "
+        "many training steps; downward: with the smallest already. Lines: exponential, polynomial and flat growth, "
+        "fitted to all marks with strides by censored maximum likelihood. Broad grey: questions that would show every "
+        "update of V^k words and all codes once, which is what memorising updates as a table takes."
+    ),
+    "stride_cost": (
+        "With the most training questions. Above: KL from the exact posterior against the FLOPs of one free-running "
+        "answer, its trace included; one mark a seed, dashed the KL that counts as learned. Below: share of written "
+        "codes that are the exact update of the model's own code before (marks) and that state the exact belief "
+        f"(dotted; what went wrong before counts here too), by step. {SEEDS}"
     ),
 }

@@ -59,12 +59,12 @@ def _by_length(metrics: pd.DataFrame, metric: str, title: str) -> Figure | None:
             if len(points := own[own["condition"] == name]):
                 floor = FLOOR if metric == "answer_kl" else None
                 curve(axes, points, "n_steps", floor=floor, band=not is_baseline(name), **look(name))
-        _length_axis(axes, own["n_steps"].unique().tolist(), longest_trained(own, task))
+        length_axis(axes, own["n_steps"].unique().tolist(), longest_trained(own, task))
         axes.set_title(task)
     for axes in panels.flat[len(tasks) :]:
         axes.set_visible(False)
     if metric == "answer_kl":
-        _log_kl_axis(panels[0, 0])
+        log_kl_axis(panels[0, 0])
         label = "KL(exact ‖ answer)  [nats]"
     else:
         panels[0, 0].set_ylim(-0.03, 1.16)
@@ -81,7 +81,8 @@ def _by_length(metrics: pd.DataFrame, metric: str, title: str) -> Figure | None:
     return figure
 
 
-def _length_axis(axes: Axes, lengths: list[int], trained: int | None) -> None:
+def length_axis(axes: Axes, lengths: list[int], trained: int | None) -> None:
+    """Log axis of the lengths tested, with those seen in training shaded."""
     first, last = float(min(lengths)), float(max(lengths))
     axes.set_xscale("log", base=2)
     axes.set_xlim(first / 1.25, last * 1.25)
@@ -93,7 +94,7 @@ def _length_axis(axes: Axes, lengths: list[int], trained: int | None) -> None:
         shade_trained(axes, first / 1.25, trained)
 
 
-def _log_kl_axis(axes: Axes) -> None:
+def log_kl_axis(axes: Axes) -> None:
     """Log axis down to the floor, which is named as such, with room for a label at the top."""
     axes.set_yscale("log")
     _, top = axes.get_ylim()
@@ -219,7 +220,7 @@ def triangle_along_trace(tables: Tables) -> Figure | None:
         line_of_panels[0].set_ylabel("KL  [nats]")
     for axes in panels[-1]:
         axes.set_xlabel("step t")
-    _log_kl_axis(panels[0, 0])
+    log_kl_axis(panels[0, 0])
     figure.suptitle("Along the trace: do the stated, the probed and the exact belief agree?", x=0.01, ha="left")
     for label, handle in drawn.items():
         handle.set_label(label)

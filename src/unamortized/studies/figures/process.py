@@ -8,13 +8,14 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from unamortized.studies.figures.simplex import outline, to_triangle
 from unamortized.studies.figures.style import STYLE
-from unamortized.worlds.mixed_states import Level
+from unamortized.worlds.mixed_states import Level, pooled
 from unamortized.worlds.processes import Process
 
 MOST_STATES = 12  # with more, or with more labels than can be read, a heat map
@@ -45,13 +46,14 @@ def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 def process_graph(process: Process, title: str = "") -> Figure:
     """States on a circle, an arrow from each to the next, labelled symbol: probability, both of them in one step.
 
-    Where that cannot be read, or where there are no probabilities (generalised processes), a heat map of the
-    matrices summed over symbols.
+    Where that cannot be read, a heat map of the matrices summed over symbols; where they are no probabilities
+    (generalised processes), one for each symbol.
     """
     shown = process.transitions >= LEAST
     if process.is_generalised or process.n_states > MOST_STATES or shown.sum() > MOST_LABELS:
         return _heat_map(process, title)
-    angles = np.pi / 2 - 2 * np.pi * np.arange(process.n_states) / process.n_states
+    first = np.pi if process.n_states == 2 else np.pi / 2  # two lie side by side
+    angles = first - 2 * np.pi * np.arange(process.n_states) / process.n_states
     places = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     width, height = np.ptp(places, axis=0) + 2 * MARGIN
     scale = 1.9 + 0.12 * process.n_states  # inches
@@ -124,38 +126,48 @@ def _draw(axes: Axes, curve: np.ndarray, colour: str) -> None:
     """A line through these points, with a head at its end."""
     axes.plot(*curve[:-4].T, color=colour, linewidth=1.2, solid_capstyle="butt", zorder=2)
     head = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "color": colour, "linewidth": 0.8}
-    axes.annotate(
-        "", curve[-1], curve[-5], arrowprops=head | {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}, zorder=2
-    )
+    head |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
+    axes.annotate("", tuple(curve[-1]), tuple(curve[-5]), arrowprops=head, zorder=2)
 
 
-def _label(axes: Axes, place: np.ndarray, labels: str, **anchor: str) -> None:
+def _label(axes: Axes, place: np.ndarray, labels: str, ha: str = "center", va: str = "center") -> None:
     box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.88}
-    where = {"ha": "center", "va": "center"} | anchor
-    axes.text(*place, labels, fontsize=7.5, color=INK, linespacing=1.15, zorder=3, bbox=box, **where)
+    x, y = place.tolist()
+    axes.text(x, y, labels, fontsize=7.5, color=INK, linespacing=1.15, zorder=3, bbox=box, ha=ha, va=va)
 
 
 def _heat_map(process: Process, title: str) -> Figure:
-    """From row to column, whatever is emitted."""
-    matrix, n_states = process.state_transitions, process.n_states
-    figure = Figure(figsize=(5.6, 5.0))
-    axes = figure.subplots()
-    largest = float(np.abs(matrix).max())
+    """From row to column."""
+    n_states = process.n_states
     if process.is_generalised:
-        scale = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
+        matrices, titles = process.transitions, [f"symbol {name}" for name in process.symbol_names]
+        cmap, what = "RdBu_r", "entry of the symbol's matrix"
     else:
-        scale = {"cmap": "Greys", "vmin": 0, "vmax": largest}
-    image = axes.imshow(matrix, interpolation="none", **scale)
-    every = range(n_states) if n_states <= 24 else range(0, n_states, -(-n_states // 12))
+        matrices, titles = process.state_transitions[None], [""]
+        cmap, what = "Greys", "probability of the move, whatever is emitted"
+    largest = float(np.abs(matrices).max())
+    columns = min(len(matrices), 4)
+    rows = -(-len(matrices) // columns)
+    figure = Figure(figsize=(5.6 if columns == 1 else 1.2 + 2.6 * columns, 5.0 if columns == 1 else 0.8 + 2.6 * rows))
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    every = list(range(n_states) if n_states <= 24 else range(0, n_states, -(-n_states // 12)))
     names = [process.state_names[state] for state in every]
     turned = 90 if max(map(len, names)) > 2 else 0
-    axes.set_xticks(list(every), names, fontsize=7.5, rotation=turned)
-    axes.set_yticks(list(every), names, fontsize=7.5)
-    axes.set_xlabel("next state")
-    axes.set_ylabel("state")
-    axes.set_title(title)
-    what = "entry of the summed matrices" if process.is_generalised else "probability of the move, whatever is emitted"
-    figure.colorbar(image, ax=axes, shrink=0.8, label=what)
+    image = None
+    for axes, matrix, says in zip(panels, matrices, titles, strict=False):
+        image = axes.imshow(
+            *(matrix, cmap), vmin=-largest if process.is_generalised else 0, vmax=largest, interpolation="none"
+        )
+        axes.set_xticks(every, names, fontsize=7.5, rotation=turned)
+        axes.set_yticks(every, names, fontsize=7.5)
+        axes.set_title(says, loc="center", fontsize=9)
+    for axes in panels[len(matrices) :]:
+        axes.set_axis_off()
+    figure.supxlabel("next state" if columns == 1 else "to entry", fontsize=9.5)
+    figure.supylabel("state" if columns == 1 else "from entry", fontsize=9.5)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+    if image is not None:
+        figure.colorbar(image, ax=panels.tolist(), shrink=0.8, label=what)
     return figure
 
 
@@ -170,17 +182,14 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
     the plane is that of the first two principal components, and colour tells the likeliest state or, where vectors
     are distributions over no states, the likeliest next symbol.
     """
-    weight = np.concatenate([level.probability for level in levels]) / len(levels)
-    beliefs = np.concatenate([level.beliefs for level in levels])
+    weight, beliefs, dropped = pooled(levels)
     order = np.argsort(-weight, kind="stable")  # the improbable lie on top: they are small
     weight, beliefs = weight[order], beliefs[order]
     figure = Figure(figsize=(6.2, 5.2))
     axes = figure.subplots()
-    area = np.clip(3000 * weight, 0.7, 420)
-    alpha = np.clip(0.25 + 40 * weight, 0.35, 0.9)
     if process.n_states == 3 and not process.is_generalised:
         outline(axes, process.state_names)
-        points, colours = to_triangle(beliefs), beliefs.clip(0, 1)
+        points, colours = to_triangle(beliefs), to_rgba_array(beliefs.clip(0, 1))
     else:
         points, (x_says, y_says) = _plane(process, weight, beliefs)
         colours = _likeliest(axes, process, beliefs)
@@ -188,14 +197,16 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
         axes.set_ylabel(y_says)
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.12)
-    axes.scatter(*points.T, c=colours, s=area, alpha=alpha, linewidths=0, rasterized=True, zorder=2)
+    area = np.clip(1500 * weight, 0.7, 420)
+    colours[:, 3] = np.clip(0.25 + 40 * weight, 0.35, 0.9)
+    axes.scatter(*points.T, c=colours, s=area, linewidths=0, rasterized=True, zorder=2)
     axes.set_title(title)
     says = f"beliefs after all words of up to {len(levels) - 1} symbols; area: probability"
     distinct, seen = (len(np.unique(np.round(each, 6), axis=0)) for each in (beliefs, points))
     if seen < distinct <= FEW:
         says += f"\nthe {distinct} beliefs lie on {seen} points of this plane"
-    if levels[-1].dropped > 0:
-        says += f"\nwords of together {levels[-1].dropped:.2g} probability are too improbable to be followed"
+    if dropped > 0:
+        says += f"\nleft out: improbable words, of together {dropped:.2g} probability"
     figure.supxlabel(says, fontsize=8.5, color="#555555")
     return figure
 
@@ -222,18 +233,18 @@ def _plane(
     return points, (one, two)
 
 
-def _likeliest(axes: Axes, process: Process, beliefs: np.ndarray) -> list[str]:
+def _likeliest(axes: Axes, process: Process, beliefs: np.ndarray) -> np.ndarray:
     """A colour for each belief, and a legend where there are few of them."""
     names = process.symbol_names if process.is_generalised else process.state_names
     what = "next symbol" if process.is_generalised else "state"
     values = beliefs @ process.emissions if process.is_generalised else beliefs
     top = np.round(values, 9).argmax(axis=1)  # rounded: ties stay ties, and go to the first
     if len(names) > len(COLOURS):
-        return [COLOURS[1]] * len(beliefs)
+        return np.tile(to_rgba_array(COLOURS[1]), (len(beliefs), 1))
     handles = [
         Line2D([], [], linestyle="", marker="o", color=COLOURS[number], label=names[number])
         for number in np.unique(top).tolist()
     ]
     title = f"likeliest\n{what}"
     axes.legend(handles=handles, title=title, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return [COLOURS[number] for number in top.tolist()]
+    return to_rgba_array(COLOURS)[top]

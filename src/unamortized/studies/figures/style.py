@@ -31,11 +31,15 @@ CONDITIONS: dict[str, tuple[str, str]] = {
     "amortized": ("#D55E00", "o"),
     "amortized_equal_flops": ("#E69F00", "s"),
     "cot": ("#0072B2", "D"),
+    "cot_copied": ("#7B5EA7", "h"),
+    "cot_indexed": ("#1BA3B8", "d"),
     "cot_state": ("#DDA0C4", "v"),
     "cot_state_mean_4": ("#B8568F", "<"),
     "cot_state_mean_16": ("#6B2350", ">"),
     "cot_every_4": ("#009E73", "P"),
+    "gru": ("#6B6B00", "^"),
 }
+BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained, but to be compared with: dashed, and behind the others
 OTHER = ("#56B4E9", "X")  # conditions without a line above
 EXACT = "#000000"
 BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
@@ -43,6 +47,7 @@ BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
     "window": ("#6E6E6E", (0, (5, 1.8))),
     "particle": ("#8A8A8A", (0, (6, 1.5, 1, 1.5))),
     "codebook_floor": ("#B0B0B0", (0, (2.5, 1.2))),
+    "trained_bayes": ("#5A5A5A", (0, (3, 1, 1, 1, 1, 1))),
     "codebook_recursive": ("#909090", (0, (1, 1, 4, 1))),
 }
 CONTROLS: dict[str, Any] = {  # by name after the slash, lighter than their condition
@@ -103,7 +108,12 @@ def colour(name: str) -> str:
     """Colour of a condition, a control of it, or a baseline."""
     if is_baseline(name):
         return BASELINES[_stem(name)][0]
-    return CONDITIONS.get(name.split("/")[0], OTHER)[0]
+    return CONDITIONS.get(_condition(name), OTHER)[0]
+
+
+def _condition(name: str) -> str:
+    """A condition without the variant of it, and without the control beside it."""
+    return name.partition("/")[0].partition("@")[0]
 
 
 def look(name: str) -> dict[str, Any]:
@@ -119,14 +129,14 @@ def look(name: str) -> dict[str, Any]:
     if control:
         style = CONTROLS.get(control, ":")
         return {"color": colour(name), "alpha": 0.6, "linestyle": style, "linewidth": 1.4, "zorder": 1.8}
-    marker = CONDITIONS.get(condition, OTHER)[1]
-    return {
+    style = {
         "color": colour(name),
-        "marker": marker,
+        "marker": CONDITIONS.get(_condition(condition), OTHER)[1],
         "markeredgecolor": "white",
         "markeredgewidth": 0.6,
         "zorder": 3,
     }
+    return style | ({"linestyle": BESIDE[name], "linewidth": 1.5, "zorder": 2.4} if name in BESIDE else {})
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -134,7 +144,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     known = [*CONDITIONS, *BASELINES]
 
     def rank(name: str) -> tuple[bool, int, str]:
-        entry = _stem(name) if is_baseline(name) else name.split("/")[0]
+        entry = _stem(name) if is_baseline(name) else _condition(name)
         return is_baseline(name), known.index(entry) if entry in known else len(CONDITIONS), name
 
     return sorted(set(names), key=rank)

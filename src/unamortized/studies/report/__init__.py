@@ -15,6 +15,7 @@ BESIDE = {  # what stands under its own name in the condition column, without be
     "prior": "the start belief moved on by the process, with no observation used",
     "window_8": "exact inference from the last eight observations alone",
     "particle_64": "a bootstrap particle filter with 64 particles",
+    "trained_bayes": "exact inference under the parameters of training, where the tests have others",
     "codebook_floor": "the answer that the code of the exact last belief implies",
     "codebook_recursive": "exact inference that rounds each belief to its code before it reads the next observation",
     "<condition>_mean_4, _mean_16": "the answers after so many sampled traces, averaged",
@@ -22,6 +23,9 @@ BESIDE = {  # what stands under its own name in the condition column, without be
     "<condition>/shuffled_belief": "the probe fitted on beliefs shuffled among problems within each step",
     "<condition>/window_10": "the probe on the last ten observations, without a network",
     "<condition>/wrong_counterfactual": "causal reliance fitted on the counterfactual of another problem",
+    "<condition>/exchanged_codes": "the codes of other problems at the same step, judged as if written here",
+    "<condition>/codes_only": "a trace that fetches, judged without a look at what was fetched",
+    "<condition>@<scheme>_<ids>": "the condition under another position scheme, with coupled or plain position ids",
 }
 
 

@@ -1,0 +1,30 @@
+"""Benchmarks may use every core; at the end, how many times faster than its fastest peer each kernel was."""
+
+import os
+import sys
+from collections import defaultdict
+
+if "--benchmark-enable" in sys.argv:  # before numba and BLAS are loaded, which read these once
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.pop(name, None)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Ratios of medians, for each group that has a kernel and a peer in it."""
+    groups = defaultdict(dict)
+    for timed in config._benchmarksession.benchmarks:
+        if "implementation" in (timed.params or {}) and timed.stats.data:
+            groups[timed.group][timed.params["implementation"]] = timed.stats.median
+    lines = []
+    for group, medians in groups.items():
+        peers = {n: m for n, m in medians.items() if not n.startswith("kernel") and "float32" not in n}
+        if "kernel" in medians and peers:
+            fastest = min(peers, key=peers.__getitem__)
+            ratios = [f"{peers[fastest] / medians[name]:8.1f}" for name in ("kernel", "kernel_one_thread")]
+            milliseconds = f"{1e3 * medians['kernel']:9.2f}{1e3 * peers[fastest]:9.2f}"
+            lines.append(f"{group:28}{milliseconds}{''.join(ratios)}  {fastest}")
+    if lines:
+        terminalreporter.section("times faster than the fastest peer in float64")
+        terminalreporter.line(f"{'':28}{'ms':>9}{'peer ms':>9}{'ratio':>8}{'1 thread':>9}  fastest peer")
+        for line in lines:
+            terminalreporter.line(line)

@@ -1,0 +1,204 @@
+"""The same computations by others: batched numpy, JAX, dynamax and hmmlearn, as fast as each can be had.
+
+Functions of JAX hold each step's problems together (step, problem, ...), which spares them a transposition.
+"""
+
+import warnings
+from functools import partial
+
+import numpy as np
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # dynamax reaches for parts of jax that are to go
+    import jax
+    import jax.numpy as jnp
+    from dynamax.hidden_markov_model import CategoricalHMM, hmm_filter
+    from hmmlearn import _hmmc, hmm
+
+jax.config.update("jax_enable_x64", True)
+
+
+def state_emitting(transitions):
+    """Transitions (S, S) and emissions (S, V) of a process whose symbol is told by the state it leads to."""
+    moves = transitions.sum(axis=0)
+    emissions = (transitions / moves).mean(axis=1).T
+    np.testing.assert_allclose(moves * emissions.T[:, None, :], transitions, atol=1e-15)
+    return moves, emissions
+
+
+# ── filtering: beliefs after each observation, and log P(x_1..n) ─────────────────────────────────
+
+
+def numpy_filter(transitions, initial, observations):
+    """One array operation a step; where matrices are wide, one product a symbol."""
+    batch, steps = observations.shape
+    beliefs = np.empty((batch, steps + 1, len(initial)))
+    beliefs[:, 0] = initial
+    log_probability = np.zeros(batch)
+    joint = np.empty((batch, len(initial)))
+    for step in range(steps):
+        symbols = observations[:, step]
+        if len(initial) < 16:
+            joint = np.einsum("bi,bij->bj", beliefs[:, step], transitions[symbols])
+        else:
+            for symbol, matrix in enumerate(transitions):
+                rows = np.flatnonzero(symbols == symbol)
+                joint[rows] = beliefs[rows, step] @ matrix
+        evidence = joint.sum(axis=1)
+        log_probability += np.log(evidence)
+        beliefs[:, step + 1] = joint / evidence[:, None]
+    return beliefs[:, 1:], log_probability
+
+
+def _scan(move, initial, observations, unroll):
+    def step(belief, symbols):
+        joint = move(belief, symbols)
+        evidence = joint.sum(axis=1)
+        belief = joint / evidence[:, None]
+        return belief, (belief, evidence)
+
+    start = jnp.broadcast_to(initial, (observations.shape[0], initial.shape[0]))
+    _, (beliefs, evidence) = jax.lax.scan(step, start, observations.T, unroll=unroll)
+    return beliefs, jnp.log(evidence).sum(axis=0)
+
+
+@jax.jit
+def jax_one_hot(transitions, initial, observations):
+    """A product of (symbol, state) with all matrices on top of each other: best for few states."""
+    symbols, states, _ = transitions.shape
+    matrix = transitions.reshape(symbols * states, states)
+
+    def move(belief, observed):
+        chosen = (observed[:, None] == jnp.arange(symbols))[:, :, None]
+        return (chosen * belief[:, None, :]).reshape(-1, symbols * states) @ matrix
+
+    return _scan(move, initial, observations, unroll=4)
+
+
+@jax.jit
+def jax_every_symbol(transitions, initial, observations):
+    """A product with all matrices beside each other, of which one is kept: best for many states."""
+    symbols, states, _ = transitions.shape
+    matrix = transitions.transpose(1, 0, 2).reshape(states, symbols * states)
+
+    def move(belief, observed):
+        moved = (belief @ matrix).reshape(-1, symbols, states)
+        return jnp.take_along_axis(moved, observed[:, None, None], axis=1)[:, 0]
+
+    return _scan(move, initial, observations, unroll=1)
+
+
+@jax.jit
+def jax_gather(transitions, initial, observations):
+    """Each problem's own matrix is looked up."""
+    return _scan(lambda b, x: jnp.einsum("bi,bij->bj", b, transitions[x]), initial, observations, unroll=4)
+
+
+@jax.jit
+def dynamax_labelled(transitions, initial, observations):
+    """The labelled matrices as transitions that change in time, without other evidence."""
+    steps = observations.shape[1]
+
+    def one(symbols):
+        matrix = lambda step: transitions[symbols[jnp.minimum(step, steps - 1)]]  # noqa: E731
+        return hmm_filter(initial, None, jnp.zeros((steps + 1, len(initial))), transition_fn=matrix)
+
+    posterior = jax.vmap(one)(observations)
+    return posterior.filtered_probs[:, 1:], posterior.marginal_loglik
+
+
+@jax.jit
+def dynamax_state_emitting(moves, emissions, initial, observations):
+    """What dynamax is made for."""
+    log_likelihoods = jnp.log(emissions.T)
+    one = lambda symbols: hmm_filter(initial @ moves, moves, log_likelihoods[symbols])  # noqa: E731
+    posterior = jax.vmap(one)(observations)
+    return posterior.filtered_probs, posterior.marginal_loglik
+
+
+def hmmlearn_filter(moves, emissions, initial, observations):
+    """Its compiled forward pass, a call a problem."""
+    start = initial @ moves
+    passes = [_hmmc.forward_scaling(start, moves, emissions.T[symbols]) for symbols in observations]
+    return np.stack([beliefs for _, beliefs, _ in passes]), np.array([log for log, _, _ in passes])
+
+
+# ── sampling: observations and latents ───────────────────────────────────────────────────────────
+
+
+def _cumulative(library, transitions, initial):
+    symbols, states, _ = transitions.shape
+    moves = transitions.transpose(1, 0, 2).reshape(states, symbols * states).cumsum(axis=1)
+    start = initial.cumsum()
+    return moves / moves[:, -1:], start / start[-1]
+
+
+def _invert(library, moves, state, uniform):
+    """The first move whose running sum exceeds the draw: all are compared, or searched where they are many."""
+    count = moves.shape[1]
+    if count <= 32:
+        return (uniform[:, None] >= moves[state]).sum(axis=1)
+    flat, low, left = moves.reshape(-1), state * count, count
+    while left > 1:
+        half = left // 2
+        low = low + library.where(flat[low + half - 1] <= uniform, half, 0)
+        left -= half
+    return low - state * count
+
+
+def numpy_paths(transitions, initial, steps, batch, seed):
+    """One array operation a step."""
+    moves, start = _cumulative(np, transitions, initial)
+    uniforms = np.random.default_rng(seed).random((batch, steps + 1))
+    observations, latents = np.empty((batch, steps), dtype=np.int64), np.empty((batch, steps + 1), dtype=np.int64)
+    latents[:, 0] = np.searchsorted(start, uniforms[:, 0], side="right")
+    for step in range(steps):
+        move = _invert(np, moves, latents[:, step], uniforms[:, step + 1])
+        observations[:, step], latents[:, step + 1] = np.divmod(move, len(initial))
+    return observations, latents
+
+
+@jax.jit
+def jax_paths_from(transitions, initial, uniforms):
+    """Observations and latents, one draw of ``uniforms`` (step+1, problem) each."""
+    moves, start = _cumulative(jnp, transitions, initial)
+    first = (uniforms[0, :, None] >= start).sum(axis=1)
+
+    def step(state, uniform):
+        symbol, state = jnp.divmod(_invert(jnp, moves, state, uniform), len(initial))
+        return state, (symbol, state)
+
+    _, (observations, latents) = jax.lax.scan(step, first, uniforms[1:])
+    return observations, latents, first
+
+
+@partial(jax.jit, static_argnames=("steps", "batch", "generator"))
+def jax_paths(transitions, initial, steps, batch, seed, generator):
+    """The same with draws of its own: by threefry2x32, its default, or by rbg, which is faster."""
+    uniforms = jax.random.uniform(jax.random.key(seed, impl=generator), (steps + 1, batch), dtype=transitions.dtype)
+    return jax_paths_from(transitions, initial, uniforms)
+
+
+def dynamax_sampler(moves, emissions, initial, steps, batch):
+    """A function of a seed: its HMM's own sampling, over a batch."""
+    model = CategoricalHMM(len(initial), 1, emissions.shape[1])
+    parameters, _ = model.initialize(
+        initial_probs=initial @ moves, transition_matrix=moves, emission_probs=emissions[:, None, :]
+    )
+    one = lambda key: model.sample(parameters, key, num_timesteps=steps)  # noqa: E731
+    together = jax.jit(lambda seed: jax.vmap(one)(jax.random.split(jax.random.key(seed), batch)))
+
+    def sample(seed):
+        states, symbols = together(seed)
+        return symbols[..., 0], states
+
+    return sample
+
+
+def hmmlearn_paths(moves, emissions, initial, steps, batch, seed):
+    """Its own sampling, a call a problem."""
+    model = hmm.CategoricalHMM(len(initial), n_features=emissions.shape[1])
+    model.startprob_, model.transmat_, model.emissionprob_ = initial @ moves, moves, emissions
+    state = np.random.RandomState(seed)
+    drawn = [model.sample(steps, random_state=state) for _ in range(batch)]
+    return np.stack([symbols[:, 0] for symbols, _ in drawn]), np.stack([states for _, states in drawn])

@@ -1,0 +1,87 @@
+"""A model whose slips are known: it fetches a wrong observation, or updates wrongly, as often as it is told to."""
+
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tests.evaluation.oracle import SMALL
+from unamortized.evaluation.stated import code_meanings
+from unamortized.language.vocabulary import ANSWER, THINK
+from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import Run, RunSpec
+from unamortized.models.transformer import Cache, Output, Transformer
+from unamortized.worlds.tasks import Task
+
+
+class Careless(Transformer):
+    """Writes what the exact update makes of its last code and of what it fetched, but for its slips.
+
+    With probability ``misfetch`` it fetches another symbol than x_t: in silence in a plain trace, as a wrong copy or
+    index where the trace shows what is fetched; after a right copy or index it uses what that says. With probability
+    ``miscount`` it writes a code that is the update with no symbol. Every slip is noted, step by step.
+    """
+
+    def __init__(self, task: Task, condition: str, misfetch: float, miscount: float) -> None:
+        nn.Module.__init__(self)
+        self.spec, self.process = SMALL, task.build()
+        self.vocabulary = resolve_condition(condition).vocabulary(task)
+        self.fetching = {"copied": "observation", "indexed": "index"}.get(resolve_condition(condition).trace)
+        self.misfetch, self.miscount = misfetch, miscount
+        self.meanings, self.generator = code_meanings(task), np.random.default_rng(0)
+        self.misfetched: list[np.ndarray] = []  # by step, as long as only one batch is written
+        self.miscounted: list[np.ndarray] = []
+        self.read: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
+
+    def forward(self, tokens: Tensor, positions: Tensor, *, cache: Any = None, **_: Any) -> Output:
+        self.read[cache] = torch.cat([self.read[cache], tokens], dim=1) if cache in self.read else tokens
+        told = self.read[cache].numpy()
+        logits = np.zeros((len(told), self.vocabulary.size))
+        if told[0, -1] != ANSWER:
+            np.put_along_axis(logits, self.write(told)[:, None], 10.0, axis=1)
+        return Output(torch.from_numpy(logits), {})
+
+    def write(self, told: np.ndarray) -> np.ndarray:
+        """The next token of the trace."""
+        vocabulary, blocks = self.vocabulary, self.vocabulary.blocks
+        mark = int(np.flatnonzero(told[0] == THINK)[0])
+        question, trace = told[:, :mark], told[:, mark + 1 :]
+        indices, observed = question[:, ::2], question[:, 1::2]
+        if self.fetching != "index":
+            indices, observed = question, question
+        symbols = observed - blocks["observation"].start
+        n_fetched = 2 if self.fetching else 1
+        step = trace.shape[1] // n_fetched
+        codes = trace[:, n_fetched - 1 :: n_fetched] - blocks["code"].start
+        symbol = symbols[:, step]
+        slips = self.generator.random(len(told)) < self.misfetch
+        other = (symbol + self.generator.integers(1, vocabulary.n_symbols, len(told))) % vocabulary.n_symbols
+        if self.fetching and trace.shape[1] % 2 == 0:
+            self.misfetched.append(slips)
+            if self.fetching == "index":
+                return np.where(slips, blocks["index"].start, indices[:, step])  # as if it began anew
+            return vocabulary.observation(np.where(slips, other, symbol))
+        if self.fetching == "observation":
+            symbol = trace[:, -1] - blocks["observation"].start
+        if not self.fetching:
+            self.misfetched.append(slips)
+            symbol = np.where(slips, other, symbol)
+        before = np.tile(self.process.initial, (len(told), 1)) if step == 0 else self.meanings[codes[:, -1]]
+        joint = np.einsum("bi,vij->bvj", before, self.process.transitions)
+        every = vocabulary.encode(joint / joint.sum(axis=2, keepdims=True))  # (batch, symbol)
+        points = vocabulary.codebook.points
+        distance = np.abs(points[every][:, :, None] - points).sum(axis=3).min(axis=1)  # of each code to any update
+        slips = self.generator.random(len(told)) < self.miscount
+        self.miscounted.append(slips)
+        written = np.where(slips, distance.argmax(axis=1), every[np.arange(len(told)), symbol])
+        return vocabulary.code(written)
+
+
+def careless_run(task: Task, condition: str, misfetch: float, miscount: float) -> tuple[Run, Careless]:
+    """A careless model where a finished run is expected."""
+    model = Careless(task, condition, misfetch, miscount).eval()
+    assert isinstance(model, Careless)
+    return Run(RunSpec(task=task, condition=condition, model=SMALL), model, Path("no folder")), model

@@ -1,0 +1,233 @@
+"""Each estimator finds out what a model that is known exactly knows: its local steps, and nothing beyond."""
+
+from dataclasses import replace
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.small_nets import small_net_task
+from unamortized.evaluation.locality import (
+    ESTIMATORS,
+    Locality,
+    Questions,
+    errors,
+    estimates,
+    exact_scaffold,
+    freely,
+    locality,
+    locality_baselines,
+    questions,
+)
+from unamortized.evaluation.metrics import METRICS
+from unamortized.language.windows import NetVocabulary
+from unamortized.learning.runs import Run, RunSpec
+from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
+from unamortized.worlds.net_tasks import NetTask
+from unamortized.worlds.nets import conditional
+
+SMALL = ModelSpec(layers=1, width=16)
+SAMPLES = 100
+
+
+class NetOracle(Transformer):
+    """Knows the exact conditional of a variable given the nearest one shown within ``reach``, else its marginal.
+
+    Left to itself it walks the path to the target, if ``walks``, and else names the target at once.
+    """
+
+    def __init__(self, task: NetTask, seed: int, reach: int, walks: bool = True) -> None:
+        nn.Module.__init__(self)
+        self.spec, self.net, self.reach, self.walks = SMALL, task.build(seed), reach, walks
+        self.vocabulary = NetVocabulary(self.net.n_variables, self.net.n_values)
+        self.read: WeakKeyDictionary[Cache, torch.Tensor] = WeakKeyDictionary()
+        self.known: dict[tuple[int, ...], np.ndarray] = {}
+
+    def forward(self, tokens, positions, *, taps=(), patches=None, cache=None, select=None):
+        first = self.read.get(cache)
+        self.read[cache] = tokens if first is None else torch.cat([first, tokens], dim=1)
+        logits = np.array([self.after(row) for row in self.read[cache].tolist()])
+        return Output(torch.from_numpy(logits), {})
+
+    def after(self, tokens: list[int]) -> np.ndarray:
+        """Log-weights of the next token of one sequence."""
+        net, start = self.net, self.vocabulary.blocks["assignment"].start
+        shown = {(token - start) // net.n_values: (token - start) % net.n_values for token in tokens[1:]}
+        target, last = tokens[0], (tokens[-1] - start) // net.n_values
+        weights = np.full(self.vocabulary.size, -np.inf)
+        way = (*net.path(last, target), target) if last != target else (target,)
+        for variable in range(net.n_variables):
+            chosen = 0.0 if variable == (way[0] if self.walks else target) else -40.0
+            with np.errstate(divide="ignore"):
+                value = np.log(self.belief(variable, shown))
+            weights[start + variable * net.n_values : start + (variable + 1) * net.n_values] = chosen + value
+        return weights
+
+    def belief(self, variable: int, shown: dict[int, int]) -> np.ndarray:
+        near = [other for other in shown if 0 < self.net.distances[variable, other] <= self.reach]
+        nearest = sorted(near, key=lambda other: int(self.net.distances[variable, other]))[:1]
+        key = (variable, *((other, shown[other]) for other in nearest))
+        if key not in self.known:
+            self.known[key] = conditional(self.net, variable, {other: shown[other] for other in nearest})
+        return self.known[key]
+
+
+def oracle_run(task: NetTask, reach: int, walks: bool = True, seed: int = 0) -> Run:
+    spec = RunSpec(task=task, condition="local_windows", seed=seed, model=SMALL)
+    return Run(spec, NetOracle(task, seed, reach, walks).eval(), Path("no folder"))
+
+
+def pooled(rows, metric="conditional_mse", split="composition"):
+    return {
+        row["condition"]: row["value"]
+        for row in rows
+        if row["metric"] == metric and row["split"] == split and row["step"] is None
+    }
+
+
+@pytest.fixture(scope="module")
+def task():
+    return small_net_task()
+
+
+def asked_of(task):
+    net = task.build(0)
+    return net, questions(net, task.pairs(0).held_out)
+
+
+def test_each_pair_is_asked_both_ways_and_for_each_value(task):
+    net, asked = asked_of(task)
+    pairs = task.pairs(0).held_out
+    assert len(asked.target) == 4 * len(pairs)
+    seen = {frozenset(pair) for pair in pairs.tolist()}
+    for target, known, value, distance, exact in zip(*asked, strict=True):
+        assert frozenset((target, known)) in seen
+        assert distance == net.distances[target, known]
+        np.testing.assert_allclose(exact, conditional(net, int(target), {int(known): int(value)}), atol=1e-12)
+
+
+def test_a_model_of_local_steps_is_right_when_it_walks_and_knows_no_more_than_the_marginal_at_once(task):
+    found = pooled(locality(oracle_run(task, reach=1), Locality(SAMPLES)))
+    beside = pooled(locality_baselines(task, 0, Locality(SAMPLES)))
+    name = "local_windows"
+    assert found[f"{name}/direct"] == pytest.approx(beside["marginal"], abs=1e-9)
+    assert beside["marginal"] > 0.02
+    for estimator in ("scaffolded", "free"):  # what is left is the error of averaging SAMPLES
+        assert found[f"{name}/{estimator}"] < 0.5 / SAMPLES
+    assert found[f"{name}/negative_scaffold"] > 10 * found[f"{name}/scaffolded"]
+
+
+def test_a_model_that_knows_everything_is_right_at_once(task):
+    found = pooled(locality(oracle_run(task, reach=99, walks=False), Locality(4)))
+    assert found["local_windows/direct"] == pytest.approx(0, abs=1e-12)
+    assert found["local_windows/free"] == pytest.approx(0, abs=1e-12)  # it names the target at once
+
+
+def test_the_error_of_a_walk_falls_with_the_number_of_samples(task):
+    net, asked = asked_of(task)
+
+    def error(samples):
+        walked = exact_scaffold(net, asked, samples, np.random.default_rng(0))
+        return ((walked - asked.exact) ** 2).mean()
+
+    assert error(400) < error(25) / 8 < error(1) / 64
+    # of one sample: the variance that exact conditionals of the target have over the draw of the last in between
+    beside = pooled(locality_baselines(task, 0, Locality(10)))
+    assert beside["exact_scaffolded"] == pytest.approx(error(1) / 10, rel=0.8)
+
+
+def test_thoughts_are_the_variables_written_before_the_target(task):
+    run = oracle_run(task, reach=1)
+    (thoughts,) = pooled(locality(run, Locality(3)), "thoughts_written").values()
+    _, asked = asked_of(task)
+    assert thoughts == pytest.approx((asked.distance - 1).mean(), abs=0.01)
+    (none,) = pooled(locality(oracle_run(task, 99, walks=False), Locality(3)), "thoughts_written").values()
+    assert none == 0
+
+
+def test_a_model_that_never_comes_to_the_target_is_asked_for_it_in_the_end(task):
+    net, asked = asked_of(task)
+    oracle = NetOracle(task, 0, reach=1)
+
+    def elsewhere(tokens):
+        weights = oracle.__class__.after(oracle, tokens)
+        values = slice(12 + 2 * tokens[0], 12 + 2 * tokens[0] + 2)
+        weights[values] -= 1000.0
+        return weights - weights.max()
+
+    oracle.after = elsewhere
+    free = freely(oracle, oracle.vocabulary, asked, torch.Generator().manual_seed(0))
+    assert (free.thoughts == net.n_variables).all()
+    np.testing.assert_allclose(free.answers.sum(axis=1), 1, atol=1e-9)
+
+
+def test_scaffolds_hold_the_path_and_negative_ones_as_many_others(task):
+    net, asked = asked_of(task)
+    written: list[list[list[int]]] = []
+    oracle = NetOracle(task, 0, reach=1)
+    forward = oracle.forward
+
+    def spied(tokens, *rest, cache, **more):
+        output = forward(tokens, *rest, cache=cache, **more)
+        written.append(oracle.read[cache].tolist())
+        return output
+
+    oracle.forward = spied
+    estimates(oracle, net, asked, 1, torch.Generator().manual_seed(0), np.random.default_rng(0))
+    sequences = {
+        tuple((token - 12) // 2 if place else token for place, token in enumerate(row))
+        for rows in written
+        for row in rows
+    }
+    for target, known in zip(asked.target.tolist(), asked.known.tolist(), strict=True):
+        path = net.path(known, target)
+        assert (target, known, *path) in sequences
+        off = [s for s in sequences if s[:2] == (target, known) and len(s) == 2 + len(path)]
+        assert any(not {*s[2:]} & {target, known, *path} and len({*s[2:]}) == len(path) for s in off)
+
+
+def test_rows_are_pooled_and_by_distance_under_each_estimators_name(task):
+    task = task.model_copy(update={"steps": task.steps.model_copy(update={"test": (2, 3, 4)})})
+    rows = locality(oracle_run(task, reach=1), Locality(2))
+    rows += locality_baselines(task, 0, Locality(2))
+    assert {row["condition"] for row in rows} == {
+        *(f"local_windows/{name}" for name in ESTIMATORS),
+        "marginal",
+        "exact_scaffolded",
+    }
+    assert {row["split"] for row in rows} == {"composition", "in_distribution"}
+    assert all(row["unit"] == METRICS[row["metric"]].unit for row in rows)
+    _, asked = asked_of(task)
+    by_distance = {row["step"]: row for row in rows if row["condition"] == "marginal" and row["split"] == "composition"}
+    assert by_distance[None]["count"] == len(asked.target)
+    for distance in (2, 3, 4):
+        there = int((asked.distance == distance).sum())
+        assert (by_distance[distance]["count"] == there) if there else (distance not in by_distance)
+
+
+def test_an_error_is_the_mean_square_over_questions_and_values(task):
+    exact = np.array([[0.2, 0.8], [0.5, 0.5]])
+    asked = Questions(np.array([0, 1]), np.array([2, 3]), np.array([0, 1]), np.array([2, 2]), exact)
+    answers = np.array([[0.3, 0.7], [0.5, 0.5]])
+    (everything, near) = errors(task, "x", 0, "composition", asked, answers)
+    assert everything["value"] == near["value"] == pytest.approx(0.005)
+    assert (everything["step"], near["step"]) == (None, 2)
+
+
+def test_a_run_measures_alike_every_time_and_each_seed_its_own_net(task):
+    one, again = (locality(oracle_run(task, 1), Locality(3)) for _ in range(2))
+    assert one == again
+    other = locality(oracle_run(task, 1, seed=1), Locality(3))
+    assert pooled(other)["local_windows/direct"] != pooled(one)["local_windows/direct"]
+
+
+def test_a_run_without_a_net_is_refused():
+    from tests.evaluation.oracle import oracle_run as with_process
+    from tests.small_tasks import small_task
+
+    with pytest.raises(ValueError, match="small has no net"):
+        locality(with_process(small_task()), Locality(2))
+    assert replace(Locality(), samples=3) == Locality(3)

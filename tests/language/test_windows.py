@@ -1,0 +1,47 @@
+"""Windows as tokens: what is asked first, what is shown after it, and a loss on all that is shown."""
+
+import numpy as np
+import pytest
+
+from tests.small_nets import small_net_task
+from unamortized.language.dataset import to_batch
+from unamortized.language.layout import NO_STEP, NOWHERE
+from unamortized.language.windows import NetVocabulary, lay_out_windows, net_vocabulary
+from unamortized.worlds.windows import Windows, draw_windows
+
+
+def test_every_mark_and_every_assignment_is_a_token_of_its_own():
+    vocabulary = NetVocabulary(n_variables=5, n_values=3)
+    marks = vocabulary.ask(np.arange(5))
+    assignments = vocabulary.assignment(np.arange(5)[:, None], np.arange(3))
+    assert sorted([*marks.tolist(), *assignments.ravel().tolist()]) == list(range(vocabulary.size))
+    ask, assignment = vocabulary.blocks["ask"], vocabulary.blocks["assignment"]
+    assert {*range(ask.start, ask.stop)} == {*marks.tolist()}
+    assert {*range(assignment.start, assignment.stop)} == {*assignments.ravel().tolist()}
+    assert net_vocabulary(small_net_task()) == NetVocabulary(12, 2)
+
+
+def test_a_window_names_what_is_asked_then_shows_all_of_it_with_the_asked_last():
+    vocabulary = NetVocabulary(n_variables=4, n_values=2)
+    examples = lay_out_windows(Windows(np.array([[2, 0, 3], [1, 3, 0]]), np.array([[1, 0, 1], [0, 0, 1]])), vocabulary)
+    assert examples.tokens.tolist() == [
+        [3, 4 + 2 * 2 + 1, 4 + 0, 4 + 3 * 2 + 1],
+        [0, 4 + 1 * 2, 4 + 3 * 2, 4 + 0 + 1],
+    ]
+    assert examples.weights.tolist() == [0, 1, 1, 1]
+    assert examples.written.tolist() == [False, True, True, True]
+    assert set(examples.positions.tolist()) == {NOWHERE}
+    assert set(examples.steps.tolist()) == set(examples.produces.tolist()) == {NO_STEP}
+
+
+@pytest.mark.parametrize("kind", ["local", "wrong", "full"])
+def test_columns_align_with_the_windows_that_were_drawn(kind):
+    task = small_net_task()
+    vocabulary = net_vocabulary(task)
+    for group in draw_windows(task, kind, 32, 0):
+        examples = lay_out_windows(group, vocabulary)
+        assert examples.tokens.shape == (len(group.values), group.values.shape[1] + 1)
+        np.testing.assert_array_equal((examples.tokens[:, 1:] - 12) // 2, group.variables)
+        np.testing.assert_array_equal((examples.tokens[:, 1:] - 12) % 2, group.values)
+        np.testing.assert_array_equal(examples.tokens[:, 0], group.variables[:, -1])
+        assert to_batch(examples).select.all()  # each shown token is predicted from all before it

@@ -1,0 +1,164 @@
+"""`unamortized describe` prints what a process is like, for each kind of task, and writes its pictures."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.small_tasks import small_task
+from unamortized.cli import app, guarded
+from unamortized.describe import describe
+from unamortized.worlds.tasks import Task
+
+TOP = Path(__file__).parents[1]
+WRITTEN = {"process.png", "process.svg", "mixed_states.png", "mixed_states.svg"}
+
+
+@pytest.fixture
+def unseen(monkeypatch):
+    """No pictures: they take most of the time."""
+    monkeypatch.setattr("unamortized.describe.save", lambda figure, folder, name: None)
+
+
+def printed(task: Task, folder: Path, depth: int = 4) -> str:
+    console = Console(width=200, file=io.StringIO())
+    with console.capture() as captured:
+        for part in describe(task, depth, folder):
+            console.print(part)
+    return captured.get()
+
+
+def small(**changes) -> Task:
+    return small_task(**({"steps": {"train": [2, 4], "test": [2, 5]}} | changes))
+
+
+def row(text: str, title: str, first: str) -> list[float]:
+    """Numbers of the row that begins so, in the panel of that title."""
+    panel = text[text.index(title) :]
+    (line,) = re.findall(rf"^│ +{re.escape(first)} +(.*)│$", panel, re.M)[:1]
+    return [float(number) for number in re.findall(r"\d+\.?\d*(?:e-\d+)?", line)]
+
+
+def test_a_finite_process_is_described_exactly(tmp_path):
+    text = printed(small(process={"family": "zero_one_random", "p": 0.5}), tmp_path)
+    assert "0.2310 nats a symbol, exact (7 mixed states)" in text
+    assert "never: it has period 3; within a phase, less than one step" in text
+    assert "finite: some words make it forget all at once" in text
+    # next symbol, start known, belief, certainty, mixed states, left out
+    assert row(text, "after n symbols", "0") == [0.6931, 0.231, 1.0986, 0, 1, 0]
+    assert row(text, "after n symbols", "2") == [0.4621, 0.2310, 0.2310, 0.6667, 4, 0]
+    assert row(text, "after n symbols", "3") == [0.2310, 0.2310, 0, 1, 3, 0]
+    chance, optimal, *_ = row(text, "what questions of n symbols cost", "5")
+    assert (chance, optimal) == (1.0986, 0)
+    assert {file.name for file in tmp_path.iterdir()} == WRITTEN
+
+
+def test_a_fractal_is_bounded_and_sampled(tmp_path, unseen):
+    text = printed(small(process={"family": "mess3"}), tmp_path, depth=5)
+    assert re.search(r"0\.793\d nats a symbol, proven within ± \S+; sampled: 0\.79\d\d ± 0\.000\d", text)
+    assert "6.153 steps for a factor e, if nobody looks" in text
+    assert row(text, "after n symbols", "1")[:2] == [0.8577, 0.7692]
+
+
+def test_groups_forget_nothing_and_are_always_certain(tmp_path, unseen):
+    process = {"family": "group_word", "group": "S3"}
+    text = printed(small(process=process, codebook={"resolution": 1}), tmp_path)
+    assert "1.7918 nats a symbol, exact (1 mixed state)" in text
+    assert "infinite: observations never make it forget" in text
+    assert row(text, "after n symbols", "4") == [1.7918, 1.7918, 0, 1, 6, 0]
+    chance, optimal, gained, floor, *_ = row(text, "what questions of n symbols cost", "5")
+    assert (chance, optimal, gained, floor) == (1.7918, 0, 1.7918, 0)
+
+
+def test_generalised_processes_have_vectors_in_place_of_beliefs(tmp_path):
+    text = printed(small(process={"family": "tom_quantum"}, query="predict 1"), tmp_path)
+    assert "generalised: predictive vectors in place of states" in text
+    assert re.search(r"at most 1\.3\d+ nats a symbol, proven; sampled: 1\.36\d+ ± \S+ \(standard error\)", text)
+    assert "start known" not in text
+    assert "state is certain" not in text
+    assert {file.name for file in tmp_path.iterdir()} == WRITTEN
+
+
+def test_where_each_problem_has_its_own_the_mean_is_described_and_it_is_said(tmp_path, unseen):
+    text = printed(small(process={"family": "in_context", "states": 3, "symbols": 2}), tmp_path)
+    assert "each problem has transitions of its own; this is their mean" in text
+    chance, optimal, gained, *_ = row(text.replace("±", ""), "what questions of n symbols cost", "5")
+    assert chance > optimal > 0
+
+
+@pytest.mark.parametrize("start", ["known", "belief"])
+def test_beliefs_begin_as_the_task_does(tmp_path, unseen, start):
+    text = printed(small(start=start), tmp_path)
+    belief, certain = row(text, "after n symbols", "0")[2:4]
+    if start == "known":
+        assert (belief, certain) == (0, 1)
+    else:  # 3 of the 15 points of the lattice are certain
+        assert certain == 0.2
+        assert 0 < belief < np.log(3)
+
+
+def test_codes_bound_no_smoothing(tmp_path, unseen):
+    text = printed(small(query="smooth 0"), tmp_path)
+    assert "floor of codes" not in text
+    assert "floor of codes, m = 2" in printed(small(), tmp_path)
+
+
+def test_finer_codes_have_a_lower_floor(tmp_path, unseen):
+    text = printed(small(codebook={"resolution": 2}), tmp_path)
+    numbers = row(text.replace("±", ""), "what questions of n symbols cost", "5")
+    coarse, own, fine = numbers[-3:]
+    assert coarse > own > fine >= 0
+
+
+def test_what_costs_nothing_to_gain_adds_up(tmp_path, unseen):
+    numbers = row(printed(small(), tmp_path), "what questions of n symbols cost", "5")
+    chance, optimal, _, gained = numbers[:4]  # with the interval of the optimum between
+    assert abs(chance - optimal - gained) < 2e-4
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    monkeypatch.chdir(TOP)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def run(*arguments):
+        status = guarded(lambda: app([str(each) for each in arguments], prog_name="unamortized"))
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_the_command_follows_overrides_and_is_alike_on_every_run(command, tmp_path):
+    few = ("steps.train=[2, 3]", "steps.test=[3]", "process.p=0.25", "--depth", "3")
+    runs = [command("describe", "zero_one_random", *few, "--out", tmp_path / name) for name in ("one", "two")]
+    (status, out, err), (_, again, _) = runs
+    assert (status, err) == (0, "")
+    assert out.replace("/one/", "/two/") == again
+    assert "0.1874 nats a symbol, exact" in out
+    assert f"{tmp_path}/one/process.png" in out
+    assert {file.name for file in (tmp_path / "one").iterdir()} == WRITTEN
+    for name in WRITTEN:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_pictures_go_to_a_folder_of_the_task(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = TOP / "tasks" / "zero_one_random.yaml"
+    few = ("steps.train=[2, 3]", "steps.test=[3]", "--depth", "2")
+    assert command("describe", file, *few)[0] == 0
+    assert {each.name for each in (tmp_path / "results" / "describe" / "zero_one_random").iterdir()} == WRITTEN
+
+
+def test_the_command_has_help_and_is_a_target_of_make(command):
+    status, out, _ = command("describe", "--help")
+    assert status == 0
+    assert all(option in out for option in ("--depth", "--out"))
+    assert "$(RUN) describe $(ONE_TASK) $(OVERRIDES)" in (TOP / "Makefile").read_text()

@@ -1,0 +1,162 @@
+"""Bayes nets: exact marginals equal sums over every joint assignment, and samples follow them."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from tests.worlds.brute_force import random_distributions
+from unamortized.worlds.nets import BayesNet, conditional, draw_values, joint, mutual_information, random_net, sample
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def small_net(seed, zeros=False):
+    """Up to six variables of up to three values, with any acyclic parents, in any order of names."""
+    generator = np.random.default_rng(seed)  # not a strategy: types that are checked use `random`
+    variables, values = int(generator.integers(2, 7)), int(generator.integers(2, 4))
+    names = generator.permutation(variables)
+    parents = [()] * variables
+    for place, name in enumerate(names):
+        before = generator.permutation(names[:place])[:3]
+        parents[name] = tuple(int(v) for v in before[: generator.integers(len(before) + 1)])
+    tables = [random_distributions(generator, (values,) * (len(own) + 1), 0.3 * zeros) for own in parents]
+    return BayesNet(tuple(parents), tuple(tables))
+
+
+def every_assignment(net):
+    """{values of all variables: their probability}, one product after the other."""
+    found = {}
+    for values in itertools.product(range(net.n_values), repeat=net.n_variables):
+        probability = 1.0
+        for variable, parents in enumerate(net.parents):
+            probability *= net.tables[variable][tuple(values[p] for p in parents)][values[variable]]
+        found[values] = float(probability)
+    return found
+
+
+@given(SEEDS, st.data())
+def test_the_joint_of_some_variables_is_the_sum_over_all_others(seed, data):
+    net = small_net(seed)
+    mixed = data.draw(st.permutations(range(net.n_variables)))
+    n_asked = data.draw(st.integers(1, min(3, net.n_variables)))
+    asked = mixed[:n_asked]
+    told = mixed[n_asked : n_asked + data.draw(st.integers(0, 2))]
+    known = {v: data.draw(st.integers(0, net.n_values - 1)) for v in told}
+    expected = np.zeros((net.n_values,) * len(asked))
+    for values, probability in every_assignment(net).items():
+        if all(values[v] == value for v, value in known.items()):
+            expected[tuple(values[v] for v in asked)] += probability
+    np.testing.assert_allclose(joint(net, asked, known), expected, atol=1e-12)
+
+
+@given(SEEDS, st.data())
+def test_a_conditional_is_the_enumerated_share_or_an_error(seed, data):
+    net = small_net(seed, zeros=True)
+    target, *others = data.draw(st.permutations(range(net.n_variables)))
+    known = {v: data.draw(st.integers(0, net.n_values - 1)) for v in others[:2]}
+    expected = np.zeros(net.n_values)
+    for values, probability in every_assignment(net).items():
+        if all(values[v] == value for v, value in known.items()):
+            expected[values[target]] += probability
+    if expected.sum() == 0:
+        with pytest.raises(ValueError, match="has probability zero"):
+            conditional(net, target, known)
+    else:
+        np.testing.assert_allclose(conditional(net, target, known), expected / expected.sum(), atol=1e-10)
+
+
+@given(SEEDS)
+def test_mutual_information_is_that_of_the_enumerated_pair(seed):
+    net = small_net(seed)
+    both = np.zeros((net.n_values, net.n_values))
+    for values, probability in every_assignment(net).items():
+        both[values[0], values[1]] += probability
+    independent = both.sum(axis=1)[:, None] * both.sum(axis=0)[None]
+    expected = sum(p * np.log(p / q) for p, q in zip(both.flat, independent.flat, strict=True))
+    assert mutual_information(net, 0, 1) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_variable_is_asked_about_or_given_once():
+    net = random_net("chain", 4, 2, 0.2, np.random.default_rng(0))
+    for asked, known in (((1, 1), {}), ((1,), {1: 0})):
+        with pytest.raises(ValueError, match="once"):
+            joint(net, asked, known)
+
+
+@given(SEEDS)
+def test_samples_follow_the_enumerated_joint(seed):
+    net, draws = small_net(seed), 2000
+    drawn = sample(net, draws, np.random.default_rng(0))
+    powers = net.n_values ** np.arange(net.n_variables)[::-1]
+    counts = np.bincount(drawn @ powers, minlength=net.n_values**net.n_variables)
+    expected = draws * np.array(list(every_assignment(net).values()))
+    common = expected >= 5
+    statistic = ((counts - expected)[common] ** 2 / expected[common]).sum()
+    assert statistic < chi2.isf(1e-6, max(1, common.sum()))
+
+
+def test_a_value_without_weight_is_never_drawn():
+    rows = np.array([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]])
+    drawn = [draw_values(rows, np.random.default_rng(seed)).tolist() for seed in range(50)]
+    assert drawn == [[1, 0]] * 50
+
+
+# ── graphs ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_distances_and_paths_of_a_chain_and_of_a_fork():
+    chain = random_net("chain", 6, 2, 0.2, np.random.default_rng(0))
+    assert chain.parents == ((), (0,), (1,), (2,), (3,), (4,))
+    np.testing.assert_array_equal(chain.distances, np.abs(np.subtract.outer(np.arange(6), np.arange(6))))
+    assert chain.path(4, 1) == (3, 2)
+    assert chain.path(2, 3) == ()
+    half = np.full((2, 2), 0.5)
+    fork = BayesNet(((2,), (2,), (), ()), (half, half, half[0], half[0]))
+    assert fork.path(0, 1) == (2,)
+    assert fork.distances[0].tolist() == [0, 2, 1, -1]
+    with pytest.raises(ValueError, match="no path joins variables 0 and 3"):
+        fork.path(0, 3)
+
+
+@given(st.integers(2, 30), st.integers(2, 4), st.integers(0, 99))
+def test_a_random_tree_is_joined_by_one_edge_less_than_it_has_variables(variables, values, seed):
+    net = random_net("tree", variables, values, 0.2, np.random.default_rng(seed))
+    assert sum(map(len, net.parents)) == variables - 1
+    assert (net.distances >= 0).all()
+    assert sorted(net.order) == list(range(variables))
+    for start, stop in ((0, variables - 1), (variables - 1, 0)):
+        path = (start, *net.path(start, stop), stop) if start != stop else (start,)
+        assert len(path) == net.distances[start, stop] + 1
+        assert all(net.distances[a, b] == 1 for a, b in itertools.pairwise(path))
+
+
+@given(st.integers(2, 5), st.integers(0, 99))
+def test_rows_of_a_random_table_favour_different_values(values, seed):
+    net = random_net("chain", 10, values, 0.3, np.random.default_rng(seed))
+    for table in net.tables[1:]:
+        assert sorted(table.argmax(axis=1).tolist()) == list(range(values))
+
+
+def test_every_value_may_be_the_favourite_of_every_row():
+    generator = np.random.default_rng(0)
+    tables = [table for _ in range(20) for table in random_net("chain", 20, 3, 0.5, generator).tables[1:]]
+    means = np.mean(tables, axis=0)
+    np.testing.assert_allclose(means, 1 / 3, atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("parents", "tables", "says"),
+    [
+        (((), (0,)), (np.full(2, 0.5),), "2 lists of parents need as many tables"),
+        (((), (0,)), (np.full(2, 0.5), np.full(2, 0.5)), "the table of variable 1 must have shape"),
+        (((),), (np.array([0.5, 0.6]),), "must hold distributions"),
+        (((1,), (0,)), (np.full((2, 2), 0.5),) * 2, "the parents form a circle"),
+    ],
+)
+def test_what_is_no_bayes_net_is_refused(parents, tables, says):
+    with pytest.raises(ValueError, match=says):
+        BayesNet(parents, tables)
