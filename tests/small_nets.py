@@ -6,12 +6,12 @@ from unamortized.worlds.net_tasks import NetTask
 
 
 def small_net_task(**changes: Any) -> NetTask:
-    """A chain of twelve variables; any field may be changed."""
+    """A chain of fourteen variables; any field may be changed."""
     fields: dict[str, Any] = {
         "name": "small_net",
-        "net": {"shape": "chain", "variables": 12},
+        "net": {"shape": "chain", "variables": 14},
         "windows": {"stop": 0.5, "dropout": 0.2},
-        "held_out_pairs": 4,
+        "held_out_pairs": 5,
         "steps": {"train": [1, 2], "test": [2, 3]},
     }
     return NetTask.model_validate(fields | changes)

@@ -10,7 +10,8 @@ from unamortized.evaluation.metrics import COLUMNS
 from unamortized.worlds.tasks import load_task
 
 TOP = Path(__file__).parents[1]
-TASKS = sorted(file.stem for file in (TOP / "tasks").glob("*.yaml"))
+NETS = ("local_chain",)
+TASKS = sorted({file.stem for file in (TOP / "tasks").glob("*.yaml")} - {*NETS})
 COMMANDS = ("train", "compare", "study", "evaluate", "report", "preview")
 
 
@@ -217,6 +218,37 @@ def test_every_shipped_task_can_be_looked_at(command, task):
     assert "codebook floor" in out
     assert all(f"trace {trace}" in out for trace in ("none", "belief", "state", "every_4"))
     assert load_task(task).process.family in out
+
+
+@pytest.mark.parametrize("task", NETS)
+def test_a_net_can_be_looked_at_too(command, task):
+    status, out, err = command("preview", task, "--problems", "2")
+    assert (status, err) == (0, "")
+    assert all(f"{kind} windows" in out for kind in ("local", "wrong", "full"))
+    assert out.count("p(X") == 2
+
+
+def test_what_a_net_is_not_for_names_what_is(command):
+    for arguments in (("compare", "--task", "local_chain"), ("train", "local_chain", "--condition", "cot")):
+        status, _, err = command(*arguments)
+        assert status == 2
+        assert "local_chain has a net: its conditions are local_windows, wrong_local_windows, full_windows" in err
+    status, _, err = command("train", "mess3", "--condition", "local_windows")
+    assert status == 2
+    assert "mess3 has a process: its conditions are amortized, " in err
+    status, _, err = command("describe", "local_chain")
+    assert status == 2
+    assert "local_chain is about a net and has no process" in err
+
+
+def test_a_run_on_a_net_is_trained_measured_and_shown(command, tmp_path):
+    size = ("train.steps=2", "train.batch_size=8", "net.variables=8", "held_out_pairs=2")
+    options = ("--condition", "local_windows", "--preset", "smoke", "--seeds", "1", "--workers", "1")
+    status, out, err = command("train", "local_chain", *size, *options, "--results", tmp_path)
+    assert (status, err) == (0, "")
+    assert all(name in out for name in ("direct", "scaffolded", "free", "negative_scaffold", "conditional_mse"))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert command("evaluate", folder, "--preset", "smoke")[0] == 0
 
 
 def test_a_preview_follows_overrides_and_its_seed(command):

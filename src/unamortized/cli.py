@@ -156,10 +156,13 @@ def preview(
 ) -> None:
     """Look at a task: a few problems with their exact beliefs, and each trace."""
     from unamortized.preview import preview as shown
-    from unamortized.worlds.tasks import load_task, with_process
+    from unamortized.preview import preview_net
+    from unamortized.worlds.net_tasks import NetTask
+    from unamortized.worlds.tasks import load_task
 
-    console = Console()
-    for part in shown(with_process(load_task(task, overrides or [])), steps, problems, seed):
+    console, loaded = Console(), load_task(task, overrides or [])
+    of_net = isinstance(loaded, NetTask)
+    for part in preview_net(loaded, problems, seed) if of_net else shown(loaded, steps, problems, seed):
         console.print(part)
 
 

@@ -1,6 +1,7 @@
 """A task made visible: a few problems with their exact beliefs, and how each trace writes them down."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 from rich.console import RenderableType
@@ -13,10 +14,14 @@ from unamortized.evaluation.metrics import kl
 from unamortized.language.layout import Examples, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import MARKS, Vocabulary, task_vocabulary
+from unamortized.language.windows import net_vocabulary
+from unamortized.worlds.net_tasks import NetTask
+from unamortized.worlds.nets import conditional
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.processes import Process
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
+from unamortized.worlds.windows import Kind, draw_windows
 
 SHADES = " ░▒▓█"
 MOST_STATES = 12  # with more, only the likeliest states of a belief are printed
@@ -123,3 +128,31 @@ def _token(process: Process, vocabulary: Vocabulary, token: int) -> str:
         "answer": process.symbol_names if vocabulary.n_answers != process.n_states else process.state_names,
     }[kind]
     return names[place]
+
+
+def preview_net(task: NetTask, n_questions: int, seed: int) -> Iterator[RenderableType]:
+    """What there is to see of a task about a net: the net of a seed, windows of each kind, and what is asked of it."""
+    net, pairs, vocabulary = task.build(seed), task.pairs(seed), net_vocabulary(task)
+    table = Table.grid(padding=(0, 2))
+    table.add_row("net", f"{task.net.shape}: {net.n_variables} variables of {net.n_values} values; seed {seed}")
+    table.add_row("edges", ", ".join(f"X{own[0]}→X{variable}" for variable, own in enumerate(net.parents) if own))
+    reach, holes = "{} to {}".format(*task.steps.train), f"{task.windows.dropout:.0%} left out"
+    table.add_row("windows", f"{reach} steps around a variable, {holes}")
+    table.add_row("held out", ", ".join(f"X{a}–X{b}" for a, b in pairs.held_out.tolist()))
+    table.add_row("vocabulary", f"{vocabulary.size} tokens")
+    yield Panel(table, title=task.name, title_align="left")
+    for kind in get_args(Kind):
+        lines = [
+            f"ask X{variables[-1]}: " + " ".join(f"X{v}={x}" for v, x in zip(variables, values, strict=True))
+            for group in draw_windows(task, kind, 4, seed, "preview")
+            for variables, values in zip(group.variables.tolist(), group.values.tolist(), strict=True)
+        ]
+        yield Panel("\n".join(lines), title=f"{kind} windows", title_align="left")
+    asked = Table(title="asked of pairs never seen together", title_justify="left")
+    for heading in ("question", "exact", "marginal", "by way of"):
+        asked.add_column(heading)
+    for a, b in pairs.held_out[:n_questions].tolist():
+        exact, marginal = conditional(net, a, {b: 0}), conditional(net, a, {})
+        way = " ".join(f"X{v}" for v in net.path(b, a))
+        asked.add_row(f"p(X{a} | X{b}=0)", *(" ".join(f"{p:.3f}" for p in row) for row in (exact, marginal)), way)
+    yield asked

@@ -183,7 +183,9 @@ def dynamax_sampler(moves, emissions, initial, steps, batch):
     """A function of a seed: its HMM's own sampling, over a batch."""
     model = CategoricalHMM(len(initial), 1, emissions.shape[1])
     parameters, _ = model.initialize(
-        initial_probs=initial @ moves, transition_matrix=moves, emission_probs=emissions[:, None, :]
+        initial_probs=jnp.asarray(initial @ moves),
+        transition_matrix=jnp.asarray(moves),
+        emission_probs=jnp.asarray(emissions[:, None, :]),
     )
     one = lambda key: model.sample(parameters, key, num_timesteps=steps)  # noqa: E731
     together = jax.jit(lambda seed: jax.vmap(one)(jax.random.split(jax.random.key(seed), batch)))

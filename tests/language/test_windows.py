@@ -18,7 +18,7 @@ def test_every_mark_and_every_assignment_is_a_token_of_its_own():
     ask, assignment = vocabulary.blocks["ask"], vocabulary.blocks["assignment"]
     assert {*range(ask.start, ask.stop)} == {*marks.tolist()}
     assert {*range(assignment.start, assignment.stop)} == {*assignments.ravel().tolist()}
-    assert net_vocabulary(small_net_task()) == NetVocabulary(12, 2)
+    assert net_vocabulary(small_net_task()) == NetVocabulary(14, 2)
 
 
 def test_a_window_names_what_is_asked_then_shows_all_of_it_with_the_asked_last():
@@ -41,7 +41,7 @@ def test_columns_align_with_the_windows_that_were_drawn(kind):
     for group in draw_windows(task, kind, 32, 0):
         examples = lay_out_windows(group, vocabulary)
         assert examples.tokens.shape == (len(group.values), group.values.shape[1] + 1)
-        np.testing.assert_array_equal((examples.tokens[:, 1:] - 12) // 2, group.variables)
-        np.testing.assert_array_equal((examples.tokens[:, 1:] - 12) % 2, group.values)
+        np.testing.assert_array_equal((examples.tokens[:, 1:] - 14) // 2, group.variables)
+        np.testing.assert_array_equal((examples.tokens[:, 1:] - 14) % 2, group.values)
         np.testing.assert_array_equal(examples.tokens[:, 0], group.variables[:, -1])
         assert to_batch(examples).select.all()  # each shown token is predicted from all before it

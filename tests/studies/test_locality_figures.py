@@ -1,16 +1,15 @@
-"""Figures of the study of locality: bars and curves of what was measured, published values beside them."""
+"""Figures of the study of locality: bars of what was measured, published values beside them."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from tests.studies.test_locality import FOUND, measured
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.metrics import to_table
 from unamortized.studies.figures import Tables, save
-from unamortized.studies.figures.locality import ESTIMATORS, PUBLISHED, WINDOWS, locality_by_distance, locality_mse
+from unamortized.studies.figures.locality import ESTIMATORS, PUBLISHED, WINDOWS, locality_mse
 
 
 def tables(metrics):
@@ -65,27 +64,15 @@ def test_what_was_not_trained_is_left_out():
     assert len(bars(figure.axes[0])) == 8
 
 
-def test_curves_run_along_the_distances():
-    figure = locality_by_distance(tables(measured()))
-    assert figure is not None
-    assert len(figure.axes) == len(WINDOWS)
-    for axes in figure.axes:
-        curves = [line for line in axes.lines if isinstance(line, Line2D) and len(np.asarray(line.get_xdata())) == 2]
-        assert len(curves) == 2 * len(ESTIMATORS) + 2  # each of pairs held out and seen; marginal and exact walk
-        assert all(list(np.asarray(line.get_xdata())) == [2, 3] for line in curves)
-
-
-@pytest.mark.parametrize("figure", [locality_mse, locality_by_distance])
-def test_tables_of_other_studies_give_no_picture(figure):
-    assert figure(tables(to_table([]))) is None
+def test_tables_of_other_studies_give_no_picture():
+    assert locality_mse(tables(to_table([]))) is None
     metrics = measured()
-    assert figure(tables(metrics[metrics["metric"] == "answer_kl"])) is None
+    assert locality_mse(tables(metrics[metrics["metric"] == "answer_kl"])) is None
 
 
-@pytest.mark.parametrize("figure", [locality_mse, locality_by_distance])
-def test_a_picture_is_alike_on_every_run(figure, tmp_path):
+def test_a_picture_is_alike_on_every_run(tmp_path):
     for folder in ("one", "two"):
-        save(figure(tables(measured())), tmp_path / folder, "picture")
+        save(locality_mse(tables(measured())), tmp_path / folder, "picture")
     for kind in ("png", "svg"):
         one, two = ((tmp_path / folder / f"picture.{kind}").read_bytes() for folder in ("one", "two"))
         assert one == two

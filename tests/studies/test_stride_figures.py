@@ -11,7 +11,7 @@ from unamortized.studies.figures.stride import AMORTIZED
 from unamortized.studies.figures.style import colour
 from unamortized.studies.growth import THRESHOLD, all_needed, fit
 
-TASKS = ("group_word_s3@fixed_16", "noisy_permutation@fixed_16")
+TASKS = ("group_word_s3@fixed_16", "group_word_z7@fixed_16", "noisy_permutation@fixed_16")
 SIZES = (20, 100, 500, 2500, 12500)
 STRIDES = (1, 2, 4, 8, 16)
 SEEDS = 3
@@ -22,16 +22,17 @@ def name_of(stride):
 
 
 def synthetic_metrics():
-    """Exponential growth in one world, none in the other, in the form of ``metrics.csv``."""
+    """Exponential growth in one world, polynomial in the next, none in the last, in the form of ``metrics.csv``."""
     draw, rows = np.random.default_rng(9), []
 
     def add(task, name, seed, metric, value, step=None):
         rows.append(row(task, name, seed, "in_distribution", metric, value, 512, n_steps=16, step=step))
 
-    for task, rate in zip(TASKS, (0.7, 0.03), strict=True):
+    growths = (lambda k: 0.7 * k, lambda k: 1.5 * np.log(k), lambda k: 0.0 * k)
+    for task, growth in zip(TASKS, growths, strict=True):
         for seed in range(SEEDS):
             for stride in (*STRIDES, 0):
-                log_needed = 3.2 + rate * (stride or 16) + 0.3 * draw.standard_normal()
+                log_needed = 3.5 + growth(stride or 16) + 0.2 * draw.standard_normal()
                 for size in SIZES:
                     condition = f"{name_of(stride)}@n{size}"
                     excess = 2.0 * (np.log(size) - log_needed)
@@ -58,3 +59,71 @@ def points(axes, **look):
     """The points of all lines that look so."""
     same = [line for line in axes.lines if all(getattr(line, f"get_{key}")() == value for key, value in look.items())]
     return [np.column_stack(line.get_data()).astype(float) for line in same]
+
+
+@pytest.mark.parametrize("name, count", [("stride_learning", 3), ("stride_growth", 3), ("stride_cost", 6)])
+def test_each_figure_has_its_panels_for_each_world(tables, name, count):
+    assert len(FIGURES[name](tables).axes) == count
+
+
+def test_learning_curves_are_geometric_means_over_seeds(tables):
+    table = tables.metrics
+    for axes, task in zip(FIGURES["stride_learning"](tables).axes, TASKS, strict=True):
+        drawn = [np.column_stack(line.get_data()) for line in axes.lines]
+        for stride in (*STRIDES, 0):
+            wanted = []
+            for size in SIZES:
+                rows = table[(table["task"] == task) & (table["condition"] == f"{name_of(stride)}@n{size}")]
+                kls = rows.loc[rows["metric"] == "answer_kl", "value"]
+                wanted.append((size, np.log(kls.clip(lower=1e-3)).mean()))
+            assert any(each.shape == (5, 2) and np.allclose(each, wanted) for each in drawn), (task, stride)
+        assert any(np.allclose(each[:, 1], np.log(THRESHOLD)) for each in drawn)
+
+
+def test_needed_numbers_stand_at_their_stride_and_censored_ones_point_upwards(tables):
+    found = all_needed(tables.metrics)
+    assert set(found["censored"]) == {0, 1}
+    for axes, task in zip(FIGURES["stride_growth"](tables).axes, TASKS, strict=True):
+        own = found[(found["task"] == task) & (found["stride"] > 0)]
+        for censored, marker in ((0, "D"), (1, "^")):
+            wanted = own[own["censored"] == censored]
+            drawn = np.concatenate([np.zeros((0, 2)), *points(axes, marker=marker)])
+            drawn = drawn[drawn[:, 0] < 16.5]  # what has no trace stands beyond
+            nearest = [min(STRIDES, key=lambda stride: abs(stride - x)) for x in drawn[:, 0]]
+            pairs = zip(wanted["stride"], np.exp(wanted["log_questions"]), strict=True)
+            assert sorted(zip(nearest, np.round(drawn[:, 1], 6), strict=True)) == sorted(
+                (stride, round(size, 6)) for stride, size in pairs
+            )
+
+
+def test_fitted_growths_and_the_table_are_drawn_through_what_they_say(tables):
+    found = all_needed(tables.metrics)
+    for axes, task in zip(FIGURES["stride_growth"](tables).axes, TASKS, strict=True):
+        own = found[(found["task"] == task) & (found["stride"] > 0)]
+        long = [each for each in points(axes) if len(each) == 200]
+        assert len(long) == 3
+        for growth, drawn in zip(("exponential", "polynomial", "flat"), long, strict=True):
+            np.testing.assert_allclose(np.log(drawn[:, 1]), fit(own, growth).log_questions(drawn[:, 0]), rtol=1e-6)
+        (table,) = points(axes, color="#B0B0B0")
+        np.testing.assert_allclose(table, [(stride, 10.0 * 2**stride) for stride in STRIDES])
+
+
+def test_costs_and_right_strides_are_those_of_the_largest_number_of_questions(tables):
+    table = tables.metrics
+    panels = np.array(FIGURES["stride_cost"](tables).axes).reshape(2, 3)
+    for column, task in enumerate(TASKS):
+        own = table[(table["task"] == task) & (table["condition"] == f"{AMORTIZED}@n12500")]
+        (drawn,) = [each for each in points(panels[0, column], color=colour(AMORTIZED)) if len(each) == SEEDS]
+        kls = own.loc[own["metric"] == "answer_kl", "value"].clip(lower=1e-3)
+        np.testing.assert_allclose(drawn, np.column_stack([np.full(SEEDS, 1.5), kls]))
+        rows = table[(table["task"] == task) & (table["condition"] == "cot_every_8@n12500")]
+        right = rows[rows["metric"] == "stride_step_right"].groupby("step")["value"].mean()
+        curves = [each for each in points(panels[1, column], marker="D") if len(each) == 2]
+        assert any(np.allclose(each, np.column_stack([[8, 16], right])) for each in curves)
+
+
+def test_runs_without_a_number_of_questions_are_not_drawn(tables):
+    bare = tables.metrics.assign(condition=[name.partition("@")[0] for name in tables.metrics["condition"]])
+    for name in ("stride_learning", "stride_growth", "stride_cost"):
+        assert FIGURES[name](Tables(bare, tables.examples)) is None
+        assert FIGURES[name](Tables(tables.metrics.iloc[:0], tables.examples)) is None

@@ -1,5 +1,6 @@
 """Tasks about nets: checked when read, a net a seed, and pairs that say much and do not lie in one another's way."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,11 @@ def test_a_file_with_a_net_is_a_task_about_it_and_survives_being_written_down():
     assert task.name == "local_chain"
     assert NetTask.model_validate(task.canonical()) == task
     assert isinstance(load_task(SHIPPED.with_name("mess3.yaml")), Task)
+
+
+def test_each_field_of_the_shipped_file_says_what_it_is():
+    for line in SHIPPED.read_text().splitlines():
+        assert not re.match(r" +\w+: ", line) or " # " in line, line
 
 
 def test_what_needs_a_process_says_what_is_there_instead():
@@ -64,7 +70,7 @@ def test_the_fingerprint_is_of_what_is_seen_and_asked_and_not_of_what_is_told_ap
     same = (small_net_task(name="other"), small_net_task(steps={"train": [1, 2], "test": [2, 5]}))
     assert {each.fingerprint() for each in same} == {task.fingerprint()}
     others = (
-        small_net_task(net={"shape": "chain", "variables": 12, "seed": 1}),
+        small_net_task(net={"shape": "chain", "variables": 14, "seed": 1}),
         small_net_task(windows={"stop": 0.5, "dropout": 0.3}),
         small_net_task(held_out_pairs=3),
         small_net_task(steps={"train": [1, 3], "test": [2, 3]}),
@@ -76,7 +82,7 @@ def test_each_seed_has_a_net_of_its_own_and_always_the_same():
     one, other = (small_net_task().build(seed) for seed in (0, 1))
     assert not np.allclose(one.tables[3], other.tables[3])
     np.testing.assert_array_equal(small_net_task(held_out_pairs=2).build(0).tables[3], one.tables[3])
-    another = small_net_task(net={"shape": "chain", "variables": 12, "seed": 1})
+    another = small_net_task(net={"shape": "chain", "variables": 14, "seed": 1})
     assert not np.allclose(one.tables[3], another.build(0).tables[3])
 
 

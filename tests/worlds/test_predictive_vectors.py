@@ -1,14 +1,25 @@
 """Predictive vectors: ragged batches, what is impossible, and draws that never are."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from tests.worlds.brute_force import word_probability
 from unamortized.worlds.inference import ImpossibleObservation, filter_beliefs, predict, random_paths
 from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE, walk_vectors
-from unamortized.worlds.processes import build_process
+from unamortized.worlds.processes import Process, build_process
 
+FIRST = np.eye(3)[0]
 PROJECTIVE = build_process("tom_quantum", beta=1.0)  # 0 and 1 are up and down, and exclude each other at once
+
+
+def turned(seed: int) -> Process:
+    """The same in other coordinates, where what is impossible is so but for rounding."""
+    s = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
+    return Process(s.T @ PROJECTIVE.transitions @ s, PROJECTIVE.initial @ s, readout=s.T @ PROJECTIVE.readout)
+
+
 FAMILIES = ["tom_quantum", "fanizza", "post_quantum"]
 
 
@@ -51,24 +62,30 @@ def test_an_impossible_observation_is_named_by_problem_step_and_symbol():
     assert (raised.value.problem, raised.value.step, raised.value.symbol) == (1, 3, 1)
 
 
-def test_what_is_impossible_is_predicted_with_no_probability_and_never_below():
-    known = np.array([[0], [1], [2], [3]])
-    readout = PROJECTIVE.readout
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_impossible_is_predicted_with_no_probability_and_never_below(seed):
+    process = turned(seed)
+    words = [word for word in itertools.product(range(4), repeat=3) if word_probability(PROJECTIVE, FIRST, word) > 0.01]
+    known = np.array(words)
     for ahead in (1, 2):
-        predicted = predict(PROJECTIVE.transitions, PROJECTIVE.initial, known, ahead, readout=readout).distribution
+        arguments = process.transitions, process.initial, known, ahead
+        predicted = predict(*arguments, readout=process.readout).distribution
         assert predicted.min() >= 0
         np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-12)
-    predicted = predict(PROJECTIVE.transitions, PROJECTIVE.initial, known, readout=readout).distribution
-    np.testing.assert_allclose(predicted[[0, 1, 2, 3], [1, 0, 3, 2]], 0, atol=1e-12)
+    predicted = predict(process.transitions, process.initial, known, readout=process.readout).distribution
+    opposite = known[:, -1] ^ 1
+    np.testing.assert_allclose(predicted[np.arange(len(known)), opposite], 0, atol=1e-12)
 
 
-def test_no_impossible_symbol_is_ever_drawn_whatever_the_uniforms():
-    extreme = np.array([[0.0, 0.0, 0.0], [np.nextafter(1, 0)] * 3, [0.0, np.nextafter(1, 0), 0.0], [0.25, 0.5, 0.75]])
-    start = np.tile(PROJECTIVE.initial, (4, 1))
-    drawn = walk_vectors(PROJECTIVE.transitions, start, PROJECTIVE.readout, extreme)
-    for word in drawn:
-        assert word_probability(PROJECTIVE, PROJECTIVE.initial, word) > SMALLEST_EVIDENCE
-    many = random_paths(PROJECTIVE.transitions, PROJECTIVE.initial, 40, 2000, 0, PROJECTIVE.readout).observations
+@pytest.mark.parametrize("seed", range(6))
+def test_no_impossible_symbol_is_ever_drawn_whatever_the_uniforms(seed):
+    process, last = turned(seed), np.nextafter(1, 0)
+    levels = [0.0, 1e-18, 1e-16, 0.25, 0.5, 0.75, last]
+    uniforms = np.array(list(itertools.product(levels, repeat=3)))
+    start = np.tile(process.initial, (len(uniforms), 1))
+    for word in walk_vectors(process.transitions, start, process.readout, uniforms):
+        assert word_probability(process, process.initial, word) > SMALLEST_EVIDENCE
+    many = random_paths(process.transitions, process.initial, 40, 2000, 0, process.readout).observations
     follows = set(zip(many[:, :-1].ravel().tolist(), many[:, 1:].ravel().tolist(), strict=True))
     assert follows == {(a, b) for a in range(4) for b in range(4)} - {(0, 1), (1, 0), (2, 3), (3, 2)}
 

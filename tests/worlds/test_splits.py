@@ -203,11 +203,19 @@ def test_lengths_of_few_questions_are_shared_by_all_splits():
     assert len(own) == len(SPLITS)  # but each split draws on its own
 
 
-def test_large_tables_are_drawn_few_at_a_time():
-    large = {"family": "in_context", "states": 30, "symbols": 20}  # 0.1 MB a table
-    task = small_task(process=large, codebook={"resolution": 1})
-    assert deciding_length(task) == 1  # as 555 tables are told apart
-    assert len(draw(task, "test", 3, 20, 0)) == 20
+def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
+    task = small_task(**IN_CONTEXT)
+    sizes, sample = [], splits_module.sample_questions
+
+    def spied(process, n_steps, size, *arguments):
+        sizes.append(size)
+        return sample(process, n_steps, size, *arguments)
+
+    assert deciding_length(task) == 7  # found and kept before anything is changed
+    monkeypatch.setattr(splits_module, "sample_questions", spied)
+    monkeypatch.setattr(splits_module, "MOST_NUMBERS", 18 * 50)  # two symbols over three states, fifty times
+    assert len(draw(task, "test", 3, 120, 0)) == 120
+    assert max(sizes) == 50
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,11 @@ def test_a_draw_is_keyed_and_grouped_by_size(kind):
 def test_values_stand_beside_their_variables_and_any_of_a_window_may_be_asked_about():
     task = small_net_task(held_out_pairs=1)
     net = task.build(0)
-    counts, last = np.zeros((2, 2)), np.zeros(12)
+    counts, last = np.zeros((2, 2)), np.zeros(14)
     for group in draw_windows(task, "full", 6000, 0):
         np.add.at(last, group.variables[:, -1], 1)
         four, five = (group.variables == variable for variable in (4, 5))
         rows = four.any(axis=1) & five.any(axis=1)
         np.add.at(counts, (group.values[four & rows[:, None]], group.values[five & rows[:, None]]), 1)
     np.testing.assert_allclose(counts / counts.sum(), joint(net, (4, 5)), atol=0.03)
-    assert last.min() > 0.5 * 6000 / 12
+    assert last.min() > 0.5 * 6000 / 14

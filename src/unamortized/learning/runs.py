@@ -151,9 +151,14 @@ class Run:
 
     @property
     def condition(self) -> Condition:
-        """The way it was trained, from traces."""
+        """The way it was trained, from traces.
+
+        Raises:
+            ValueError: if it was trained from something else.
+        """
         condition = resolve_condition(self.spec.condition)
-        assert isinstance(condition, Condition), "only windows are no traces, and no process is learnt from them"
+        if not isinstance(condition, Condition):
+            raise ValueError(f"{self.spec.condition} is learned from windows of a net, without traces")
         return condition
 
     @property

@@ -182,7 +182,8 @@ def most_likely_latents(
     batch = _batch(transitions, initial, observations, lengths)
     latents = np.empty((batch.choice.shape[0], batch.choice.shape[1] + 1), dtype=np.int64)
     log_joint = np.empty(len(latents))
-    backward.viterbi(batch.stack, batch.choice, batch.lengths, batch.initial, latents, log_joint)
+    initial = np.ascontiguousarray(batch.initial)
+    backward.viterbi(batch.stack, batch.choice, batch.lengths, initial, latents, log_joint)
     if np.isneginf(log_joint).any():
         _forward(batch)  # raises, naming the step
     return MostLikely(latents, log_joint)
@@ -259,15 +260,15 @@ def random_paths(
         problem, state = np.argwhere(wrong)[0].tolist()
         where = f"from state {state}" if transitions.ndim == 3 else f"problem {problem}, from state {state}"
         raise ValueError(f"{where}: transitions must sum to 1 (got {moves[problem, state, -1]:.9g})")
-    cumulative_initial = starts.cumsum(axis=-1)
-    row = np.zeros(batch_size, dtype=np.int64) if transitions.ndim == 3 else np.arange(batch_size)
+    first = np.asarray(initial, dtype=np.float64).reshape(-1, 1, states).cumsum(axis=-1)
     # Divided by their last entry, the sums end at exactly 1, which no uniform draw reaches.
     moves /= moves[..., -1:]
-    cumulative_initial /= cumulative_initial[..., -1:]
-    uniforms = np.random.default_rng(seed).random((batch_size, n_steps + 1))
+    first /= first[..., -1:]
+    shared, own = np.zeros(batch_size, dtype=np.int64), np.arange(batch_size)
+    which = (shared if transitions.ndim == 3 else own, shared if initial.ndim == 1 else own)
     observations = np.empty((batch_size, n_steps), dtype=np.int64)
     latents = np.empty((batch_size, n_steps + 1), dtype=np.int64)
-    paths.walk(moves, row, cumulative_initial, uniforms, observations, latents)
+    paths.walk(moves, first, *which, np.random.default_rng(seed), observations, latents)
     return Paths(observations, latents)
 
 
@@ -341,7 +342,7 @@ def _batch(
         problem = int(np.argmax(wrong))
         what = "be a distribution" if readout is None else "read out as 1"
         raise ValueError(f"initial of problem {problem} must {what} (got {rows[problem]})")
-    initial = np.ascontiguousarray(np.broadcast_to(initial, (n_problems, states)))
+    initial = np.broadcast_to(initial, (n_problems, states))
 
     stack = np.ascontiguousarray(transitions.reshape(-1, states, states)).view()
     stack.setflags(write=False)  # numba compiles for each kind of array: this way there is only one
@@ -359,7 +360,7 @@ def _forward(batch: _Batch) -> _Forward:
         batch.stack,
         batch.choice,
         batch.lengths,
-        batch.initial,
+        np.ascontiguousarray(batch.initial),
         beliefs,
         log_probability,
         impossible,

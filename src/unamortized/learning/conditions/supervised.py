@@ -1,6 +1,7 @@
 """Learning from exact traces: every condition that differs in what is written between question and answer."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -48,11 +49,17 @@ class Condition:
 
     def training_flops_per_question(self, task: Task, model: ModelSpec) -> float:
         """FLOPs of training on one question, on average over the training lengths."""
-        vocabulary = self.vocabulary(task)
-        first, last = task.steps.train
-        costs = []
-        for n_steps in range(first, last + 1):
-            examples = self.render(draw(task, "train", n_steps, 1, "cost"), vocabulary, model.coupled)
-            columns = examples.tokens.shape[1] - 1  # the last token is predicted, never read
-            costs.append(training_flops(model, vocabulary.size, columns, int(examples.written.sum())))
-        return float(np.mean(costs))
+        return _flops_per_question(self, task.model_dump_json(), model)
+
+
+@lru_cache(maxsize=1024)  # plans and progress ask for the same few again and again
+def _flops_per_question(condition: Condition, task_json: str, model: ModelSpec) -> float:
+    task = Task.model_validate_json(task_json)
+    vocabulary = condition.vocabulary(task)
+    first, last = task.steps.train
+    costs = []
+    for n_steps in range(first, last + 1):
+        examples = condition.render(draw(task, "train", n_steps, 1, "cost"), vocabulary, model.coupled)
+        columns = examples.tokens.shape[1] - 1  # the last token is predicted, never read
+        costs.append(training_flops(model, vocabulary.size, columns, int(examples.written.sum())))
+    return float(np.mean(costs))

@@ -13,7 +13,7 @@ from unamortized.studies.figures.curves import (
     light_cone,
     triangle_along_trace,
 )
-from unamortized.studies.figures.locality import locality_by_distance, locality_mse
+from unamortized.studies.figures.locality import locality_mse
 from unamortized.studies.figures.pointer import kl_by_scheme, pointer_errors
 from unamortized.studies.figures.probes import probe_r2_by_layer
 from unamortized.studies.figures.simplex import belief_simplex
@@ -36,7 +36,6 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "worlds_kl": worlds_kl,
     "phase_diagram": phase_diagram,
     "locality_mse": locality_mse,
-    "locality_by_distance": locality_by_distance,
     "stride_learning": stride_learning,
     "stride_growth": stride_growth,
     "stride_cost": stride_cost,

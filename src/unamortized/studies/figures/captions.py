@@ -84,11 +84,6 @@ CAPTIONS = {
         "published values of Prystawski et al. (2023), measured on other nets, of 100 variables, by a larger model "
         "trained longer: to be compared in kind, not in size."
     ),
-    "locality_by_distance": (
-        "The same error by the number of edges between the two variables. Solid: pairs that training never showed "
-        "together; faint: pairs that windows may show. Means over the seeds that ask about that distance, bands 95 % "
-        "t-intervals."
-    ),
     "stride_learning": (
         "KL divergence from the exact posterior to the answer against the number N of different training questions, "
         "all of one length; k: how many steps lie between the beliefs that the trace states. Every run takes as many "
@@ -108,6 +103,7 @@ CAPTIONS = {
         "With the most training questions. Above: KL from the exact posterior against the FLOPs of one free-running "
         "answer, its trace included; one mark a seed, dashed the KL that counts as learned. Below: share of written "
         "codes that are the exact update of the model's own code before (marks) and that state the exact belief "
-        f"(dotted; what went wrong before counts here too), by step. {SEEDS}"
+        "(dotted; what went wrong before counts here too), by step; thin: the codes of exact beliefs judged as the "
+        f"model's are, which rounding alone keeps from being updates of each other. {SEEDS}"
     ),
 }

@@ -26,6 +26,7 @@ FLOOR = 1e-3  # nats; smaller KLs are drawn here
 SHADES = ("#08306B", "#2171B5", "#2CA6A4", "#74B72E", "#E3A400")  # k = 1, 2, 4, 8, 16, from dark to light
 TABLE: dict[str, Any] = {"color": "#B0B0B0", "linewidth": 3, "zorder": 1.2}
 HANDED_DOWN: dict[str, Any] = {"linestyle": (0, (1, 1.3)), "marker": "", "linewidth": 1.4}  # errors before count too
+ROUNDED: dict[str, Any] = {"linewidth": 0.8, "marker": "", "alpha": 0.45, "zorder": 1.6}  # what rounding allows
 DASHES: dict[str, Any] = {"exponential": "-", "polynomial": (0, (5, 1.8)), "flat": (0, (1, 1.4))}
 
 
@@ -65,7 +66,7 @@ def stride_learning(tables: Tables) -> Figure | None:
     tasks = tasks_of(curves)
     figure = Figure(figsize=(max(5.6, 4.4 * len(tasks)), 4.4))
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    strides = sorted(curves["stride"].unique(), key=lambda stride: stride or math.inf)
+    strides = sorted(curves["stride"].unique().tolist(), key=lambda stride: stride or math.inf)
     for axes, task in zip(panels, tasks, strict=True):
         own = curves[curves["task"] == task]
         for stride in strides:
@@ -115,7 +116,7 @@ def stride_growth(tables: Tables) -> Figure | None:
         _table_line(axes, filling[filling["task"] == task])
         _growth_lines(axes, own[own["stride"] > 0])
         for index, seed in enumerate(seeds := sorted(own["seed"].unique().tolist())):
-            shift = 0.3 * (index - (len(seeds) - 1) / 2)
+            shift = 0.22 * (index - (len(seeds) - 1) / 2)
             for point in own[own["seed"] == seed].itertuples():
                 place = (point.stride or beside) + shift
                 axes.plot(place, math.exp(point.log_questions), linestyle="", **_mark(point.stride, point.censored))
@@ -173,8 +174,8 @@ def stride_cost(tables: Tables) -> Figure | None:
     if trained.empty:
         return None
     tasks, largest = tasks_of(trained), trained["questions"].max()
-    rows = metrics[[questions_of(name) == largest for name in metrics["condition"]]]
-    rows = rows.assign(stride=[stride_of(name) or 0 for name in rows["condition"]])
+    rows = metrics[[questions_of(name.partition("/")[0]) == largest for name in metrics["condition"]]]
+    rows = rows.assign(stride=[stride_of(name.partition("/")[0]) or 0 for name in rows["condition"]])
     figure = Figure(figsize=(max(5.6, 4.4 * len(tasks)), 6.6))
     panels = figure.subplots(2, len(tasks), sharey="row", squeeze=False)
     strides = sorted(rows["stride"].unique().tolist(), key=lambda stride: stride or math.inf)
@@ -185,13 +186,15 @@ def stride_cost(tables: Tables) -> Figure | None:
             right = own[(own["stride"] == stride) & (own["metric"] == "stride_step_right")]
             exact = own[(own["stride"] == stride) & (own["metric"] == "trace_agreement") & own["step"].notna()]
             if len(right):
-                curve(steps, right, "step", **_line(stride))
+                ceiling = right["condition"].str.endswith("/exact_trace")
+                curve(steps, right[~ceiling], "step", **_line(stride))
                 curve(steps, exact, "step", band=False, **_line(stride) | HANDED_DOWN)
-        cost.set_xscale("log")
+                curve(steps, right[ceiling], "step", band=False, **_line(stride) | ROUNDED)
+        cost.set_xscale("log", base=2)
         cost.set_yscale("log")
-        cost.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+        cost.xaxis.set_major_formatter(FuncFormatter(lambda flops, _: f"{flops:g}"))
         cost.axhline(THRESHOLD, color="#777777", linewidth=1, linestyle=(0, (4, 2)), zorder=1)
-        cost.set_xlabel("one answer  [FLOPs]")
+        cost.set_xlabel("one answer  [million FLOPs]")
         cost.set_title(task)
         steps.set_xlabel("step t")
         steps.set_xticks([1, 4, 8, 12, 16])
@@ -204,6 +207,7 @@ def stride_cost(tables: Tables) -> Figure | None:
     grey: dict[str, Any] = {"color": "#555555", "markersize": 4.5}
     handles.append(Line2D([], [], label="right from the model's own code before", marker="D", **grey))
     handles.append(Line2D([], [], label="the exact belief's code", **grey | HANDED_DOWN))
+    handles.append(Line2D([], [], label="exact codes, judged alike", **grey | ROUNDED))
     legend_below(figure, handles, columns=4)
     return figure
 
@@ -213,4 +217,4 @@ def _cost_points(axes: Axes, rows: pd.DataFrame, stride: int) -> None:
     by_seed = by_seed.pivot_table(index="seed", columns="metric", values="value")
     if len(by_seed.columns) == 2:
         kl = by_seed["answer_kl"].astype(float).clip(lower=FLOOR)
-        axes.plot(by_seed["answer_flops"].astype(float), kl, **_line(stride) | {"linestyle": "", "markersize": 6})
+        axes.plot(by_seed["answer_flops"].astype(float) / 1e6, kl, **_line(stride) | {"linestyle": "", "markersize": 6})

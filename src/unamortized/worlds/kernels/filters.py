@@ -6,12 +6,13 @@ from functools import cache
 
 import numpy as np
 
-from unamortized.worlds.kernels.running import TOGETHER, compiled, in_threads
+from unamortized.worlds.kernels.running import PARTS_A_THREAD, TOGETHER, compiled, in_threads, slices, threads_for
 
 SMALLEST_PRODUCT = 1e-290  # of a belief and an entry; float64 keeps its precision down to 2e-308
 LOW, HIGH = 1e-150, 1e150  # a product of two numbers between them is within float64's range
 UNROLLED = 8  # up to so many states, loops over them are compiled away: two to three times as fast
-WIDE, GROUP = 16, 64  # from so many states on, dense matrices are left to BLAS, for so many problems at once
+WIDE = 16  # from so many states on, dense matrices are left to BLAS
+GROUP, ROWS = 128, 8  # of so many problems, those of one symbol, so many a product: how BLAS rounds depends on that
 SPARSE = 0.25  # where fewer of the entries than this are above zero, they are listed
 NO_LISTS = np.empty((1, 1), dtype=np.int64), np.empty(0, dtype=np.int64)
 
@@ -33,7 +34,10 @@ def filter_plainly(
     else:
         kernel = filter_kernel(states if states <= UNROLLED else 0)
     shared = (stack, starts, columns, SMALLEST_PRODUCT / smallest_entry)
-    in_threads(kernel, 3 * entries, shared, index, lengths, initial, *filled)
+    threads, rows = threads_for(3 * entries), len(index)
+    size = rows if threads == 1 else -(-rows // (threads * PARTS_A_THREAD))
+    batch = (index, lengths, initial, *filled)
+    in_threads(kernel, ((*shared, *(array[part] for array in batch)) for part in slices(rows, size)), threads)
 
 
 @compiled
@@ -126,7 +130,7 @@ def filter_kernel(constant: int) -> Callable[..., None]:
                         for j in range(states):
                             beliefs[b, t + 1, j] = beliefs[b, t, j]
                         continue
-                    m = index[b, t]
+                    m = np.uint64(index[b, t])  # without a sign, it is not looked at for being negative
                     if constant:
                         for j in range(constant):
                             joint[j] = beliefs[b, t, 0] * stack[m, 0, j]
@@ -176,7 +180,7 @@ def filter_by_products(
     """The same for wide and dense matrices: problems whose symbol is the same are moved by one product."""
     batch, steps = index.shape
     states = initial.shape[1]
-    before, joint = np.zeros((GROUP, states)), np.zeros((GROUP, states))
+    before, joint = np.zeros((ROWS, states)), np.zeros((ROWS, states))
     product = np.empty(GROUP)
     chosen = np.empty(GROUP, dtype=np.int64)
     for first in range(0, batch, GROUP):
@@ -195,19 +199,20 @@ def filter_by_products(
                 for b in range(first, last):
                     if t < lengths[b] and index[b, t] == m:
                         chosen[count] = b
-                        before[count] = beliefs[b, t]
                         count += 1
-                if count == 0:
-                    continue
-                rows = max(count, 2)  # a single row takes another path through BLAS, with other rounding
-                np.dot(before[:rows], stack[m], joint[:rows])
-                for c in range(count):
-                    b = chosen[c]
-                    evidence, small = settle(joint, c, smallest_belief, beliefs, b, t + 1)
-                    underflow[b] |= small
-                    if not evidence > 0.0 and impossible[b] == 0:
-                        impossible[b] = t + 1
-                    product[b - first] = account(evidence, product[b - first], b, log_probability)
+                for begin in range(0, count, ROWS):
+                    end = min(begin + ROWS, count)
+                    for c in range(begin, end):
+                        for i in range(states):
+                            before[c - begin, i] = beliefs[chosen[c], t, i]
+                    np.dot(before, stack[m], joint)
+                    for c in range(begin, end):
+                        b = chosen[c]
+                        evidence, small = settle(joint, c - begin, smallest_belief, beliefs, b, t + 1)
+                        underflow[b] |= small
+                        if not evidence > 0.0 and impossible[b] == 0:
+                            impossible[b] = t + 1
+                        product[b - first] = account(evidence, product[b - first], b, log_probability)
         for b in range(first, last):
             log_probability[b] += math.log(product[b - first])
 

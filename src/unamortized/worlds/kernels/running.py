@@ -1,38 +1,65 @@
 """How kernels are compiled, and run on as many cores as there are for them."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from functools import cache
+from threading import Lock
 from typing import Any
 
-import numpy as np
 from numba import config, njit
 
 NANOSECONDS_A_THREAD = 150_000  # of work, a few times what it costs to begin one
+PARTS_A_THREAD = 4  # so that none waits long for the last
 
 # A step has to wait for the one before it, so a few problems are taken through each step together: while one
 # waits, the processor works on the others.
-TOGETHER = 8
+TOGETHER = 4
 
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 
-def in_threads(kernel: Callable[..., None], nanoseconds: int, shared: tuple[Any, ...], *batch: np.ndarray) -> None:
-    """Calls ``kernel(*shared, *batch)`` with a part of the rows of every array of ``batch`` in each thread.
+def threads_for(nanoseconds: int) -> int:
+    """How many threads work that takes about so long is worth.
 
-    There are as many as numba may use (NUMBA_NUM_THREADS: one in a worker, as each core has a worker of its
-    own), but fewer where the work, which takes about so many ``nanoseconds``, is not worth them.
+    They are at most as many as numba may use (NUMBA_NUM_THREADS): one in a worker process, as every core has
+    a worker of its own.
     """
-    rows = len(batch[0])
-    allowed: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue] (set as numba is imported)
-    threads = max(1, min(allowed, nanoseconds // NANOSECONDS_A_THREAD, rows))
+    allowed: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue] (set by numba's import)
+    return max(1, min(allowed, nanoseconds // NANOSECONDS_A_THREAD))
+
+
+def slices(rows: int, size: int) -> Iterator[slice]:
+    """The rows of a batch in parts of one size; a batch without rows is a part too."""
+    return (slice(first, min(first + size, rows)) for first in range(0, max(rows, 1), max(size, 1)))
+
+
+def in_threads(kernel: Callable[..., None], calls: Iterator[tuple[Any, ...]], threads: int) -> None:
+    """Calls the kernel with each tuple of arguments; these are made one after the other, whoever asks for them."""
+    lock = Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                arguments = next(calls, None)
+            if arguments is None:
+                return
+            kernel(*arguments)
+
     if threads == 1:
-        kernel(*shared, *batch)
+        work()
         return
-    edges = [rows * part // threads for part in range(threads + 1)]
-    parts = [[array[first:last] for array in batch] for first, last in pairwise(edges)]
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(kernel, *shared, *part) for part in parts[1:]]
-        kernel(*shared, *parts[0])
+    others = [pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    work()
     for other in others:
         other.result()
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work: to begin new ones each time would take as long as a small batch."""
+    return ThreadPoolExecutor(threads)
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
+    os.register_at_fork(after_in_child=pool.cache_clear)

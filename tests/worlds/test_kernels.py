@@ -1,0 +1,137 @@
+"""The routes that a filter or a sampler may take: wide, sparse, dense or in threads, all to the same numbers."""
+
+import os
+
+import numpy as np
+import pytest
+from numba import config
+
+from tests.worlds.brute_force import enumerate_paths, marginal, random_distributions, random_transitions
+from unamortized.worlds.inference import ImpossibleObservation, filter_beliefs, random_paths
+from unamortized.worlds.kernels import filters, paths, running
+
+WIDE = 17  # states; two steps have 17³ paths, which can still be enumerated
+
+
+def wide_process(zeros: float, symbols: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return random_transitions(generator, (), symbols, WIDE, zeros), random_distributions(generator, (WIDE,), 0.0)
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.9], ids=["dense", "half", "sparse"])
+def test_wide_processes_have_the_enumerated_beliefs(zeros):
+    transitions, initial = wide_process(zeros)
+    observations = np.array([[0, 0], [1, 2], [2, 1], [1, 2], [0, 7]])
+    lengths = np.array([2, 2, 1, 0, 1])
+    filtered = filter_beliefs(transitions, initial, observations, lengths)
+    for b, length in enumerate(lengths):
+        for t in range(3):
+            steps = min(t, length)
+            joint = enumerate_paths(
+                np.broadcast_to(transitions, (steps, *transitions.shape)), initial, observations[b, :steps]
+            )
+            np.testing.assert_allclose(filtered.beliefs[b, t], marginal(joint, -1, WIDE), atol=1e-12)
+        joint = enumerate_paths(
+            np.broadcast_to(transitions, (length, *transitions.shape)), initial, observations[b, :length]
+        )
+        np.testing.assert_allclose(filtered.log_probability[b], np.log(sum(joint.values())), atol=1e-12)
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.9], ids=["dense", "sparse"])
+def test_routes_agree_with_each_other(zeros, monkeypatch):
+    """Shared matrices may be multiplied in groups or listed; a problem's own never are."""
+    transitions, initial = wide_process(zeros)
+    observations = random_paths(transitions, initial, 9, 150, seed=1).observations
+    own = np.broadcast_to(transitions, (150, *transitions.shape))
+    one, other = filter_beliefs(transitions, initial, observations), filter_beliefs(own, initial, observations)
+    np.testing.assert_allclose(one.beliefs, other.beliefs, atol=1e-14)
+    np.testing.assert_allclose(one.log_probability, other.log_probability, rtol=1e-13)
+    alone = [filter_beliefs(transitions, initial, row[None]).beliefs[0] for row in observations[:20]]
+    np.testing.assert_array_equal(one.beliefs[:20], alone)  # whoever its neighbours are
+
+
+def test_a_wide_process_too_names_the_impossible_step():
+    transitions, initial = wide_process(0.0)
+    transitions = np.concatenate([transitions, np.zeros((1, WIDE, WIDE))])
+    observations = np.zeros((70, 5), dtype=np.int64)
+    observations[66, 3] = 3
+    with pytest.raises(ImpossibleObservation, match="problem 66, step 4: symbol 3"):
+        filter_beliefs(transitions, initial, observations)
+
+
+@pytest.mark.parametrize("states", [2, 12, WIDE])
+def test_an_underflow_is_found_on_every_route(states):
+    """One state is given up at a rate of 1e-3 a step, until only it can emit what comes."""
+    transitions = np.full((2, states, states), 0.0)
+    transitions[0] = np.diag(np.r_[1e-3, np.ones(states - 1)])
+    transitions[1, 0] = (1 - 1e-3) / states
+    if states == WIDE:  # not sparse, yet nothing else leads to or from the first state
+        transitions[0, 1:, 1:] = 1 / (states - 1)
+    observations = np.array([[0] * 200 + [1]])
+    filtered = filter_beliefs(transitions, np.full(states, 1 / states), observations)
+    expected = 200 * np.log(1e-3) + np.log(1 - 1e-3) - np.log(states)
+    np.testing.assert_allclose(filtered.log_probability, [expected], rtol=1e-12)
+    np.testing.assert_allclose(filtered.beliefs[0, -1], 1 / states, atol=1e-12)
+
+
+def test_evidence_beyond_the_range_of_a_product_is_kept():
+    """Unnormalised on purpose: each step multiplies the evidence by 1e-200 or by 1e200."""
+    transitions = np.array([[[1e-200]], [[1e200]]])
+    filtered = filter_beliefs(transitions, np.array([1.0]), np.array([[0, 0, 0, 1, 0], [1, 1, 1, 1, 0]]))
+    np.testing.assert_allclose(filtered.log_probability, np.array([-3, 3]) * 200 * np.log(10), rtol=1e-12)
+
+
+@pytest.mark.parametrize("states", [3, WIDE])
+def test_threads_change_nothing(states, monkeypatch):
+    generator = np.random.default_rng(2)
+    transitions = random_transitions(generator, (), 3, states, 0.0)
+    initial = random_distributions(generator, (states,), 0.0)
+
+    def both():
+        drawn = random_paths(transitions, initial, 5, 301, seed=4)
+        return *drawn, *filter_beliefs(transitions, initial, drawn.observations)
+
+    alone = both()
+    called = []
+    monkeypatch.setattr(running, "NANOSECONDS_A_THREAD", 1)
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(paths, "DRAWS", 64)
+    pool = running.pool
+    monkeypatch.setattr(running, "pool", lambda size: called.append(size) or pool(size))
+    for one, other in zip(alone, both(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert called == [2] * 4  # two besides this one, for paths and for beliefs
+
+
+def test_as_many_threads_as_the_work_is_worth_and_numba_may_use(monkeypatch):
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 4)
+    worth = running.NANOSECONDS_A_THREAD
+    assert [running.threads_for(n) for n in (0, worth, 2 * worth, 100 * worth)] == [1, 1, 2, 4]
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 1)
+    assert running.threads_for(100 * worth) == 1
+
+
+def test_a_guide_table_draws_what_bisection_draws(monkeypatch):
+    transitions, initial = wide_process(0.7)
+    many = random_paths(transitions, initial, 40, 500, seed=3)
+    guided = []
+    monkeypatch.setattr(paths, "guides", lambda *a: guided.append(a) or np.empty((0, 0, 0), dtype=np.uint32))
+    for drawn, again in zip(many, random_paths(transitions, initial, 40, 500, seed=3), strict=True):
+        np.testing.assert_array_equal(drawn, again)
+    assert guided  # or both would have been by bisection
+    few = random_paths(transitions, initial, 40, 3, seed=3)
+    np.testing.assert_array_equal(few.observations.shape, (3, 40))
+    assert len(guided) == 1
+
+
+def test_few_states_have_a_kernel_of_their_own():
+    assert filters.filter_kernel(3) is filters.filter_kernel(3)
+    assert filters.filter_kernel(3) is not filters.filter_kernel(0)
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    running.pool(1).submit(int).result()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if running.pool(1).submit(lambda: 7).result(timeout=20) == 7 else 1)
+    assert os.waitpid(child, 0)[1] == 0
