@@ -64,7 +64,7 @@ check: .venv/.stamp ## format, lint, types, floors, file lengths: what CI checks
 	@find src tests -name '*.py' -exec awk \
 		'FNR == 401 { print FILENAME ": over 400 lines; it holds two ideas"; long = 1 } END { exit long }' {} +
 
-bench: .venv/.stamp ## time the hot paths
+bench: .venv/.bench-stamp ## time the hot paths beside their peers: numpy, JAX, dynamax, hmmlearn
 	$(BIN)/pytest tests/benchmarks --benchmark-enable -o python_files='bench_*.py' -o python_functions='bench_* test_*'
 
 format: .venv/.stamp ## put the code in the house format, repair what can be repaired
@@ -83,4 +83,9 @@ clean: ## remove .venv and all caches; results stay
 	@"$(PYTHON)" -m venv .venv
 	@$(PIP) install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The peers are installed only for who wants to time them.
+.venv/.bench-stamp: .venv/.stamp
+	@$(PIP) install -q -c constraints.txt -e '.[dev,bench]'
 	@touch $@

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from unamortized.evaluation.baselines import codebook
 from unamortized.evaluation.metrics import kl
-from unamortized.language.layout import Examples, lay_out
+from unamortized.language.layout import NOWHERE, Examples, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import MARKS, Vocabulary, task_vocabulary
 from unamortized.language.windows import net_vocabulary
@@ -24,6 +24,7 @@ from unamortized.worlds.tasks import Task
 from unamortized.worlds.windows import Kind, draw_windows
 
 SHADES = " ░▒▓█"
+LINE = 60  # characters of a trace
 MOST_STATES = 12  # with more, only the likeliest states of a belief are printed
 HIGH_FLOOR = 0.05  # nats: a floor above this hides what is to be measured
 
@@ -38,9 +39,11 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
     yield Text("The first problem under every trace, one column a token:", style="bold")
     for name in (*TRACES, "every_4"):
         kind = resolve_trace(name)
+        if process.is_generalised and name == "state":
+            continue  # there are none to write
         own = task_vocabulary(task, 2 * n_steps if kind.indexed else 0)
         yield Panel(
-            _columns(process, own, lay_out(problems, kind(problems, own), own)),
+            _columns(task, own, lay_out(problems, kind(problems, own), own)),
             title=f"trace {name}",
             title_align="left",
         )
@@ -75,7 +78,7 @@ def _problem(task: Task, process: Process, problems: Problems, number: int) -> R
     for step in range(problems.n_steps + 1):
         belief = problems.beliefs[number, step]
         observed = "" if step == 0 else process.symbol_names[problems.observations[number, step - 1]]
-        latent = process.state_names[problems.latents[number, step]]
+        latent = "" if process.is_generalised else process.state_names[problems.latents[number, step]]
         cells = [_cell(value) for value in belief] if few else [_likeliest(process, belief)]
         table.add_row(str(step), observed, latent, *cells)
     answers = process.symbol_names if task.query.kind == "predict" else process.state_names
@@ -87,7 +90,7 @@ def _problem(task: Task, process: Process, problems: Problems, number: int) -> R
 
 
 def _cell(value: float) -> Text:
-    shade = SHADES[min(len(SHADES) - 1, int(value * len(SHADES)))]
+    shade = SHADES[min(len(SHADES) - 1, max(0, int(value * len(SHADES))))]
     return Text(f"{value:.3f}{shade}")
 
 
@@ -100,23 +103,36 @@ def _likeliest_of(names: tuple[str, ...], distribution: np.ndarray, most: int = 
     return ", ".join(f"{names[i]} {distribution[i]:.3f}" for i in best)
 
 
-def _columns(process: Process, vocabulary: Vocabulary, examples: Examples) -> RenderableType:
-    """Tokens of the first problem with their position ids and loss weights."""
-    table = Table.grid(padding=(0, 1))
-    tokens = [_token(process, vocabulary, int(token)) for token in examples.tokens[0]]
-    table.add_row("token", *tokens)
-    table.add_row("position", *map(str, examples.positions))
-    table.add_row("step", *("·" if step < 0 else str(step) for step in examples.steps))
-    table.add_row("loss", *(f"{weight:g}" if weight else "·" for weight in examples.weights))
-    return table
+def _columns(task: Task, vocabulary: Vocabulary, examples: Examples) -> RenderableType:
+    """Tokens of the first problem with their position ids and loss weights, some of them a line."""
+    tokens = [_token(task, vocabulary, int(token)) for token in examples.tokens[0]]
+    rows = {
+        "token": tokens,
+        "position": ["·" if position == NOWHERE else str(position) for position in examples.positions],
+        "step": ["·" if step < 0 else str(step) for step in examples.steps],
+        "loss": [f"{weight:g}" if weight else "·" for weight in examples.weights],
+    }
+    tables = []
+    places = np.cumsum([max(2, len(token)) + 1 for token in tokens]) // LINE
+    for line in np.unique(places):
+        within = np.flatnonzero(places == line)
+        table = Table.grid(padding=(0, 1))
+        for name, cells in rows.items():
+            table.add_row(name, *(cells[column] for column in within))
+        tables.append(table)
+    return Group(*tables)
 
 
-def _token(process: Process, vocabulary: Vocabulary, token: int) -> str:
+def _token(task: Task, vocabulary: Vocabulary, token: int) -> str:
+    process = task.build()
     kind, place = vocabulary.kind(token)
     if kind == "mark":
         return MARKS[place]
     if kind == "index":
         return f"#{place}"
+    if kind == "rule":
+        symbol, state, following = np.unravel_index(place, process.transitions.shape)
+        return f"{process.symbol_names[symbol]}:{process.state_names[state]}→{process.state_names[following]}"
     if kind == "code":
         counts = np.round(vocabulary.codebook.decode(np.array(place)) * vocabulary.codebook.resolution).astype(int)
         if vocabulary.codebook.resolution == 1:
@@ -125,7 +141,7 @@ def _token(process: Process, vocabulary: Vocabulary, token: int) -> str:
     names = {
         "observation": process.symbol_names,
         "state": process.state_names,
-        "answer": process.symbol_names if vocabulary.n_answers != process.n_states else process.state_names,
+        "answer": process.symbol_names if task.query.kind == "predict" else process.state_names,
     }[kind]
     return names[place]
 

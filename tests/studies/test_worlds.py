@@ -133,7 +133,7 @@ def test_the_gap_figure_writes_cot_minus_amortized_at_the_longest_length():
 def test_the_phase_diagram_shows_each_slip_with_its_forgetting_time():
     drawing = FIGURES["phase_diagram"](Tables(table(), table().head(0)))
     assert drawing is not None
-    amortized, cot, difference = (axes for axes in drawing.axes if axes.images and axes.get_title())
+    amortized, cot, difference = (axes for axes in drawing.axes if axes.images and axes.get_title(loc="left"))
     assert [label.get_text().split() for label in amortized.get_yticklabels()][-1] == ["0.005", "2e+02"]
     image = np.asarray(difference.images[0].get_array())
     assert image.shape == (len(SLIPS), len(LENGTHS))
@@ -144,7 +144,7 @@ def test_the_phase_diagram_shows_each_slip_with_its_forgetting_time():
 def test_all_conditions_and_baselines_of_a_split_are_drawn_beside_each_other():
     drawing = FIGURES["worlds_kl"](Tables(table(), table().head(0)))
     assert drawing is not None
-    assert [axes.get_title() for axes in drawing.axes] == ["in_distribution", "rare"]
+    assert [axes.get_title(loc="left") for axes in drawing.axes] == ["in_distribution", "rare"]
     (legend,) = drawing.legends
     assert {text.get_text() for text in legend.get_texts()} == {AMORTIZED, COT, "prior"}
 

@@ -15,18 +15,22 @@ import datasets
 import lightning
 import numpy as np
 import torch
+from datasets.arrow_writer import ArrowWriter
 from filelock import FileLock
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from unamortized.language.layout import Examples
+from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import ARRAYS, Problems
 from unamortized.worlds.randomness import digest, read_sources, source_version, stream
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
 CHUNK = 4096  # questions drawn at a time while a corpus is built
+STORED = (*(name for name in ARRAYS if name != "beliefs"), "first_belief")  # of which follow all the others
+INTEGERS = ("observations", "latents", "answers")
 
 Render = Callable[[Problems], Examples]
 
@@ -103,9 +107,13 @@ class CorpusBatches(FreshBatches):
 
     def _read(self, rows: Int[np.ndarray, " rows"]) -> Problems:
         table = self.corpus[rows]
-        arrays = {name: np.stack(table.column(name).to_numpy()) for name in ARRAYS}
-        beliefs = arrays["beliefs"].reshape(len(rows), -1, self.task.build().n_states)
-        return Problems(**arrays | {"beliefs": beliefs}, process=self.task.build(), start=self.task.start)
+        columns = {name: np.stack(table.column(name).to_numpy()) for name in STORED}
+        process = self.task.build()
+        for name in INTEGERS:
+            columns[name] = columns[name].astype(np.int64)
+        first, observations = columns.pop("first_belief"), columns["observations"]
+        beliefs = filter_beliefs(process.transitions, first, observations, readout=process.readout).beliefs
+        return Problems(**columns, beliefs=beliefs, process=process, start=self.task.start)
 
 
 class Questions(lightning.LightningDataModule):
@@ -154,10 +162,11 @@ class Drawn(lightning.LightningDataModule):
 
 
 def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path) -> datasets.Dataset:
-    """A corpus of problems with exact beliefs, all training lengths alike in number; built only once.
+    """A corpus of problems with their exact answers, all training lengths alike in number; built only once.
 
     It lies under ``root`` in a folder named by the fingerprint of task, split, lengths, size, seed and
-    the version of the code that draws; it appears there whole or not at all.
+    the version of the code that draws; it appears there whole or not at all. Of the beliefs it holds the first,
+    from which the others follow.
 
     Raises:
         ValueError: if there are fewer questions than lengths, or each problem brings its own transitions.
@@ -178,19 +187,27 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
             unfinished = root / f".{folder.name}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
             sizes = [n_questions // len(lengths) + (i < n_questions % len(lengths)) for i in range(len(lengths))]
-            parts = [
-                _to_dataset(draw(task, split, n, min(CHUNK, size - offset), "corpus", seed, offset))
-                for n, size in zip(lengths, sizes, strict=True)
-                for offset in range(0, size, CHUNK)
-            ]
             datasets.disable_progress_bars()  # progress is the caller's to tell
-            datasets.concatenate_datasets(parts).save_to_disk(unfinished)
-            unfinished.rename(folder)
+            unfinished.mkdir()
+            drawn = str(unfinished / "drawn.arrow")
+            with ArrowWriter(path=drawn) as writer:  # a chunk at a time, so that any number fits into memory
+                for n, size in zip(lengths, sizes, strict=True):
+                    for offset in range(0, size, CHUNK):
+                        problems = draw(task, split, n, min(CHUNK, size - offset), "corpus", seed, offset)
+                        writer.write_table(_to_dataset(problems).data.table)
+                writer.finalize()
+            datasets.Dataset.from_file(drawn).save_to_disk(unfinished / "whole")
+            (unfinished / "whole").rename(folder)
+            shutil.rmtree(unfinished)
     return datasets.Dataset.load_from_disk(folder)
 
 
 def _to_dataset(problems: Problems) -> datasets.Dataset:
-    """Problems as rows; beliefs (step, state) are flattened, as lists of lists are slow to read."""
-    columns: dict[str, Any] = {name: getattr(problems, name) for name in ARRAYS}
-    columns["beliefs"] = problems.beliefs.reshape(len(problems), -1)
-    return datasets.Dataset.from_dict({"n_steps": np.full(len(problems), problems.n_steps), **columns})
+    """Problems as rows; of the beliefs, most of a problem's size, only the first: filtering is as fast as reading."""
+    process = problems.process
+    narrow = np.min_scalar_type(-1 - max(process.n_states, process.n_symbols))  # signed, as NO_LATENT is
+    columns: dict[str, Any] = {"n_steps": np.full(len(problems), problems.n_steps)}
+    for name in STORED:
+        values = problems.beliefs[:, 0] if name == "first_belief" else getattr(problems, name)
+        columns[name] = values.astype(narrow) if name in INTEGERS else values
+    return datasets.Dataset.from_dict(columns)

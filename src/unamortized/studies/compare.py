@@ -30,7 +30,7 @@ PRESETS = {
         cells=(
             Cell(
                 "noisy_permutation",
-                (AMORTIZED, EQUAL_FLOPS, COT),
+                (AMORTIZED, EQUAL_FLOPS, COT, GRU),
                 seeds=2,
                 train=TrainSpec(steps=12, batch_size=32, warmup_steps=4),
             ),
@@ -40,7 +40,7 @@ PRESETS = {
     "quick": Preset(
         cells=(
             Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT, GRU), seeds=3, train=TrainSpec(steps=450)),
-            Cell("group_word_s5", (EQUAL_FLOPS, COT), seeds=1, train=GROUP.model_copy(update={"steps": 420})),
+            Cell("group_word_s5", (EQUAL_FLOPS, COT, GRU), seeds=1, train=GROUP.model_copy(update={"steps": 420})),
             Cell("mess3", (AMORTIZED, COT), seeds=1, train=TrainSpec(steps=200)),
         ),
         evaluations=evaluations(512, probe_steps=(16,), lags=(0, 1, 2, 4, 8, 12)),
@@ -131,6 +131,7 @@ CLAIMS = (
             paired_difference("answer_kl", ("prior", {"n_steps": 4}), (GRU, {"n_steps": 4}), "nats"),
             Range(low=0.3),
         ),
+        tasks=(*NOISY, *S5),
     ),
     Claim(
         name="answer_follows_the_trace",

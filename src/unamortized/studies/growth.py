@@ -73,7 +73,8 @@ def needed(
 
 def learning_curves(metrics: pd.DataFrame) -> pd.DataFrame:
     """The KLs of runs on N questions: ``task``, ``name`` (without mark), ``stride`` (0 without), ``seed``, N, KL."""
-    rows = metrics[metrics["metric"] == "answer_kl"] if len(metrics) else metrics
+    named = metrics.reindex(columns=["task", "condition", "seed", "metric", "value"])  # a table of nothing has none
+    rows = named[named["metric"] == "answer_kl"]
     curves = pd.DataFrame(
         {
             "task": rows["task"].astype(str),

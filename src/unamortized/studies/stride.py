@@ -12,6 +12,7 @@ from unamortized.studies.study import Cell, Preset, Study
 N_STEPS = 16  # of every question, so that each of these strides divides it; k = 16 states the last belief alone
 STRIDES = ("cot", "cot_every_2", "cot_every_4", "cot_every_8", "cot_every_16")
 AMORTIZED = "amortized"  # states none: the neighbour of k = 16
+GRU = "gru"
 SIZES = (20, 100, 500, 2500, 12500)
 LARGEST = f"n{SIZES[-1]}"
 WORLD = f"fixed_{N_STEPS}"
@@ -49,6 +50,7 @@ def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """What is measured, with how many problems."""
     return (
         Evaluation("update_tables", strides.update_tables, strides.UpdateTables(), of="task"),
+        Evaluation("baselines", generalization.baselines_by_length, generalization.ByLength(problems), of="task"),
         Evaluation("by_length", generalization.by_length, generalization.ByLength(problems)),
         Evaluation("strides", strides.by_step, strides.Strides(problems)),
     )
@@ -67,9 +69,9 @@ PRESETS = {
     ),
     "full": Preset(
         (
-            *cells("group_word_s3", STRIDES, SIZES, 3, 600),
-            *cells("group_word_z7", (*STRIDES, AMORTIZED), SIZES, 3, 400),
-            *cells("noisy_permutation", (*STRIDES, AMORTIZED), SIZES[1:], 3, 300),
+            *cells("group_word_s3", (*STRIDES, GRU), SIZES, 3, 600),
+            *cells("group_word_z7", (*STRIDES, AMORTIZED, GRU), SIZES, 3, 400),
+            *cells("noisy_permutation", (*STRIDES, AMORTIZED, GRU), SIZES[1:], 3, 300),
         ),
         evaluations(512),
     ),

@@ -251,24 +251,21 @@ def random_paths(
         uniforms = np.random.default_rng(seed).random((batch_size, n_steps))
         observations = walk_vectors(np.asarray(transitions, dtype=np.float64), starts, readout, uniforms)
         return Paths(observations, np.full((batch_size, n_steps + 1), NO_LATENT))
-    matrices = np.asarray(transitions, dtype=np.float64)
-    matrices = matrices[None] if matrices.ndim == 3 else matrices
-    rows, symbols, states, _ = matrices.shape
-    moves = matrices.transpose(0, 2, 1, 3).reshape(rows, states, symbols * states).cumsum(axis=-1)
-    wrong = ~(np.abs(moves[..., -1] - 1) <= SUM_TOLERANCE)
+    matrices = np.ascontiguousarray(transitions, dtype=np.float64).reshape(-1, *transitions.shape[-3:]).view()
+    matrices.setflags(write=False)  # as in `_batch`
+    emitted, reached, sums = paths.possible_moves(matrices)
+    wrong = ~(np.abs(sums[..., -1] - 1) <= SUM_TOLERANCE)
     if wrong.any():
         problem, state = np.argwhere(wrong)[0].tolist()
         where = f"from state {state}" if transitions.ndim == 3 else f"problem {problem}, from state {state}"
-        raise ValueError(f"{where}: transitions must sum to 1 (got {moves[problem, state, -1]:.9g})")
-    first = np.asarray(initial, dtype=np.float64).reshape(-1, 1, states).cumsum(axis=-1)
-    # Divided by their last entry, the sums end at exactly 1, which no uniform draw reaches.
-    moves /= moves[..., -1:]
-    first /= first[..., -1:]
+        raise ValueError(f"{where}: transitions must sum to 1 (got {sums[problem, state, -1]:.9g})")
+    first = np.asarray(initial, dtype=np.float64).reshape(-1, transitions.shape[-1]).cumsum(axis=-1)
     shared, own = np.zeros(batch_size, dtype=np.int64), np.arange(batch_size)
     which = (shared if transitions.ndim == 3 else own, shared if initial.ndim == 1 else own)
     observations = np.empty((batch_size, n_steps), dtype=np.int64)
     latents = np.empty((batch_size, n_steps + 1), dtype=np.int64)
-    paths.walk(moves, first, *which, np.random.default_rng(seed), observations, latents)
+    sums, first = sums / sums[..., -1:], first / first[..., -1:]
+    paths.walk(emitted, reached, sums, first, *which, np.random.default_rng(seed), observations, latents)
     return Paths(observations, latents)
 
 

@@ -49,12 +49,12 @@ class Condition:
 
     def training_flops_per_question(self, task: Task, model: ModelSpec) -> float:
         """FLOPs of training on one question, on average over the training lengths."""
-        return _flops_per_question(self, task.model_dump_json(), model)
+        return _flops_per_question(self, task.model_dump_json(), model.model_dump_json())
 
 
 @lru_cache(maxsize=1024)  # plans and progress ask for the same few again and again
-def _flops_per_question(condition: Condition, task_json: str, model: ModelSpec) -> float:
-    task = Task.model_validate_json(task_json)
+def _flops_per_question(condition: Condition, task_json: str, model_json: str) -> float:
+    task, model = Task.model_validate_json(task_json), ModelSpec.model_validate_json(model_json)
     vocabulary = condition.vocabulary(task)
     first, last = task.steps.train
     costs = []

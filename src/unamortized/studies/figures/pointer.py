@@ -15,6 +15,7 @@ from unamortized.studies.figures.style import (
     colour,
     curve,
     in_order,
+    is_baseline,
     legend_below,
     longest_trained,
     look,
@@ -58,7 +59,8 @@ def _placed(tables: Tables, *metrics: str) -> pd.DataFrame:
     if rows.empty:
         return rows
     parts = pd.DataFrame([place(name) for name in rows["condition"]], index=rows.index)
-    return pd.concat([rows, parts], axis=1)[parts["scheme"].isin(SCHEMES)]
+    has_layout = parts["scheme"].isin(SCHEMES) & (parts["trained"] != "gru")
+    return pd.concat([rows, parts], axis=1)[has_layout]
 
 
 @styled
@@ -72,8 +74,9 @@ def kl_by_scheme(tables: Tables) -> Figure | None:
     figure = Figure(figsize=(max(8.8, 2.5 * len(schemes) + 0.6), 4.5))
     panels = figure.subplots(1, len(schemes), sharey=True, squeeze=False)[0]
     task = str(rows["task"].iloc[0])
-    window = rows_of(tables.metrics, "answer_kl")
-    window = window[window["condition"] == "window_8"]
+    answers = rows_of(tables.metrics, "answer_kl")
+    # what has no layout to choose: baselines, and the recurrent net, trained once for all
+    beside = in_order(name for name in answers["condition"] if is_baseline(name) or name.partition("@")[0] == "gru")
     for axes, scheme in zip(panels, schemes, strict=True):
         own = rows[rows["scheme"] == scheme]
         for name in names:
@@ -82,8 +85,9 @@ def kl_by_scheme(tables: Tables) -> Figure | None:
                 if len(points):
                     line: dict[str, Any] = look(name) | {"linestyle": dashes}
                     curve(axes, points, "n_steps", floor=FLOOR, **line)
-        if len(window):
-            curve(axes, window, "n_steps", floor=FLOOR, band=False, **look("window_8"))
+        for name in beside:
+            points = answers[answers["condition"] == name]
+            curve(axes, points, "n_steps", floor=FLOOR, band=not is_baseline(name), **look(name))
         length_axis(axes, rows["n_steps"].unique().tolist(), longest_trained(tables.metrics, task))
         axes.set_title(SCHEMES[scheme])
     log_kl_axis(panels[0])
@@ -98,8 +102,7 @@ def kl_by_scheme(tables: Tables) -> Figure | None:
         for ids in ("coupled", "plain")
         if (rows["ids"] == ids).any()
     ]
-    if len(window):
-        handles.append(Line2D([], [], label="window_8", **look("window_8")))
+    handles += [Line2D([], [], label=name.partition("@")[0], **look(name)) for name in beside]
     legend_below(figure, handles, columns=7)
     return figure
 

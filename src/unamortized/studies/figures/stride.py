@@ -14,7 +14,10 @@ from unamortized.studies.figures.style import (
     Tables,
     colour,
     curve,
+    in_order,
+    is_baseline,
     legend_below,
+    look,
     rows_of,
     styled,
     tasks_of,
@@ -41,7 +44,7 @@ def _label(stride: int) -> str:
 
 def _trained(metrics: pd.DataFrame) -> pd.DataFrame:
     """N* and KLs are of models that were trained on N questions, with strides or without any trace."""
-    curves = learning_curves(metrics)
+    curves = learning_curves(rows_of(metrics, "answer_kl"))
     return curves[(curves["stride"] > 0) | (curves["name"] == AMORTIZED)]
 
 
@@ -67,12 +70,15 @@ def stride_learning(tables: Tables) -> Figure | None:
     figure = Figure(figsize=(max(5.6, 4.4 * len(tasks)), 4.4))
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     strides = sorted(curves["stride"].unique().tolist(), key=lambda stride: stride or math.inf)
+    drawn: dict[str, Line2D] = {}
     for axes, task in zip(panels, tasks, strict=True):
         own = curves[curves["task"] == task]
         for stride in strides:
             rows = own[own["stride"] == stride].rename(columns={"kl": "value"})
             if len(rows):
                 curve(axes, rows.assign(value=np.log(rows["value"].clip(lower=FLOOR))), "questions", **_line(stride))
+        for name in _beside(tables.metrics, axes, task):
+            drawn.setdefault(name, Line2D([], [], label=name, **look(name)))
         axes.axhline(math.log(THRESHOLD), color="#777777", linewidth=1, linestyle=(0, (4, 2)), zorder=1)
         axes.set_xscale("log")
         _questions_axis(axes, "x", sorted(own["questions"].unique().tolist()))
@@ -94,8 +100,25 @@ def stride_learning(tables: Tables) -> Figure | None:
     )
     title = "How many questions does it take to learn from every k-th step?  (lower is better)"
     figure.suptitle(title, x=0.01, ha="left")
-    legend_below(figure, [Line2D([], [], label=_label(stride), **_line(stride)) for stride in strides], columns=6)
+    handles = [Line2D([], [], label=_label(stride), **_line(stride)) for stride in strides]
+    legend_below(figure, [*handles, *(drawn[name] for name in in_order(drawn))], columns=6)
     return figure
+
+
+def _beside(metrics: pd.DataFrame, axes: Axes, task: str) -> list[str]:
+    """Draw what stands beside the strides: baselines, which no question trains, and the recurrent net; their names."""
+    rows = metrics[(metrics["task"] == task) & (metrics["metric"] == "answer_kl")]
+    untrained = [name for name in rows["condition"].unique() if is_baseline(name)]
+    for name in untrained:
+        level = rows.loc[rows["condition"] == name, "value"].astype(float).mean()
+        axes.axhline(math.log(max(level, FLOOR)), **look(name))
+    recurrent = rows[rows["condition"].str.startswith("gru@n")]
+    if recurrent.empty:
+        return untrained
+    logs = np.log(recurrent["value"].astype(float).clip(lower=FLOOR))
+    questions = recurrent["condition"].str.removeprefix("gru@n").astype(int)
+    curve(axes, recurrent.assign(value=logs, questions=questions), "questions", **look("gru"))
+    return [*untrained, "gru"]
 
 
 @styled

@@ -1,6 +1,6 @@
 """Worlds side by side: where an inference is better walked than amortized, by world, by shift, and by mixing."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,8 @@ INK, FAINT = "#222222", "#8A8A8A"
 
 def _tests(rows: pd.DataFrame) -> pd.DataFrame:
     """Answer rows of whole worlds, one length a split: the longest trained in distribution, else the longest."""
+    if rows.empty:
+        return rows
     whole = rows[~rows["task"].str.contains("@")]
     kept = [
         own[own["n_steps"] == own["n_steps"].max()]
@@ -51,6 +53,8 @@ def _splits(rows: pd.DataFrame) -> list[str]:
 def worlds_gap(tables: Tables) -> Figure | None:
     """KL of CoT minus that of the amortized model, world by split, with its interval over paired seeds."""
     rows = _tests(rows_of(tables.metrics, "answer_kl"))
+    if rows.empty:
+        return None
     rows = rows[rows["condition"].isin((COT, AMORTIZED))]
     if rows["condition"].nunique() < 2:
         return None
@@ -60,7 +64,8 @@ def worlds_gap(tables: Tables) -> Figure | None:
     figure = Figure(figsize=(2.6 + 1.05 * len(splits), 1.9 + 0.36 * len(tasks)))
     axes = figure.subplots()
     values = np.full((len(tasks), len(splits)), np.nan)
-    for (task, split), own in differences.groupby(level=["task", "split"]):
+    for place, own in differences.groupby(level=["task", "split"]):
+        task, split = cast(tuple[str, str], place)
         y, x = tasks.index(task), splits.index(split)
         found = estimate(own.to_numpy(dtype=float))
         values[y, x] = found.value
@@ -93,9 +98,9 @@ def _short(value: float) -> str:
 def worlds_kl(tables: Tables) -> Figure | None:
     """Every condition and baseline in every world, one panel a split."""
     rows = _tests(rows_of(tables.metrics, "answer_kl"))
-    rows = rows[rows["split"].isin(SPLITS)]
     if rows.empty:
         return None
+    rows = rows[rows["split"].isin(SPLITS)]
     tasks, splits, names = tasks_of(rows), _splits(rows), in_order(rows["condition"])
     figure = Figure(figsize=(2.2 + 1.95 * len(splits), 1.8 + 0.3 * len(tasks)))
     panels = figure.subplots(1, len(splits), sharex=True, sharey=True, squeeze=False)[0]
@@ -156,7 +161,7 @@ def phase_diagram(tables: Tables) -> Figure | None:
     means = means.loc[sorted(means.index, key=lambda task: -float(task.removeprefix(SLIP)))]
     figure = Figure(figsize=(3.1 * (len(names) + 1) + 1.6, 1.6 + 0.42 * len(means)))
     panels = figure.subplots(1, len(names) + 1, sharey=True, squeeze=False)[0]
-    grids = {name: means.xs(name, axis="columns", level="condition") for name in names}
+    grids = {name: pd.DataFrame(means[name]) for name in names}
     norm = LogNorm(3e-3, 3)
     for axes, (name, grid) in zip(panels, grids.items(), strict=False):
         axes.imshow(grid.clip(lower=norm.vmin).to_numpy(), norm=norm, cmap="viridis", aspect="auto")

@@ -27,7 +27,7 @@ def filter_plainly(
     states, entries = initial.shape[1], filled[0].size
     smallest_entry, count = survey(stack)
     dense = count >= SPARSE * stack.size
-    listed = states > UNROLLED and not dense and stack.size <= entries  # making lists takes a look at each entry
+    listed = states > UNROLLED and not dense and 16 * stack.size <= entries  # or to list them would take longer
     starts, columns = entries_of(stack, count) if listed else NO_LISTS
     if dense and states >= WIDE and len(stack) <= GROUP:
         kernel = filter_by_products
@@ -152,15 +152,25 @@ def filter_kernel(constant: int) -> Callable[..., None]:
                     evidence = 0.0
                     for j in range(states):
                         evidence += joint[j]
-                    if not evidence > 0.0 and impossible[b] == 0:
-                        impossible[b] = t + 1
-                    small = 0
-                    for j in range(states):
-                        belief = joint[j] / evidence
-                        beliefs[b, t + 1, j] = belief
-                        small |= (belief > 0.0) & (belief < smallest_belief)
-                    if small:
-                        underflow[b] = True
+                    suspect = True
+                    if constant:  # one comparison instead of one a state
+                        smallest = 1.0
+                        for j in range(states):
+                            belief = joint[j] / evidence
+                            beliefs[b, t + 1, j] = belief
+                            smallest = belief if belief < smallest else smallest
+                        suspect = not (evidence > 0.0 and smallest >= smallest_belief)
+                    else:
+                        for j in range(states):
+                            beliefs[b, t + 1, j] = joint[j] / evidence
+                    if suspect:
+                        if not evidence > 0.0 and impossible[b] == 0:
+                            impossible[b] = t + 1
+                        small = 0
+                        for j in range(states):
+                            small |= (beliefs[b, t + 1, j] > 0.0) & (beliefs[b, t + 1, j] < smallest_belief)
+                        if small:
+                            underflow[b] = True
                     longer = product[b - first] * evidence
                     if LOW < longer < HIGH:
                         product[b - first] = longer

@@ -4,16 +4,48 @@ import numpy as np
 
 from unamortized.worlds.kernels.running import TOGETHER, compiled, in_threads, slices, threads_for
 
+ENTRIES_A_DRAW = 8  # of a guide table, at most, or it takes longer to make than it saves
 DRAWS = 2**15  # held at a time: they stay in the cache until they are used
 
 
 @compiled
-def search(cumulative, row, state, uniform):
-    """The first index whose running sum exceeds uniform, by bisection."""
-    low, high = 0, cumulative.shape[2] - 1
+def possible_moves(transitions):
+    """Symbol and next state of each state's moves above zero, and the running sums of their probabilities.
+
+    All are (R, S, most moves of a state); where a state has fewer, the last sum is repeated.
+    """
+    rows, symbols, states, _ = transitions.shape
+    most = 1
+    for r in range(rows):
+        for i in range(states):
+            count = 0
+            for x in range(symbols):
+                for j in range(states):
+                    count += transitions[r, x, i, j] > 0.0
+            most = max(most, count)
+    emitted = np.zeros((rows, states, most), dtype=np.uint32)
+    reached = np.zeros((rows, states, most), dtype=np.uint32)
+    sums = np.zeros((rows, states, most))
+    for r in range(rows):
+        for i in range(states):
+            total, k = 0.0, 0
+            for x in range(symbols):
+                for j in range(states):
+                    if transitions[r, x, i, j] > 0.0:
+                        total += transitions[r, x, i, j]
+                        emitted[r, i, k], reached[r, i, k], sums[r, i, k] = x, j, total
+                        k += 1
+            pass
+    return emitted, reached, sums
+
+
+@compiled
+def search(sums, begin, count, uniform):
+    """The first index from ``begin``, among so many, whose running sum exceeds uniform; by bisection."""
+    low, high = begin, begin + count - 1
     while low < high:
         middle = (low + high) // 2
-        if cumulative[row, state, middle] > uniform:
+        if sums[middle] > uniform:
             high = middle
         else:
             low = middle + 1
@@ -21,23 +53,23 @@ def search(cumulative, row, state, uniform):
 
 
 @compiled
-def guides(cumulative, buckets):
-    """For each row of running sums (R, S, N), the first index whose sum exceeds g / buckets, g = 0, 1, ..."""
-    rows, states, _ = cumulative.shape
-    guide = np.empty((rows, states, buckets), dtype=np.uint32)
-    for r in range(rows):
-        for s in range(states):
-            k = 0
-            for g in range(buckets):
-                while cumulative[r, s, k] <= g / buckets:
-                    k += 1
-                guide[r, s, g] = k
+def guides(sums, count, buckets):
+    """For each ``count`` of running sums, the first index whose sum exceeds g / buckets, g = 0, 1, ..."""
+    guide = np.empty(sums.size // count * buckets, dtype=np.uint32)
+    for line in range(sums.size // count):
+        k = line * count
+        for g in range(buckets):
+            while sums[k] <= g / buckets:
+                k += 1
+            guide[line * buckets + g] = k
     return guide
 
 
 def walk(
-    cumulative_moves: np.ndarray,
-    cumulative_initial: np.ndarray,
+    emitted: np.ndarray,
+    reached: np.ndarray,
+    sums: np.ndarray,
+    initial_sums: np.ndarray,
     row: np.ndarray,
     initial_row: np.ndarray,
     generator: np.random.Generator,
@@ -46,17 +78,19 @@ def walk(
 ) -> None:
     """Fills observations (B, n) and latents (B, n+1) with draws from the process itself.
 
-    cumulative_moves (R, S, V*S) holds running sums over (symbol, next state) from each state, cumulative_initial
-    (I, 1, S) those over the first state; row and initial_row (B,) say which of them are problem b's. They are
-    inverted with a guide table (Chen & Asau 1974), where there are enough draws to make one for. What is drawn
-    does not depend on the number of threads.
+    emitted, reached and sums (R, S, K) are ``possible_moves``, initial_sums (I, S) the running sums over the
+    first state, all up to exactly 1, which no uniform draw reaches; row and initial_row (B,) say which of them
+    are problem b's. Sums are inverted with a guide table (Chen & Asau 1974), where there are enough draws to
+    make one for. What is drawn does not depend on the number of threads.
     """
-    rows, states, moves = cumulative_moves.shape
+    rows, states, most = sums.shape
     batch, positions = latents.shape
-    buckets = 4 << (moves - 1).bit_length()  # a power of two, so that uniform * buckets is exact
-    worth_it = rows * states * buckets <= 8 * latents.size
-    guide = guides(cumulative_moves, buckets) if worth_it else np.empty((0, 0, 0), dtype=np.uint32)
-    shared = (cumulative_moves, guide, cumulative_initial)
+    buckets = 4 << (most - 1).bit_length()  # a power of two, so that uniform * buckets is exact
+    if rows * states * buckets > ENTRIES_A_DRAW * latents.size:
+        buckets = 0
+    flat = [array.reshape(-1) for array in (emitted, reached, sums, initial_sums)]
+    guide = guides(flat[2], most, buckets) if buckets else np.empty(0, dtype=np.uint32)
+    shared = (*flat, guide, states, most, buckets)
     calls = (
         (
             *shared,
@@ -72,31 +106,41 @@ def walk(
 
 
 @compiled
-def walk_in_step(cumulative_moves, guide, cumulative_initial, row, initial_row, uniforms, observations, latents):
+def walk_in_step(
+    emitted,
+    reached,
+    sums,
+    initial_sums,
+    guide,
+    states,
+    most,
+    buckets,
+    row,
+    initial_row,
+    uniforms,
+    observations,
+    latents,
+):
     batch, positions = uniforms.shape
-    _, states, moves = cumulative_moves.shape
-    buckets = guide.shape[2]
     # Indices without a sign are not looked at for being negative, which makes this a third faster.
-    one, first_row = np.uint64(1), np.uint64(0)
-    symbol, after = np.empty(moves, dtype=np.int64), np.empty(moves, dtype=np.uint64)
-    for move in range(moves):
-        symbol[move], after[move] = move // states, move % states
+    one, wide, long = np.uint64(1), np.uint64(states), np.uint64(buckets)
     state, which = np.empty(TOGETHER, dtype=np.uint64), np.empty(TOGETHER, dtype=np.uint64)
     for first in range(0, batch, TOGETHER):
         last = min(first + TOGETHER, batch)
         for b in range(first, last):
-            which[b - first] = row[b]
-            state[b - first] = search(cumulative_initial, initial_row[b], first_row, uniforms[b, 0])
+            which[b - first] = np.uint64(row[b]) * wide
+            begin = initial_row[b] * states
+            state[b - first] = search(initial_sums, begin, states, uniforms[b, 0]) - np.uint64(begin)
             latents[b, 0] = state[b - first]
         for t in range(positions - 1):
             for b in range(first, last):
-                uniform, r, before = uniforms[b, t + 1], which[b - first], state[b - first]
+                uniform, line = uniforms[b, t + 1], which[b - first] + state[b - first]
                 if buckets:
-                    chosen = np.uint64(guide[r, before, np.uint64(uniform * buckets)])
-                    while cumulative_moves[r, before, chosen] <= uniform:
-                        chosen += one
+                    k = np.uint64(guide[line * long + np.uint64(uniform * buckets)])
+                    while sums[k] <= uniform:
+                        k += one
                 else:
-                    chosen = search(cumulative_moves, r, before, uniform)
-                observations[b, t] = symbol[chosen]
-                state[b - first] = after[chosen]
-                latents[b, t + 1] = after[chosen]
+                    k = search(sums, np.int64(line) * most, most, uniform)
+                observations[b, t] = emitted[k]
+                state[b - first] = reached[k]
+                latents[b, t + 1] = reached[k]

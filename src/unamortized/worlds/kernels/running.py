@@ -9,8 +9,8 @@ from typing import Any
 
 from numba import config, njit
 
-NANOSECONDS_A_THREAD = 150_000  # of work, a few times what it costs to begin one
-PARTS_A_THREAD = 4  # so that none waits long for the last
+NANOSECONDS_A_THREAD = 200_000  # of work, a few times what it costs to wake one
+PARTS_A_THREAD = 2  # so that none waits long for the last
 
 # A step has to wait for the one before it, so a few problems are taken through each step together: while one
 # waits, the processor works on the others.
