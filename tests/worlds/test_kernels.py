@@ -126,6 +126,13 @@ def test_a_guide_table_draws_what_bisection_draws(monkeypatch):
     assert guided == [1]
 
 
+def test_random_paths_start_where_each_problem_says():
+    transitions, _ = wide_process(0.0)
+    starts = np.array([3, 0, 16, 3, 7, 7])
+    latents = random_paths(transitions, np.eye(WIDE)[starts], 2, 6, seed=0).latents
+    np.testing.assert_array_equal(latents[:, 0], starts)
+
+
 def test_few_states_have_a_kernel_of_their_own():
     assert filters.filter_kernel(3) is filters.filter_kernel(3)
     assert filters.filter_kernel(3) is not filters.filter_kernel(0)

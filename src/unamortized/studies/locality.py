@@ -31,7 +31,7 @@ def cells(seeds: int, **train: int) -> tuple[Cell, ...]:
 PRESETS = {
     "smoke": Preset(cells(2, steps=12, warmup_steps=4), evaluations(2)),
     "quick": Preset(cells(3, steps=1000), evaluations(10)),
-    "full": Preset(cells(8, steps=2000), evaluations(10)),
+    "full": Preset(cells(6, steps=2000), evaluations(10)),
 }
 
 

@@ -3,7 +3,7 @@
 A step of the trace has to fetch its observation before it can update. Coupled position ids hand it over, as a
 look-up of an equal id; under plain ids the model has to find it by itself, at every length. Position schemes are
 crossed with ids, and both with the amortized model and CoT. Copied and indexed traces, which show what is fetched,
-are told under alibi and rotary alone; the amortized model, which fetches nothing, is not asked indexed questions.
+are told under alibi alone; the amortized model, which fetches nothing, is not asked indexed questions.
 Without positions ids reach no model, so that coupled and plain are one.
 """
 
@@ -74,10 +74,10 @@ PRESETS = {
         cells(
             {
                 OWN: (*FETCHING, GRU),  # which counts by itself, so that one layout is enough
-                **{name: FETCHING if name.startswith(("alibi", "rotary")) else BOTH for name in MODELS if name != OWN},
+                **{name: FETCHING if name == "alibi_plain" else BOTH for name in MODELS if name != OWN},
             },
             3,
-            TrainSpec(steps=500),
+            TrainSpec(steps=400),
         ),
         evaluations(256),
     ),

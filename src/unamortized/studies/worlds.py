@@ -59,9 +59,9 @@ def evaluations(problems: int) -> tuple[Evaluation, ...]:
 
 
 BRIEF = TrainSpec(steps=12, batch_size=32, warmup_steps=4)
-FAMILY = TrainSpec(steps=400, batch_size=128)
-GROUP = TrainSpec(steps=700, batch_size=128, learning_rate=2e-3, warmup_steps=200)  # breaks out of its plateau sooner
-TABLE = GROUP.model_copy(update={"steps": 900})  # to look a rule up has to be found first
+FAMILY = TrainSpec(steps=300, batch_size=128)
+GROUP = TrainSpec(steps=600, batch_size=128, learning_rate=2e-3, warmup_steps=200)  # breaks out of its plateau sooner
+TABLE = GROUP.model_copy(update={"steps": 600})  # to look a rule up has to be found first
 
 PRESETS = {
     "smoke": Preset(

@@ -35,7 +35,7 @@ def possible_moves(transitions):
                         total += transitions[r, x, i, j]
                         emitted[r, i, k], reached[r, i, k], sums[r, i, k] = x, j, total
                         k += 1
-            pass
+            sums[r, i, k:] = total
     return emitted, reached, sums
 
 
