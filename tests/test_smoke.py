@@ -12,7 +12,7 @@ from unamortized.evaluation.metrics import COLUMNS, METRICS
 from unamortized.studies.compare import COMPARE
 
 TOP = Path(__file__).parents[1]
-CONDITIONS = {"amortized", "amortized_equal_flops", "cot"}
+CONDITIONS = {"amortized", "amortized_equal_flops", "cot", "gru"}
 BASELINES = {"prior", "window_8", "particle_64", "codebook_floor", "codebook_recursive"}
 FIGURES = set(COMPARE.figures) - {"belief_simplex"}  # which is for tasks of three states
 SPLITS = {"train", "in_distribution", "length", "parameters", "start", "rare", "composition"}
@@ -58,7 +58,7 @@ def test_every_condition_and_baseline_is_measured_at_every_length_for_every_seed
     answers = metrics[metrics["metric"] == "answer_kl"]
     assert set(answers["condition"]) == CONDITIONS | BASELINES
     assert set(answers["n_steps"]) == {4, 8, 16, 32, 64}
-    assert len(answers) == 8 * 5 * 2
+    assert len(answers) == 9 * 5 * 2
     assert answers["value"].between(-1e-9, 20).all()
     assert set(metrics["metric"]) <= set(METRICS)  # other studies have metrics of their own
 
@@ -105,7 +105,7 @@ def test_a_second_time_nothing_is_done_but_drawing(results, output, capsys):
     capsys.readouterr()
     assert compare(results) == 0
     said = capsys.readouterr().out
-    assert "8 of 8 jobs are done already." in said
+    assert "10 of 10 jobs are done already." in said
     assert "[1/" not in said
     for file, bytes_before in before.items():
         assert file.read_bytes() == bytes_before, f"{file.relative_to(results)} changed"

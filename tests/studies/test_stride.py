@@ -12,7 +12,7 @@ from unamortized.studies.claims import judge_all
 from unamortized.studies.figures import FIGURES
 from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.growth import questions_of, stride_of
-from unamortized.studies.stride import N_STEPS, STRIDE, cells
+from unamortized.studies.stride import GRU, N_STEPS, STRIDE, cells
 from unamortized.studies.study import Preset, plan
 
 
@@ -37,7 +37,7 @@ def test_every_run_has_one_length_and_a_number_of_questions_that_its_name_tells(
 def test_every_claim_is_judged_on_what_the_full_preset_measures():
     preset = STRIDE.preset("full")
     metrics = synthetic_metrics()  # of the names that the full preset gives
-    named = {f"{spec.condition}@{spec.variant}" for spec in plan(preset)}
+    named = {f"{spec.condition}@{spec.variant}" for spec in plan(preset) if spec.condition != GRU}
     trained = {name for name in metrics["condition"] if "@" in name and "/" not in name}
     assert trained == named
     assert {f"{cell.task}@{cell.world}" for cell in preset.cells} >= set(metrics["task"])
