@@ -9,8 +9,11 @@ from tests.small_tasks import KINDS, small_task
 from unamortized.evaluation.generalization import (
     ByLength,
     baselines_by_length,
+    baselines_by_shift,
     by_length,
+    by_shift,
     duplicate_rate,
+    shifted_tests,
     split_of,
     test_problems,
 )
@@ -126,3 +129,39 @@ def test_no_question_is_repeated_where_splits_do_not_share_theirs(kind):
     for n_steps in (first, first + 1, first + 5):
         assert duplicate_rate(task, draw(task, "test", n_steps, 512, 0)) == 0
     assert duplicate_rate(task, draw(task, "test", first - 1, 512, 0)) == 1
+
+
+SHIFTS = {"parameters": {"slip": 0.4}, "rare": 0.1, "crossed": [["length", "parameters"], ["parameters", "rare"]]}
+
+
+def test_every_declared_shift_is_a_split_of_its_own_and_crossed_with_length_at_the_longest():
+    task = slow_task(shifts=SHIFTS)
+    assert [(test.split, test.n_steps, test.shift) for test in shifted_tests(task)] == [
+        ("parameters", 8, ("parameters",)),
+        ("rare", 8, ("rare",)),
+        ("length+parameters", 16, ("parameters",)),
+        ("parameters+rare", 8, ("parameters", "rare")),
+    ]
+    assert shifted_tests(slow_task()) == []
+    rows = baselines_by_shift(task, 0, FEW)
+    splits = {(row["split"], row["n_steps"]) for row in rows}
+    assert splits == {(test.split, test.n_steps) for test in shifted_tests(task)}
+    assert all(row["value"] == 0 for row in rows if row["metric"] == "duplicate_rate")
+
+
+def test_exact_bayes_of_training_is_exact_where_questions_are_rare_and_errs_where_parameters_change():
+    task = slow_task(shifts=SHIFTS)
+
+    def by_split(rows, condition):
+        chosen = [row for row in rows if (row["metric"], row["condition"]) == ("answer_kl", condition)]
+        return {row["split"]: row["value"] for row in chosen}
+
+    model = by_split(by_shift(oracle_run(task, "amortized"), FEW), "amortized")
+    beside = by_split(baselines_by_shift(task, 0, FEW), "trained_bayes")
+    assert set(model) == {"parameters", "rare", "length+parameters", "parameters+rare"}
+    assert model["rare"] == pytest.approx(0, abs=1e-12)
+    for split in set(model) - {"rare"}:
+        assert model[split] == pytest.approx(
+            beside[split], rel=1e-3
+        )  # the oracle, in float32, knows the world of training
+        assert model[split] > 0.01

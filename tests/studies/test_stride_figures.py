@@ -127,3 +127,23 @@ def test_runs_without_a_number_of_questions_are_not_drawn(tables):
     for name in ("stride_learning", "stride_growth", "stride_cost"):
         assert FIGURES[name](Tables(bare, tables.examples)) is None
         assert FIGURES[name](Tables(tables.metrics.iloc[:0], tables.examples)) is None
+
+
+def test_baselines_and_the_recurrent_net_stand_beside_the_strides():
+    task = TASKS[0]
+    more = [row(task, "prior", seed, "in_distribution", "answer_kl", 1.0 + seed, 512, n_steps=16) for seed in (0, 1)]
+    more += [
+        row(task, f"gru@n{size}", seed, "in_distribution", "answer_kl", 100 / size, 512, n_steps=16)
+        for size in SIZES
+        for seed in (0, 1)
+    ]
+    metrics = pd.concat([synthetic_metrics(), to_table(more)], ignore_index=True)
+    drawing = FIGURES["stride_learning"](Tables(metrics, pd.DataFrame(columns=list(EXAMPLE_COLUMNS))))
+    assert drawing is not None
+    first, second, *_ = (axes for axes in drawing.axes if axes.get_title(loc="left"))
+    prior = [line for line in first.lines if line.get_color() == colour("prior")]
+    assert [np.unique(line.get_ydata()) for line in prior] == [pytest.approx([np.log(1.5)])]
+    (recurrent,) = (line for line in first.lines if line.get_color() == colour("gru"))
+    np.testing.assert_allclose(recurrent.get_ydata(), np.log(100 / np.array(SIZES)))
+    assert not any(line.get_color() == colour("gru") for line in second.lines)
+    assert {"prior", "gru"} <= {text.get_text() for text in drawing.legends[0].get_texts()}
