@@ -281,7 +281,11 @@ def guarded(command: Callable[[], Any]) -> int:
     except (RuntimeError, OSError) as error:
         print(f"unamortized: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        from unamortized.learning.training import was_interrupted
+
+        if not was_interrupted(error):
+            raise
         return _interrupted()
     except SystemExit as stop:  # which is also what typer makes of Ctrl-C
         return _interrupted() if stop.code == INTERRUPTED else int(stop.code or 0)

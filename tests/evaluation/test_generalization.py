@@ -161,7 +161,5 @@ def test_exact_bayes_of_training_is_exact_where_questions_are_rare_and_errs_wher
     assert set(model) == {"parameters", "rare", "length+parameters", "parameters+rare"}
     assert model["rare"] == pytest.approx(0, abs=1e-12)
     for split in set(model) - {"rare"}:
-        assert model[split] == pytest.approx(
-            beside[split], rel=1e-3
-        )  # the oracle, in float32, knows the world of training
+        assert model[split] == pytest.approx(beside[split], rel=1e-6)  # the oracle knows the world of training
         assert model[split] > 0.01

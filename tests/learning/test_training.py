@@ -16,7 +16,14 @@ from unamortized.language.dataset import to_batch
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, load_run, new_model, read_record, run_folder
-from unamortized.learning.training import Learner, WholeCheckpoints, batch_loss, learning_rate_factor, train_run
+from unamortized.learning.training import (
+    Learner,
+    WholeCheckpoints,
+    batch_loss,
+    learning_rate_factor,
+    train_run,
+    was_interrupted,
+)
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw
 
@@ -297,6 +304,22 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path, wh
     with pytest.raises(ValueError, match="the same command that began it resumes it"):
         load_run(folder)
     assert_same_weights(train_run(spec, tmp_path), whole)
+
+
+def test_ctrl_c_is_known_whatever_compiled_code_and_frameworks_make_of_it():
+    def raised(*errors: BaseException) -> BaseException:
+        """The last error, each raised from the one before."""
+        for cause, error in zip(errors, errors[1:], strict=False):
+            error.__cause__ = cause
+        return errors[-1]
+
+    assert was_interrupted(KeyboardInterrupt())
+    assert was_interrupted(raised(KeyboardInterrupt(), SystemError(), SystemError()))
+    while_handled = SystemExit()
+    while_handled.__context__ = KeyboardInterrupt()
+    assert was_interrupted(while_handled)
+    assert not was_interrupted(raised(ValueError(), SystemError()))
+    assert not was_interrupted(SystemExit())
 
 
 def test_a_run_may_be_resumed_with_checkpoints_and_test_lengths_of_another_kind(tmp_path, monkeypatch):

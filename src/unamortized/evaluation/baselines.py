@@ -76,7 +76,9 @@ def trained_bayes(task: Task, problems: Problems) -> Answers:
     The best that can be expected of a model that has learned its world and is not told that it has changed.
     """
     process = problems.process if problems.process.per_problem else task.build()
-    return exact_answer(process, problems.beliefs[:, 0], problems.observations, task.query)
+    # a start that is not told is taken to be that of training, too
+    start = process.initial if problems.start == "fixed" else problems.start_beliefs
+    return exact_answer(process, start, problems.observations, task.query)
 
 
 def codebook(task: Task, problems: Problems) -> Answers:

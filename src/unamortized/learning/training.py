@@ -137,8 +137,8 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     trainer = _trainer(spec, folder, report)
     try:
         trainer.fit(learner, questions, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    except SystemExit as exit:  # which is what Lightning makes of Ctrl-C; the checkpoint stays to resume from
-        raise exit.__context__ if isinstance(exit.__context__, KeyboardInterrupt) else exit from None
+    except (SystemExit, SystemError) as error:  # which Lightning, or compiled code, makes of Ctrl-C
+        raise KeyboardInterrupt if was_interrupted(error) else error from None  # the checkpoint stays to resume from
     save_model(spec, learner.model, folder)
     flops = condition.training_flops_per_question(spec.task, spec.model) * train.steps * train.batch_size
     cost = {
@@ -171,6 +171,13 @@ def _questions(spec: RunSpec, root: Path) -> Questions | Drawn:
         spec.seed,
         corpus,
     )
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error is, or follows from, Ctrl-C."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
