@@ -309,7 +309,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path, wh
 def test_ctrl_c_is_known_whatever_compiled_code_and_frameworks_make_of_it():
     def raised(*errors: BaseException) -> BaseException:
         """The last error, each raised from the one before."""
-        for cause, error in zip(errors, errors[1:], strict=False):
+        for cause, error in pairwise(errors):
             error.__cause__ = cause
         return errors[-1]
 
