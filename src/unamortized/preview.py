@@ -43,7 +43,7 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
             continue  # there are none to write
         own = task_vocabulary(task, 2 * n_steps if kind.indexed else 0)
         yield Panel(
-            _columns(task, own, lay_out(problems, kind(problems, own), own)),
+            _columns(task, process, own, lay_out(problems, kind(problems, own), own)),
             title=f"trace {name}",
             title_align="left",
         )
@@ -103,9 +103,9 @@ def _likeliest_of(names: tuple[str, ...], distribution: np.ndarray, most: int = 
     return ", ".join(f"{names[i]} {distribution[i]:.3f}" for i in best)
 
 
-def _columns(task: Task, vocabulary: Vocabulary, examples: Examples) -> RenderableType:
+def _columns(task: Task, process: Process, vocabulary: Vocabulary, examples: Examples) -> RenderableType:
     """Tokens of the first problem with their position ids and loss weights, some of them a line."""
-    tokens = [_token(task, vocabulary, int(token)) for token in examples.tokens[0]]
+    tokens = [_token(task, process, vocabulary, int(token)) for token in examples.tokens[0]]
     rows = {
         "token": tokens,
         "position": ["·" if position == NOWHERE else str(position) for position in examples.positions],
@@ -123,8 +123,7 @@ def _columns(task: Task, vocabulary: Vocabulary, examples: Examples) -> Renderab
     return Group(*tables)
 
 
-def _token(task: Task, vocabulary: Vocabulary, token: int) -> str:
-    process = task.build()
+def _token(task: Task, process: Process, vocabulary: Vocabulary, token: int) -> str:
     kind, place = vocabulary.kind(token)
     if kind == "mark":
         return MARKS[place]

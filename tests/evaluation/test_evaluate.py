@@ -78,7 +78,7 @@ def test_changed_settings_are_measured_anew_and_both_are_kept(folder):
 
 def test_changed_code_is_measured_anew(folder, monkeypatch):
     evaluate_run(folder, [METRIC], quietly)
-    monkeypatch.setattr(evaluate, "source_version", lambda sources, module: "another")
+    monkeypatch.setattr(evaluate, "measured_by", lambda module: "another")
     evaluate_run(folder, [METRIC], quietly)
     assert len(MEASURED) == 2
 

@@ -6,6 +6,7 @@ module and all that it imports), so that a changed metric is measured anew while
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,12 @@ from unamortized.worlds.tasks import Task
 
 # read when this is imported, as the code that measures is: an edit during a run must not pass for what ran
 SOURCES = read_sources()
+
+
+@cache
+def measured_by(module: str) -> str:
+    """The version of an evaluation's code; asked for each run again and again."""
+    return source_version(SOURCES, module)
 
 
 class Measured(NamedTuple):
@@ -58,8 +65,9 @@ class Evaluation:
 
     def file(self, folder: Path) -> Path:
         """Where the result is kept."""
-        tests = self.task and [self.task.canonical()["steps"]["test"], self.task.canonical().get("shifts")]
-        by = source_version(SOURCES, self.function.__module__)
+        spec = self.task.canonical() if self.task else None
+        tests = spec and [spec["steps"]["test"], spec.get("shifts")]
+        by = measured_by(self.function.__module__)
         settings = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
         key = digest(self.name, settings, tests, by)
         return folder / "evaluations" / f"{self.name}-{key}.csv"

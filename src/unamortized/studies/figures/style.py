@@ -97,17 +97,18 @@ def styled(figure: Callable[[Tables], Figure | None]) -> Callable[[Tables], Figu
 
 def is_baseline(name: str) -> bool:
     """Whether a name in the condition column needs no training."""
-    return _stem(name) in BASELINES
+    return stem(name) in BASELINES
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """A baseline's name without its number."""
     return re.sub(r"_\d+$", "", name)
 
 
 def colour(name: str) -> str:
     """Colour of a condition, a control of it, or a baseline."""
     if is_baseline(name):
-        return BASELINES[_stem(name)][0]
+        return BASELINES[stem(name)][0]
     return CONDITIONS.get(_condition(name), OTHER)[0]
 
 
@@ -121,7 +122,7 @@ def look(name: str) -> dict[str, Any]:
     if is_baseline(name):
         return {
             "color": colour(name),
-            "linestyle": BASELINES[_stem(name)][1],
+            "linestyle": BASELINES[stem(name)][1],
             "linewidth": 1.3,
             "zorder": 1.5,
         }
@@ -144,7 +145,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     known = [*CONDITIONS, *BASELINES]
 
     def rank(name: str) -> tuple[bool, int, str]:
-        entry = _stem(name) if is_baseline(name) else _condition(name)
+        entry = stem(name) if is_baseline(name) else _condition(name)
         return is_baseline(name), known.index(entry) if entry in known else len(CONDITIONS), name
 
     return sorted(set(names), key=rank)

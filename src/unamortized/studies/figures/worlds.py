@@ -20,6 +20,7 @@ from unamortized.studies.figures.style import (
     look,
     over_seeds,
     rows_of,
+    stem,
     styled,
     tasks_of,
 )
@@ -130,8 +131,7 @@ def _dot(name: str) -> dict[str, Any]:
     if not is_baseline(name):
         return {**look(name), "linestyle": "", "markersize": 6}
     known = [*BASELINES]
-    stem = name.rstrip("0123456789").rstrip("_")
-    mark = TICKS[known.index(stem) % len(TICKS)]
+    mark = TICKS[known.index(stem(name)) % len(TICKS)]
     return {"color": "#777777", "marker": mark, "linestyle": "", "markersize": 6.5, "zorder": 2}
 
 
