@@ -3,16 +3,18 @@
 import io
 from dataclasses import dataclass
 
+import pandas as pd
 import pytest
 import torch
 from rich.console import Console
 
 from tests.evaluation.oracle import SMALL, slow_task
-from unamortized.engine import JobError, RunJob, TaskJob, run_jobs, run_specs
+from unamortized.engine import JobError, RunJob, TaskJob, run_jobs, run_specs, run_study
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.generalization import ByLength, by_length
 from unamortized.evaluation.metrics import row
 from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, run_folder
+from unamortized.studies.study import Preset, Study
 
 TINY = TrainSpec(steps=4, batch_size=16, lengths_per_batch=2, warmup_steps=1)
 
@@ -152,3 +154,25 @@ def test_other_test_lengths_are_measured_on_the_run_that_is_trained_already(tmp_
     assert (folder / "model.safetensors").stat().st_mtime_ns == weights
     assert run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain()) == [folder]
     assert lengths(folder) == {4, 8, 16}
+
+
+def study_of(*evaluations):
+    presets = {"smoke": Preset((), evaluations)}
+    return Study("both", "Do cells that share a run get in each other's way?", presets, claims=(), figures=())
+
+
+def test_two_cells_of_a_study_that_share_a_run_are_both_measured_by_their_own_tests(tmp_path):
+    longer = slow_task(steps={"train": [2, 8], "test": [4, 32]})
+    specs = [spec(), spec().model_copy(update={"task": longer, "world": "elsewhere"})]
+    run_study(study_of(LENGTHS), "smoke", specs, tmp_path, 1, plain())
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")
+    tested = table.groupby("task")["n_steps"].unique().map(set).to_dict()
+    assert tested == {"small": {4, 8, 16}, "small@elsewhere": {4, 32}}
+
+
+def test_what_does_not_depend_on_the_seed_is_measured_on_a_task_once(tmp_path):
+    once = Evaluation("constant", constant, Nothing(), of="task", only_seed=0)
+    run_study(study_of(once), "smoke", [spec(seed=0), spec(seed=1)], tmp_path, 1, plain())
+    table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")
+    assert table["seed"].tolist() == [0]

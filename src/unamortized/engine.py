@@ -145,18 +145,21 @@ def _measure(
     specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
 ) -> list[Measured]:
     """Do all jobs of the runs and of their tasks; returns which folder holds what."""
-    of_tasks = tuple(evaluation for evaluation in evaluations if evaluation.of == "task")
-    jobs: dict[Path, Job] = {}  # by folder: two cells of a study may share a run
+    of_tasks = [evaluation for evaluation in evaluations if evaluation.of == "task"]
+    of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
+    jobs: dict[Path, Job] = {}
     measured: list[Measured] = []
-    if of_tasks:
-        for spec in {(spec.task.name, spec.world, spec.seed): spec for spec in specs}.values():
+    for spec in {(spec.task.name, spec.world, spec.seed): spec for spec in specs}.values():
+        if own := tuple(each for each in of_tasks if each.applies(spec.seed)):
             folder = task_folder(spec.task, spec.seed, root)
-            jobs[folder] = TaskJob(spec.task, spec.seed, of_tasks, root)
-            measured.append(Measured(folder, of_tasks, spec.world))
+            jobs[folder] = TaskJob(spec.task, spec.seed, own, root)
+            measured.append(Measured(folder, own, spec.world))
     for spec in specs:
-        own = tuple(each.at(spec.task) for each in evaluations if each.of == "run" and each.applies(spec.seed))
+        own = tuple(each.at(spec.task) for each in of_runs if each.applies(spec.seed))
         folder = run_folder(spec, root)
-        jobs[folder] = RunJob(spec, own, root)
+        same = jobs.get(folder)  # two cells may share a run and yet differ in their tests
+        before = same.evaluations if same else ()
+        jobs[folder] = RunJob(spec, (*before, *(each for each in own if each not in before)), root)
         measured.append(Measured(folder, own, spec.world, spec.variant))
     run_jobs(list(jobs.values()), workers, console)
     return measured
