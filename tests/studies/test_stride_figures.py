@@ -143,7 +143,26 @@ def test_baselines_and_the_recurrent_net_stand_beside_the_strides():
     first, second, *_ = (axes for axes in drawing.axes if axes.get_title(loc="left"))
     prior = [line for line in first.lines if line.get_color() == colour("prior")]
     assert [np.unique(line.get_ydata()) for line in prior] == [pytest.approx([np.log(1.5)])]
-    (recurrent,) = (line for line in first.lines if line.get_color() == colour("gru"))
+    recurrent, seeds = (line for line in first.lines if line.get_color() == colour("gru"))
     np.testing.assert_allclose(recurrent.get_ydata(), np.log(100 / np.array(SIZES)))
+    assert sorted(seeds.get_xdata()) == sorted([*SIZES, *SIZES])
     assert not any(line.get_color() == colour("gru") for line in second.lines)
     assert {"prior", "gru"} <= {text.get_text() for text in drawing.legends[0].get_texts()}
+
+
+def test_what_an_answer_of_the_recurrent_net_costs_is_its_own_and_not_mixed_with_the_amortized_models(tables):
+    costs = {"answer_kl": 0.25, "answer_flops": 4e6}
+    more = [
+        row(task, "gru@n12500", seed, "in_distribution", metric, value, 512, n_steps=16)
+        for task in TASKS
+        for seed in range(SEEDS)
+        for metric, value in costs.items()
+    ]
+    metrics = pd.concat([tables.metrics, to_table(more)], ignore_index=True)
+    alone, beside = (FIGURES["stride_cost"](Tables(each, tables.examples)) for each in (tables.metrics, metrics))
+    for before, after in zip(alone.axes[:3], beside.axes[:3], strict=True):
+        (drawn,) = [each for each in points(after, color=colour("gru")) if len(each) == SEEDS]
+        np.testing.assert_allclose(drawn, [[4, 0.25]] * SEEDS)
+        both = [np.concatenate(points(axes, color=colour(AMORTIZED))) for axes in (before, after)]
+        np.testing.assert_array_equal(*both)
+    assert "gru" in {text.get_text() for text in beside.legends[0].get_texts()}

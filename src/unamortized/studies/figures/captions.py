@@ -89,7 +89,7 @@ CAPTIONS = {
         "all of one length; k: how many steps lie between the beliefs that the trace states. Every run takes as many "
         "training steps, so that few questions are seen again and again, and its last weights are measured: what few "
         "questions lose to overfitting is part of what is shown, and what many do not reach may be for want of steps. "
-        "Lines are geometric means over seeds, bands 95 % t-intervals of the logarithm. Dashed: the KL that counts as "
+        "Lines are geometric means over seeds, dots seeds. Dashed: the KL that counts as "
         "learned. Values below 1e-3 nats are drawn there."
     ),
     "stride_growth": (

@@ -76,7 +76,7 @@ def stride_learning(tables: Tables) -> Figure | None:
         for stride in strides:
             rows = own[own["stride"] == stride].rename(columns={"kl": "value"})
             if len(rows):
-                curve(axes, rows.assign(value=np.log(rows["value"].clip(lower=FLOOR))), "questions", **_line(stride))
+                _with_seeds(axes, rows, _line(stride))
         for name in _beside(tables.metrics, axes, task):
             drawn.setdefault(name, Line2D([], [], label=name, **look(name)))
         axes.axhline(math.log(THRESHOLD), color="#777777", linewidth=1, linestyle=(0, (4, 2)), zorder=1)
@@ -115,10 +115,16 @@ def _beside(metrics: pd.DataFrame, axes: Axes, task: str) -> list[str]:
     recurrent = rows[rows["condition"].str.startswith("gru@n")]
     if recurrent.empty:
         return untrained
-    logs = np.log(recurrent["value"].astype(float).clip(lower=FLOOR))
     questions = recurrent["condition"].str.removeprefix("gru@n").astype(int)
-    curve(axes, recurrent.assign(value=logs, questions=questions), "questions", **look("gru"))
+    _with_seeds(axes, recurrent.assign(questions=questions), look("gru"))
     return [*untrained, "gru"]
+
+
+def _with_seeds(axes: Axes, rows: pd.DataFrame, style: dict[str, Any]) -> None:
+    """Geometric mean over seeds as a line, and each seed as a dot: learned or not, they lie far apart."""
+    logs = np.log(rows["value"].astype(float).clip(lower=FLOOR))
+    curve(axes, rows.assign(value=logs), "questions", band=False, **style)
+    axes.plot(rows["questions"], logs, linestyle="", marker=".", markersize=4, color=style["color"], alpha=0.6)
 
 
 @styled
@@ -198,14 +204,15 @@ def stride_cost(tables: Tables) -> Figure | None:
         return None
     tasks, largest = tasks_of(trained), trained["questions"].max()
     rows = metrics[[questions_of(name.partition("/")[0]) == largest for name in metrics["condition"]]]
-    rows = rows.assign(stride=[stride_of(name.partition("/")[0]) or 0 for name in rows["condition"]])
+    names = rows["condition"].str.partition("@")[0]
+    rows = rows.assign(stride=[stride_of(name) or 0 for name in names], name=names)
     figure = Figure(figsize=(max(5.6, 4.4 * len(tasks)), 6.6))
     panels = figure.subplots(2, len(tasks), sharey="row", squeeze=False)
     strides = sorted(rows["stride"].unique().tolist(), key=lambda stride: stride or math.inf)
+    learned = in_order(rows.loc[rows["metric"] == "answer_flops", "name"])
     for (cost, steps), task in zip(panels.T, tasks, strict=True):
         own = rows[rows["task"] == task]
         for stride in strides:
-            _cost_points(cost, own[own["stride"] == stride], stride)
             right = own[(own["stride"] == stride) & (own["metric"] == "stride_step_right")]
             exact = own[(own["stride"] == stride) & (own["metric"] == "trace_agreement") & own["step"].notna()]
             if len(right):
@@ -213,9 +220,10 @@ def stride_cost(tables: Tables) -> Figure | None:
                 curve(steps, right[~ceiling], "step", **_line(stride))
                 curve(steps, exact, "step", band=False, **_line(stride) | HANDED_DOWN)
                 curve(steps, right[ceiling], "step", band=False, **_line(stride) | ROUNDED)
-        cost.set_xscale("log", base=2)
+        for name in learned:
+            _cost_points(cost, own[own["name"] == name], _style(name))
         cost.set_yscale("log")
-        cost.xaxis.set_major_formatter(FuncFormatter(lambda flops, _: f"{flops:g}"))
+        cost.set_xlim(left=0)
         cost.axhline(THRESHOLD, color="#777777", linewidth=1, linestyle=(0, (4, 2)), zorder=1)
         cost.set_xlabel("one answer  [million FLOPs]")
         cost.set_title(task)
@@ -227,6 +235,7 @@ def stride_cost(tables: Tables) -> Figure | None:
     panels[1, 0].set_ylabel("codes that are right  [fraction]")
     figure.suptitle(f"With {largest} questions: what an answer costs, and which strides are right", x=0.01, ha="left")
     handles = [Line2D([], [], label=_label(stride), **_line(stride)) for stride in strides]
+    handles += [Line2D([], [], label=name, **_style(name)) for name in learned if name == "gru"]
     grey: dict[str, Any] = {"color": "#555555", "markersize": 4.5}
     handles.append(Line2D([], [], label="right from the model's own code before", marker="D", **grey))
     handles.append(Line2D([], [], label="the exact belief's code", **grey | HANDED_DOWN))
@@ -235,9 +244,14 @@ def stride_cost(tables: Tables) -> Figure | None:
     return figure
 
 
-def _cost_points(axes: Axes, rows: pd.DataFrame, stride: int) -> None:
-    by_seed = rows[rows["metric"].isin(("answer_kl", "answer_flops"))]
-    by_seed = by_seed.pivot_table(index="seed", columns="metric", values="value")
+def _style(name: str) -> dict[str, Any]:
+    stride = stride_of(name)
+    return look(name) if stride is None and name != AMORTIZED else _line(stride or 0)
+
+
+def _cost_points(axes: Axes, rows: pd.DataFrame, style: dict[str, Any]) -> None:
+    by_seed = rows[rows["metric"].isin(("answer_kl", "answer_flops")) & ~rows["condition"].str.contains("/")]
+    by_seed = by_seed.pivot(index="seed", columns="metric", values="value")
     if len(by_seed.columns) == 2:
         kl = by_seed["answer_kl"].astype(float).clip(lower=FLOOR)
-        axes.plot(by_seed["answer_flops"].astype(float) / 1e6, kl, **_line(stride) | {"linestyle": "", "markersize": 6})
+        axes.plot(by_seed["answer_flops"].astype(float) / 1e6, kl, **style | {"linestyle": "", "markersize": 6})
