@@ -240,6 +240,7 @@ def test_codes_in_any_world_are_worth_what_exact_inference_makes_of_their_meanin
 def test_predictive_vectors_have_no_particles(world):
     names = ["prior", "window_8", "codebook_floor", "codebook_recursive"]
     assert list(baselines(small_task(**NO_STATES[world]), 0)) == names
+    assert list(baselines(small_task(**NO_STATES[world]), 0, ("rare",))) == names
 
 
 @pytest.mark.parametrize("family", ["mess3", "tom_quantum"])

@@ -1,5 +1,7 @@
 """A model that does exact inference is found to, at every length, and what is not exact is found out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,9 @@ from unamortized.evaluation.generalization import (
     split_of,
     test_problems,
 )
+from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.splits import deciding_length, draw
+from unamortized.worlds.tasks import load_task
 
 test_problems.__test__ = False  # draws problems; not a test, whatever pytest makes of its name
 FEW = ByLength(problems=128)
@@ -147,6 +151,19 @@ def test_every_declared_shift_is_a_split_of_its_own_and_crossed_with_length_at_t
     splits = {(row["split"], row["n_steps"]) for row in rows}
     assert splits == {(test.split, test.n_steps) for test in shifted_tests(task)}
     assert all(row["value"] == 0 for row in rows if row["metric"] == "duplicate_rate")
+
+
+@pytest.mark.parametrize("path", sorted(Path("tasks").glob("*.yaml")), ids=lambda path: path.stem)
+def test_baselines_know_every_shift_of_every_task_file(path):
+    task = load_task(str(path))
+    if isinstance(task, NetTask):
+        return
+    rows = [row for row in baselines_by_shift(task, 0, ByLength(problems=8)) if row["metric"] == "answer_kl"]
+    assert {row["split"] for row in rows} == {test.split for test in shifted_tests(task)}
+    assert all(row["value"] >= -1e-12 for row in rows)
+    across = {row["condition"] for row in rows if "parameters" in row["split"]}
+    if across and task.build().is_generalised:
+        assert across == {"prior", "window_8", "trained_bayes"}
 
 
 def test_exact_bayes_of_training_is_exact_where_questions_are_rare_and_errs_where_parameters_change():

@@ -16,6 +16,7 @@ from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, exact_answer
 from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
+from unamortized.worlds.splits import Shift
 from unamortized.worlds.tasks import Task
 
 Answers = Float[np.ndarray, "batch answer"]
@@ -111,16 +112,20 @@ def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator
     return (draws >= edges).sum(axis=2).clip(max=probabilities.shape[2] - 1)
 
 
-def baselines(task: Task, seed: int) -> dict[str, Callable[[Task, Problems], Answers]]:
-    """The baselines of a task by name; a belief trace bounds no smoothing, and predictive vectors have no particles."""
+def baselines(task: Task, seed: int, shift: Shift = ()) -> dict[str, Callable[[Task, Problems], Answers]]:
+    """The baselines of a task by name; a belief trace bounds no smoothing, and predictive vectors have no particles.
+
+    What a code means where it stands for a predictive vector, it means only of the process of training.
+    """
     known: dict[str, Callable[[Task, Problems], Answers]] = {
         "prior": partial(window, size=0),
         "window_8": partial(window, size=8),
     }
     if isinstance(task.shifts.parameters, dict):
         known["trained_bayes"] = trained_bayes
-    if not task.build().is_generalised:
+    generalised = task.build().is_generalised
+    if not generalised:
         known["particle_64"] = partial(particle, n_particles=64, seed=seed)
-    if task.query.kind == "smooth":
+    if task.query.kind == "smooth" or (generalised and "parameters" in shift):
         return known
     return known | {"codebook_floor": codebook, "codebook_recursive": codebook_recursive}

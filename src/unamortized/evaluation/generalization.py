@@ -116,7 +116,7 @@ def _baselines(task: Task, seed: int, test: Test, settings: ByLength) -> Rows:
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
     record = partial(row, task.name, seed=seed, split=test.split, count=len(problems), n_steps=test.n_steps)
     rows: Rows = []
-    for name, answer in baselines(task, seed).items():
+    for name, answer in baselines(task, seed, test.shift).items():
         measured = answer_metrics(problems.answer_distribution, answer(task, problems))
         if name == "codebook_floor":
             measured["codebook_floor"] = measured["answer_kl"]
