@@ -34,11 +34,11 @@ def table(gap=slow_gap, seeds: int = 3):
     for seed in range(seeds):
         for slip in SLIPS:
             task = f"noisy_permutation@{world(slip)}"
-            rows.append(row(task, "process", seed, "train", "forgetting_time", 1 / slip, 1))
             for n_steps in LENGTHS:
                 split = "length" if n_steps > 16 else "in_distribution"
                 noise = draw.normal(0, 1e-4)
                 rows += [
+                    row(task, "window_8", seed, split, "answer_kl", n_steps / 100 - slip / 10, 1, n_steps=n_steps),
                     row(task, COT, seed, split, "answer_kl", 0.01, 1, n_steps=n_steps),
                     row(
                         task, AMORTIZED, seed, split, "answer_kl", 0.01 + gap(slip, n_steps) + noise, 1, n_steps=n_steps
@@ -130,11 +130,11 @@ def test_the_gap_figure_writes_cot_minus_amortized_at_the_longest_length():
     assert len(shown) == 3
 
 
-def test_the_phase_diagram_shows_each_slip_with_its_forgetting_time():
+def test_the_phase_diagram_shows_each_slip_with_what_a_short_memory_loses_there():
     drawing = FIGURES["phase_diagram"](Tables(table(), table().head(0)))
     assert drawing is not None
     amortized, cot, difference = (axes for axes in drawing.axes if axes.images and axes.get_title(loc="left"))
-    assert [label.get_text().split() for label in amortized.get_yticklabels()][-1] == ["0.005", "2e+02"]
+    assert [label.get_text().split() for label in amortized.get_yticklabels()][-1] == ["0.005", ".32"]
     image = np.asarray(difference.images[0].get_array())
     assert image.shape == (len(SLIPS), len(LENGTHS))
     assert image[-1, -1] == pytest.approx(-slow_gap(0.005, 32), abs=1e-3)  # the slowest world is at the bottom

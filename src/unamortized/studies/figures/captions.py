@@ -63,7 +63,7 @@ CAPTIONS = {
     ),
     "worlds_gap": (
         "KL from the exact posterior of CoT's answer minus that of the amortized model of equal training FLOPs, by "
-        "world and split; mean over paired seeds ± half its 95 % t-interval, faint where the interval holds zero. "
+        "world and split; mean over paired seeds ± half its 95 % t-interval, in italics where the interval holds zero; 0 is less than .005. "
         "Blue: CoT is closer to exact Bayes. In distribution at the longest training length, `length` and what is "
         "crossed with it at the longest tested; empty: the world does not declare that shift."
     ),
@@ -73,8 +73,9 @@ CAPTIONS = {
     ),
     "phase_diagram": (
         "KL from the exact posterior to the answer over number of observations and slip, the dial from exact state "
-        "tracking (bottom) to immediate forgetting (top); each slip with its forgetting time, in which a belief "
-        "forgets where it started by a factor e. Means over seeds. Right of the dashed line: lengths beyond training."
+        "tracking (bottom) to immediate forgetting (top). Beside each slip: what exact inference from the last eight "
+        "observations alone loses at the longest n, and so whether many steps have to be composed. Means over seeds. "
+        "Right of the dashed line: lengths beyond training."
     ),
     "locality_mse": (
         "Mean squared error of p(X_i | X_j) against the exact conditional, for pairs of variables that training never "

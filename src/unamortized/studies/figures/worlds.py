@@ -30,7 +30,8 @@ FLOOR = 1e-4  # nats; smaller KLs are drawn here
 SPLITS = ("in_distribution", "length", "parameters", "start", "rare", "composition")
 COT, AMORTIZED = "cot", "amortized_equal_flops"
 SLIP = "noisy_permutation@slip_"
-INK, FAINT = "#222222", "#8A8A8A"
+MEMORY = "window_8"  # what it loses tells how many steps have to be composed, which no rate of mixing does
+INK = "#222222"
 
 
 def _tests(rows: pd.DataFrame) -> pd.DataFrame:
@@ -72,9 +73,9 @@ def worlds_gap(tables: Tables) -> Figure | None:
         values[y, x] = found.value
         certain = found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
         half = "" if found.high is None else f" ±{_short(found.high - found.value)}"
-        strong = abs(found.value) > 0.5
-        colour = "white" if strong else INK if certain else FAINT
-        axes.text(x, y, _short(found.value) + half, ha="center", va="center", fontsize=7.5, color=colour)
+        looks: dict[str, Any] = {"weight": "bold"} if certain else {"style": "italic"}
+        colour = "white" if abs(found.value) > 0.5 else INK
+        axes.text(x, y, _short(found.value) + half, ha="center", va="center", fontsize=7.5, color=colour, **looks)
     image = axes.imshow(values, cmap="RdBu_r", norm=SymLogNorm(0.02, vmin=-5, vmax=5), aspect="auto")
     axes.set_xticks(range(len(splits)), [split.replace("+", "\n+ ") for split in splits])
     axes.set_yticks(range(len(tasks)), tasks)
@@ -175,10 +176,11 @@ def phase_diagram(tables: Tables) -> Figure | None:
     bar = figure.colorbar(image, ax=panels[-1], shrink=0.85, ticks=[-1, -0.1, -0.01, 0, 0.01, 0.1, 1])
     bar.ax.set_yticklabels(["−1", "−.1", "−.01", "0", ".01", ".1", "1"])
     bar.set_label("difference of KLs  [nats]")
-    times = metrics[metrics["metric"] == "forgetting_time"].groupby("task")["value"].mean()
-    labels = [f"{task.removeprefix(SLIP)}   {times.get(task, np.nan):.2g}" for task in means.index]
+    longest = rows[(rows["condition"] == MEMORY) & (rows["n_steps"] == rows["n_steps"].max())]
+    lost = longest.groupby("task")["value"].mean()
+    labels = [f"{task.removeprefix(SLIP)}   {_short(lost.get(task, np.nan))}" for task in means.index]
     panels[0].set_yticks(range(len(means)), labels)
-    panels[0].set_ylabel("slip ε,  forgetting time  [steps]")
+    panels[0].set_ylabel(f"slip ε,  KL of {MEMORY}  [nats]")
     figure.suptitle(
         "When is there something to gain from walking? noisy_permutation by length and mixing", x=0.01, ha="left"
     )
