@@ -117,12 +117,12 @@ def test_on_a_terminal_there_are_bars(tmp_path):
     assert "\x1b[" in console.file.getvalue()
 
 
-def test_the_longest_run_goes_first(tmp_path):
+def test_baselines_go_first_and_then_the_longest_run(tmp_path):
     console = plain()
     jobs = [quick_job(tmp_path), *(RunJob(spec("amortized", seed, steps=seed + 1), (), tmp_path) for seed in (0, 1))]
     run_jobs(jobs, 1, console)
     ends = [line.split("] ")[1].partition(":")[0] for line in said(console) if line.startswith("[")]
-    assert ends == ["small amortized seed 1", "small amortized seed 0", "small baselines seed 0"]
+    assert ends == ["small baselines seed 0", "small amortized seed 1", "small amortized seed 0"]
 
 
 def test_longer_traces_cost_more(tmp_path):

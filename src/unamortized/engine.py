@@ -4,6 +4,7 @@ A job is a function with plain arguments, so that the same job can run in this p
 elsewhere. What a job has finished is on disk; stopping loses at most the steps since a run's checkpoint.
 """
 
+import math
 import multiprocessing
 import os
 import threading
@@ -85,7 +86,7 @@ class TaskJob:
 
     @property
     def cost(self) -> float:
-        return 0.0
+        return math.inf  # soon done, but not so soon that all may wait for it at the end
 
     def is_done(self) -> bool:
         folder = task_folder(self.task, self.seed, self.root)
