@@ -152,11 +152,17 @@ def test_failures_and_interruptions_have_a_status_of_their_own(capsys):
     def interrupted():
         raise KeyboardInterrupt
 
+    def too_large():
+        raise MemoryError("Unable to allocate 6.56 TiB")
+
     def wrong():
         raise AssertionError("a bug")
 
     assert guarded(failing) == 1
     assert capsys.readouterr().err == "unamortized: mess3 cot seed 0: out of memory\n"
+    assert guarded(too_large) == 1
+    says = "unamortized: not enough memory (Unable to allocate 6.56 TiB); ask for fewer or shorter problems\n"
+    assert capsys.readouterr().err == says
     assert guarded(interrupted) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert guarded(lambda: None) == 0

@@ -281,6 +281,9 @@ def guarded(command: Callable[[], Any]) -> int:
     except (RuntimeError, OSError) as error:
         print(f"unamortized: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"unamortized: not enough memory ({error}); ask for fewer or shorter problems", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, SystemError) as error:
         from unamortized.learning.training import was_interrupted
 

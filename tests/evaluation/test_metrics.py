@@ -34,6 +34,10 @@ def test_kl_is_in_nats_and_infinite_where_the_possible_is_ruled_out():
     np.testing.assert_allclose(kl(p, q), [np.log(2), np.inf, 0.0])
 
 
+def test_kl_does_not_take_rounding_for_the_possible():
+    assert kl(np.array([1.0, 4.9e-18]), np.array([1.0, 0.0])) == 0
+
+
 def test_kl_keeps_the_leading_axes():
     p = np.full((2, 3, 4), 0.25)
     assert kl(p, p).shape == total_variation(p, p).shape == (2, 3)

@@ -5,6 +5,7 @@ import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.worlds.brute_force import word_probability
+from unamortized.evaluation.examples import Told, told
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.metrics import kl
 from unamortized.evaluation.responses import respond
@@ -51,6 +52,14 @@ def test_a_drawn_state_is_compared_as_no_belief():
     metrics = {row["metric"] for row in triangle(oracle_run(slow_task(), "cot_state"), Triangle(problems=64))}
     assert metrics == {"probed_kl"}
     assert all(np.isfinite(row["value"]) for row in triangle(oracle_run(slow_task()), Triangle(problems=64)))
+
+
+def test_a_trace_too_short_for_any_step_states_no_belief():
+    run = oracle_run(slow_task(), "cot_every_17")
+    rows = triangle(run, Triangle(problems=32))
+    assert {row["metric"] for row in rows} == {"probed_kl"}
+    assert {row["step"] for row in rows if row["n_steps"] == 8} == {8}
+    assert "stated" not in set(told(run, Told(problems=2, simplex_problems=8, probe_problems=32))["source"])
 
 
 def test_without_a_trace_beliefs_are_read_in_the_question():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+ROUNDING = 1e-15  # probabilities that differences of larger numbers may leave where there is none
 COLUMNS = (
     *("task", "condition", "seed", "split", "n_steps", "layer", "step"),
     *("metric", "value", "count", "unit"),
@@ -207,9 +208,9 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def kl(p: Float[np.ndarray, "*batch answer"], q: Float[np.ndarray, "*batch answer"]) -> Float[np.ndarray, "*batch"]:
-    """KL(p || q) in nats; infinite where q rules out what p allows."""
+    """KL(p || q) in nats; infinite where q rules out what p allows, by more than rounding."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
+        terms = np.where(p > ROUNDING, p * (np.log(p) - np.log(q)), 0.0)
     return terms.sum(axis=-1)
 
 

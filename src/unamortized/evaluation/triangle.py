@@ -70,7 +70,7 @@ def triangle(run: Run, settings: Triangle) -> Rows:
         response, steps, probed = reader(problems)
         exact = as_distribution(run, problems.beliefs[:, steps])
         pairs = {"probed_kl": kl(exact, probed)}
-        if run.condition.trace not in ("none", "state"):  # a drawn state is no belief
+        if len(response.trace_steps) and run.condition.trace != "state":  # a drawn state is no belief
             stated = stated_beliefs(run, response)
             pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
         record = partial(row, task.name, run.spec.condition, seed, split_of(task, n_steps), n_steps=n_steps)
