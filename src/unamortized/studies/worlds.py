@@ -84,7 +84,7 @@ PRESETS = {
             *(Cell(task, CONDITIONS, 3, FAMILY) for task in FORGETTING),
             *(Cell(task, CONDITIONS, 3, GROUP) for task in GROUPS),
             *(Cell(task, CONDITIONS, 3, GROUP) for task in IN_CONTEXT),
-            *phases(SLIPS, 3, FAMILY),
+            *phases(SLIPS, 6, FAMILY),
         ),
         evaluations=evaluations(512),
     ),
