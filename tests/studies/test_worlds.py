@@ -12,7 +12,19 @@ from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.statistics import level
 from unamortized.studies.study import plan
-from unamortized.studies.worlds import AMORTIZED, CLAIMS, COT, SLIPS, WORLDS, gap_at, growth, mixing_correlation, world
+from unamortized.studies.worlds import (
+    AMORTIZED,
+    CLAIMS,
+    COT,
+    GRU,
+    SLIPS,
+    WORLDS,
+    gap_at,
+    growth,
+    mixing_correlation,
+    share_at,
+    world,
+)
 
 LENGTHS = (1, 2, 4, 8, 16, 32)
 
@@ -24,10 +36,10 @@ def _at_the_top(monkeypatch):
 
 def slow_gap(slip: float, n_steps: int) -> float:
     """A gap that grows with length, less so the more the world slips."""
-    return (1 - slip) * (n_steps - 1) / 31
+    return max(0.0, 1 - 2 * slip) * (n_steps - 1) / 31
 
 
-def table(gap=slow_gap, seeds: int = 3):
+def table(gap=slow_gap, seeds: int = 3, recurrent: float = 0.02):
     """The phase diagram and two whole worlds, with gaps that are known up to a little noise of seeds."""
     draw = np.random.default_rng(3)
     rows = []
@@ -40,6 +52,8 @@ def table(gap=slow_gap, seeds: int = 3):
                 rows += [
                     row(task, "window_8", seed, split, "answer_kl", n_steps / 100 - slip / 10, 1, n_steps=n_steps),
                     row(task, COT, seed, split, "answer_kl", 0.01, 1, n_steps=n_steps),
+                    row(task, "prior", seed, split, "answer_kl", 2.0 - slip, 1, n_steps=n_steps),
+                    row(task, GRU, seed, split, "answer_kl", 0.01 + recurrent + noise, 1, n_steps=n_steps),
                     row(
                         task, AMORTIZED, seed, split, "answer_kl", 0.01 + gap(slip, n_steps) + noise, 1, n_steps=n_steps
                     ),
@@ -88,6 +102,12 @@ def test_gaps_and_their_growth_are_paired_by_seed():
     assert grown is not None
     assert grown.value == pytest.approx(slow_gap(0.02, 16) - slow_gap(0.02, 2), abs=1e-3)
     assert gap_at(0.3, 16).estimate(table()) is None  # a slip that was not run
+    known = share_at(0.1, 16).estimate(table())
+    assert known is not None
+    assert known.value == pytest.approx(slow_gap(0.1, 16) / 1.9, abs=1e-3)
+    without = gap_at(0.02, 16, GRU).estimate(table())
+    assert without is not None
+    assert without.value == pytest.approx(0.02, abs=1e-3)
 
 
 @pytest.mark.parametrize(("gap", "sign"), [(slow_gap, -1.0), (lambda slip, n_steps: slip, 1.0)])
@@ -98,9 +118,9 @@ def test_the_correlation_with_slip_is_that_of_ranks(gap, sign):
 
 
 def test_claims_are_supported_where_they_hold_and_refuted_where_they_do_not():
-    assert [claim["verdict"] for claim in judge_all(CLAIMS, table())] == ["supported"] * 3
-    turned = judge_all(CLAIMS, table(lambda slip, n_steps: slip * n_steps / 16))
-    assert [claim["verdict"] for claim in turned] == ["refuted"] * 3
+    assert [claim["verdict"] for claim in judge_all(CLAIMS, table())] == ["supported"] * 4
+    turned = judge_all(CLAIMS, table(lambda slip, n_steps: slip * n_steps / 16, recurrent=0.2))
+    assert [claim["verdict"] for claim in turned] == ["refuted"] * 4
     assert {claim["task"] for claim in turned} == {"noisy_permutation by slip"}
 
 
@@ -126,6 +146,15 @@ def test_the_gap_figure_writes_cot_minus_amortized_at_the_longest_length():
     shown = texts(axes)
     assert shown[2.0, 0.0].startswith("−.75")
     assert shown[1.0, 1.0].startswith(".25")
+    assert {place: text.endswith("°") for place, text in shown.items()} == {
+        (2.0, 0.0): False,  # 1.75 where the prior has 2
+        (1.0, 1.0): False,
+        (0.0, 0.0): False,
+    }
+    idle = table().assign(value=lambda rows: rows["value"].where(rows["condition"] != AMORTIZED, 1.9))
+    marked = FIGURES["worlds_gap"](Tables(idle, idle.head(0)))
+    assert marked is not None
+    assert all(text.endswith("°") for text in texts(marked.axes[0]).values())
     assert shown[0.0, 0.0].startswith("0")
     assert len(shown) == 3
 
@@ -133,7 +162,7 @@ def test_the_gap_figure_writes_cot_minus_amortized_at_the_longest_length():
 def test_the_phase_diagram_shows_each_slip_with_what_a_short_memory_loses_there():
     drawing = FIGURES["phase_diagram"](Tables(table(), table().head(0)))
     assert drawing is not None
-    amortized, cot, difference = (axes for axes in drawing.axes if axes.images and axes.get_title(loc="left"))
+    amortized, gru, cot, difference = (axes for axes in drawing.axes if axes.images and axes.get_title(loc="left"))
     assert [label.get_text().split() for label in amortized.get_yticklabels()][-1] == ["0.005", ".32"]
     image = np.asarray(difference.images[0].get_array())
     assert image.shape == (len(SLIPS), len(LENGTHS))

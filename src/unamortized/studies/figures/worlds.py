@@ -31,6 +31,7 @@ SPLITS = ("in_distribution", "length", "parameters", "start", "rare", "compositi
 COT, AMORTIZED = "cot", "amortized_equal_flops"
 SLIP = "noisy_permutation@slip_"
 MEMORY = "window_8"  # what it loses tells how many steps have to be composed, which no rate of mixing does
+IDLE = 0.9  # of the prior's KL: a model that is no closer has learned nothing
 INK = "#222222"
 
 
@@ -57,9 +58,11 @@ def worlds_gap(tables: Tables) -> Figure | None:
     rows = _tests(rows_of(tables.metrics, "answer_kl"))
     if rows.empty:
         return None
+    means = rows.groupby(["task", "split", "condition"])["value"].mean().unstack("condition")
     rows = rows[rows["condition"].isin((COT, AMORTIZED))]
     if rows["condition"].nunique() < 2:
         return None
+    idle = means[AMORTIZED] >= IDLE * means.get("prior", np.nan)  # what has learned nothing has no gap to speak of
     by_seed = rows.pivot_table(index=["task", "split", "seed"], columns="condition", values="value")
     differences = (by_seed[COT] - by_seed[AMORTIZED]).dropna()
     tasks, splits = tasks_of(rows), _splits(rows)
@@ -75,7 +78,10 @@ def worlds_gap(tables: Tables) -> Figure | None:
         half = "" if found.high is None else f" ±{_short(found.high - found.value)}"
         looks: dict[str, Any] = {"weight": "bold"} if certain else {"style": "italic"}
         colour = "white" if abs(found.value) > 0.5 else INK
-        axes.text(x, y, _short(found.value) + half, ha="center", va="center", fontsize=7.5, color=colour, **looks)
+        mark = "°" if idle[place] else ""
+        axes.text(
+            x, y, _short(found.value) + half + mark, ha="center", va="center", fontsize=7.5, color=colour, **looks
+        )
     image = axes.imshow(values, cmap="RdBu_r", norm=SymLogNorm(0.02, vmin=-5, vmax=5), aspect="auto")
     axes.set_xticks(range(len(splits)), [split.replace("+", "\n+ ") for split in splits])
     axes.set_yticks(range(len(tasks)), tasks)
