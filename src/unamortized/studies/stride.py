@@ -80,7 +80,8 @@ PRESETS = {
 CLAIMS = (
     Claim(
         name="needs_grow_with_the_stride_where_order_counts",
-        says="In S3, the questions needed in 1,500 training steps grow by at least 20 % with each step of the stride (rate of log N* ≥ .18).",
+        says="In S3, the questions needed, in as many training steps at every stride, grow by at least 20 % with each step "
+        "of the stride (rate of log N* ≥ .18).",
         measure=growth_rate("exponential", "per step"),
         holds=Range(low=0.18),
         control=Control(
@@ -123,7 +124,7 @@ CLAIMS = (
     ),
     Claim(
         name="needs_grow_no_faster_than_the_stride_where_the_past_is_forgotten",
-        says="With noisy permutations, to within .1 nats of exact Bayes (the prior is .17 away), N* grows at most in "
+        says="With noisy permutations, to within .1 nats of exact Bayes, N* grows at most in "
         "proportion to k (power ≤ 1): as many stated beliefs suffice at every stride, of which a question shows n / k.",
         measure=growth_rate("polynomial", "per e-fold"),
         holds=Range(high=1.0),
@@ -136,8 +137,8 @@ CLAIMS = (
     ),
     Claim(
         name="strides_need_no_table",
-        says="At k = 16 at most a thousandth of the questions that show every update suffice to come within .1 nats: what "
-        "is learned is no table of updates, be it that steps are composed inside or that few of them matter.",
+        says="At k = 16 at most a thousandth of the questions that show every update suffice to come within .1 nats: "
+        "no table of updates is learned, be it that steps are composed inside or that few of them matter.",
         measure=needed_over_table(16),
         holds=Range(high=0.001),
         control=Control(
