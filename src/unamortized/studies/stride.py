@@ -80,8 +80,8 @@ PRESETS = {
 CLAIMS = (
     Claim(
         name="needs_grow_with_the_stride_where_order_counts",
-        says="In S3, the questions needed, in as many training steps at every stride, grow by at least 20 % with each step "
-        "of the stride (rate of log N* ≥ .18).",
+        says="In S3, the questions needed, in as many training steps at every stride, grow by at least 20 % with each "
+        "step of the stride (rate of log N* ≥ .18).",
         measure=growth_rate("exponential", "per step"),
         holds=Range(low=0.18),
         control=Control(
