@@ -64,7 +64,7 @@ CAPTIONS = {
     "worlds_gap": (
         "KL from the exact posterior of CoT's answer minus that of the amortized model of equal training FLOPs, by "
         "world and split; mean over paired seeds ± half its 95 % t-interval, in italics where the interval holds zero, "
-        "0 if less than .005; °: the amortized model has learned nothing there, its KL is at least .9 of the prior's. "
+        "0 if less than .005; °: the amortized model is hardly closer than the prior there (.9 of its KL or more). "
         "Blue: CoT is closer to exact Bayes. In distribution at the longest training length, `length` and what is "
         "crossed with it at the longest tested; empty: the world does not declare that shift."
     ),

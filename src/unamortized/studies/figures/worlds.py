@@ -31,7 +31,7 @@ SPLITS = ("in_distribution", "length", "parameters", "start", "rare", "compositi
 COT, AMORTIZED = "cot", "amortized_equal_flops"
 SLIP = "noisy_permutation@slip_"
 MEMORY = "window_8"  # what it loses tells how many steps have to be composed, which no rate of mixing does
-IDLE = 0.9  # of the prior's KL: a model that is no closer has learned nothing
+IDLE = 0.9  # of the prior's KL: a model that is no closer has nothing that could be walked instead
 INK = "#222222"
 
 
@@ -62,7 +62,7 @@ def worlds_gap(tables: Tables) -> Figure | None:
     rows = rows[rows["condition"].isin((COT, AMORTIZED))]
     if rows["condition"].nunique() < 2:
         return None
-    idle = means[AMORTIZED] >= IDLE * means.get("prior", np.nan)  # what has learned nothing has no gap to speak of
+    idle = means[AMORTIZED] >= IDLE * means.get("prior", np.nan)  # there the gap is only what there is to know
     by_seed = rows.pivot_table(index=["task", "split", "seed"], columns="condition", values="value")
     differences = (by_seed[COT] - by_seed[AMORTIZED]).dropna()
     tasks, splits = tasks_of(rows), _splits(rows)
