@@ -8,7 +8,9 @@ import pytest
 
 from unamortized.evaluation.metrics import METRICS
 from unamortized.learning.conditions import CONDITIONS
-from unamortized.studies.claims import to_markdown
+from unamortized.studies import STUDIES
+from unamortized.studies.claims import judge_all, to_markdown
+from unamortized.studies.output import read_metrics
 from unamortized.worlds.processes import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +22,21 @@ def test_table_of_claims_is_that_of_the_reference_results():
     block = re.search(r"<!-- claims -->\n(.*)<!-- /claims -->", README, re.S)
     assert block is not None
     assert block[1] == to_markdown(json.loads((REFERENCE / "claims.json").read_text())["claims"])
+
+
+@pytest.mark.parametrize("folder", sorted(REFERENCE.parent.iterdir()), ids=lambda folder: folder.name)
+def test_reference_results_are_judged_as_the_claims_stand(folder):
+    judged = judge_all(STUDIES[folder.name].claims, read_metrics(folder / "metrics.csv"))
+    assert to_markdown(judged) == (folder / "claims.md").read_text()
+
+
+def test_every_study_has_reference_results_and_is_named_where_studies_are_asked_for():
+    assert {folder.name for folder in REFERENCE.parent.iterdir()} == set(STUDIES)
+    asked_for = (ROOT / "src" / "unamortized" / "cli.py").read_text()
+    help_text = re.search(r'"The study: (.*)\."', asked_for)
+    assert help_text is not None
+    assert re.findall(r"\w+", help_text[1].replace(" or ", " ")) == list(STUDIES)
+    assert [name for name in STUDIES if f"| `{name}` |" not in README] == []
 
 
 def test_every_condition_is_explained():

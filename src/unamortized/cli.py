@@ -87,7 +87,7 @@ def compare(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="The study: compare.")],
+    name: Annotated[str, typer.Argument(help="The study: compare, worlds, pointer, locality or stride.")],
     overrides: Overrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task (may be repeated).")] = None,
     preset: Preset = "quick",

@@ -69,7 +69,7 @@ def test_what_the_hypothesis_says_is_supported_and_its_contrary_refuted():
     ("changes", "name"),
     [
         ({(LOCAL, "negative_scaffold"): 0.014}, "steps_help_where_experience_is_local"),
-        ({(WRONG, "direct"): 0.3}, "steps_need_the_right_locality"),
+        ({(WRONG, "direct"): 0.4}, "steps_need_the_right_locality"),
         ({(FULL, "direct"): 0.11, (FULL, "scaffolded"): 0.11}, "steps_do_not_help_where_all_is_seen"),
     ],
 )

@@ -130,7 +130,8 @@ def light_cone(tables: Tables) -> Figure | None:
                 ),
                 ("edit_tv", style),
             ):
-                _lag_curve(moved, own, name, metric, line)
+                if ((own["condition"] == name) & (own["metric"] == "edit_tv")).any():  # not of traces that are sampled
+                    _lag_curve(moved, own, name, metric, line)
             fits = own[own["count"] >= FEWEST_KEPT]
             _lag_curve(
                 reliance,

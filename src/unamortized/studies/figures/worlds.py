@@ -178,7 +178,7 @@ def phase_diagram(tables: Tables) -> Figure | None:
     difference = grids[COT] - grids[AMORTIZED]
     signed = SymLogNorm(0.01, vmin=-2, vmax=2)
     image = panels[-1].imshow(difference.to_numpy(), norm=signed, cmap="RdBu_r", aspect="auto")
-    _phase_axes(panels[-1], difference, f"{COT} − amortized", metrics, means.index[0])
+    _phase_axes(panels[-1], difference, f"{COT} − {AMORTIZED}", metrics, means.index[0])
     bar = figure.colorbar(image, ax=panels[-1], shrink=0.85, ticks=[-1, -0.1, -0.01, 0, 0.01, 0.1, 1])
     bar.ax.set_yticklabels(["−1", "−.1", "−.01", "0", ".01", ".1", "1"])
     bar.set_label("difference of KLs  [nats]")
@@ -202,4 +202,4 @@ def _phase_axes(axes: Axes, values: pd.DataFrame, title: str, metrics: pd.DataFr
     axes.spines[:].set_visible(False)
     trained = longest_trained(metrics, task)
     if trained in lengths:
-        axes.axvline(lengths.index(trained) + 0.5, color="white", linewidth=1.4, linestyle=(0, (3, 2)))
+        axes.axvline(lengths.index(trained) + 0.5, color="#9A9A9A", linewidth=1.4, linestyle=(0, (3, 2)))
