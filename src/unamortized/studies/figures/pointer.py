@@ -91,9 +91,8 @@ def kl_by_scheme(tables: Tables) -> Figure | None:
         length_axis(axes, rows["n_steps"].unique().tolist(), longest_trained(tables.metrics, task))
         axes.set_title(SCHEMES[scheme])
     log_kl_axis(panels[0])
-    panels[0].set_ylim(
-        bottom=max(panels[0].get_ylim()[0], 0.6 * float(rows["value"].min()))
-    )  # of models, not baselines
+    bottom = max(panels[0].get_ylim()[0], 0.6 * float(rows["value"].min()))  # of models, not baselines
+    panels[0].set_ylim(bottom, 2 * float(rows["value"].max()))
     panels[0].set_ylabel("KL(exact ‖ answer)  [nats]")
     figure.suptitle(f"{task}: how far do answers reach under each layout?  (lower is better)", x=0.01, ha="left")
     handles = [Line2D([], [], label=name, **look(name)) for name in names]
@@ -102,7 +101,9 @@ def kl_by_scheme(tables: Tables) -> Figure | None:
         for ids in ("coupled", "plain")
         if (rows["ids"] == ids).any()
     ]
-    handles += [Line2D([], [], label=name.partition("@")[0], **look(name)) for name in beside]
+    highest = answers.groupby("condition")["value"].max()
+    seen = [name for name in beside if highest[name] > bottom]
+    handles += [Line2D([], [], label=name.partition("@")[0], **look(name)) for name in seen]
     legend_below(figure, handles, columns=7)
     return figure
 
