@@ -69,7 +69,7 @@ PRESETS = {
     ),
     "full": Preset(
         (
-            *cells("group_word_s3", (*STRIDES, GRU), SIZES, 3, 1500),
+            *cells("group_word_s3", (*STRIDES, GRU), SIZES, 3, 600),
             *cells("group_word_z7", (*STRIDES, AMORTIZED, GRU), SIZES, 3, 400),
             *cells("noisy_permutation", (*STRIDES, AMORTIZED, GRU), SIZES[1:], 3, 300),
         ),

@@ -49,8 +49,8 @@ CAPTIONS = {
     "kl_by_scheme": (
         "KL divergence from the exact posterior to the model's answer against the number of observations, one panel a "
         "position scheme. Solid: position ids are coupled, the token that is to produce step t carries the id of "
-        "observation t; dashed: ids count. Without positions there are no ids to couple. Grey: baselines, and olive the "
-        f"recurrent net, which have no layout; they leave the axis where they are closer than any model. {SEEDS} "
+        "observation t; dashed: ids count. Without positions there are no ids to couple. Grey: baselines, and olive "
+        f"the recurrent net, which have no layout; they leave the axis where they are closer than any model. {SEEDS} "
         "Shaded: lengths seen in training."
     ),
     "pointer_errors": (
