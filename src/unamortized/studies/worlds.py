@@ -85,8 +85,7 @@ PRESETS = {
     "full": Preset(
         cells=(
             *(Cell(task, CONDITIONS, 3, FAMILY) for task in FORGETTING),
-            *(Cell(task, CONDITIONS, 3, GROUP) for task in GROUPS),
-            *(Cell(task, CONDITIONS, 3, GROUP) for task in IN_CONTEXT),
+            *(Cell(task, CONDITIONS, 3, GROUP) for task in (*GROUPS, *IN_CONTEXT)),
             *phases(SLIPS, 6, FAMILY),
         ),
         evaluations=evaluations(512),

@@ -121,6 +121,7 @@ def light_cone(tables: Tables) -> Figure | None:
     alone = len(conditions) == 1
     for (moved, reliance), task in zip(panels, tasks, strict=True):
         own = rows[rows["task"] == task]
+        edited = set(own.loc[own["metric"] == "edit_tv", "condition"])  # none that sample their trace
         for name in conditions:
             style = look(name)
             for metric, line in (
@@ -130,7 +131,7 @@ def light_cone(tables: Tables) -> Figure | None:
                 ),
                 ("edit_tv", style),
             ):
-                if ((own["condition"] == name) & (own["metric"] == "edit_tv")).any():  # not of traces that are sampled
+                if name in edited:
                     _lag_curve(moved, own, name, metric, line)
             fits = own[own["count"] >= FEWEST_KEPT]
             _lag_curve(
