@@ -14,7 +14,7 @@ from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary, task_voca
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 
-TRACES = st.sampled_from(["none", "belief", "state", "every_2", "every_3", "every_9", "copied", "indexed"])
+TRACES = st.sampled_from(["none", "reversed", "belief", "state", "every_2", "every_3", "every_9", "copied", "indexed"])
 given_any_task = given(task_fields(), st.integers(2, 7), TRACES)
 
 
@@ -47,7 +47,8 @@ def test_the_order_is_start_question_think_trace_answer(fields, n_steps, trace):
     expected += ["<think>", *rendered.blocks] if rendered.blocks else []
     assert kinds(vocabulary, examples) == [*expected, "<answer>", "answer"]
     columns = examples.tokens.shape[1]
-    assert {len(column) for column in examples[1:]} == {columns}
+    assert {len(column) for column in examples[1:-1]} == {columns}
+    assert examples.answer == columns - 1
 
 
 @given_any_task
@@ -179,6 +180,27 @@ def test_plain_ids_count_and_change_nothing_else(fields, n_steps, trace):
             [-1, 1, -1, 2, -1, 3, -1, -1, 1, -1, 2, -1, 3, -1, -1],
             [-1, -1, -1, -1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
         ),
+        (
+            "known",
+            "reversed",
+            [0, 1, 2, 3, 3, 2, 1, 4, 4, 4],
+            [0, 1, 2, 3, -1, 3, 2, 1, -1, -1],
+            [-1, -1, -1, -1, 3, 2, 1, -1, -1, -1],
+        ),
+        (
+            "known",  # s_0 x_1 x_2 x_3 <answer> a <think> c_1 c_2 c_3
+            "posthoc",
+            [0, 1, 2, 3, 4, 4, 1, 2, 3, 4],
+            [0, 1, 2, 3, -1, -1, -1, 1, 2, 3],
+            [-1, -1, -1, -1, -1, -1, 1, 2, 3, -1],
+        ),
+        (
+            "known",  # s_0 <think> x_1 c_1 x_2 c_2 x_3 c_3 <answer> a
+            "streaming",
+            [0, 1, 1, 2, 2, 3, 3, 4, 4, 4],
+            [0, -1, 1, 1, 2, 2, 3, 3, -1, -1],
+            [-1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
+        ),
     ],
 )
 def test_layouts_written_out(start, trace, positions, steps, produces):
@@ -186,6 +208,27 @@ def test_layouts_written_out(start, trace, positions, steps, produces):
     assert examples.positions.tolist() == positions
     assert examples.steps.tolist() == steps
     assert examples.produces.tolist() == produces
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        ("posthoc", "state observation observation observation <answer> answer <think> code code code"),
+        ("streaming", "state <think> observation code observation code observation code <answer> answer"),
+        ("filler", "state observation observation observation <think> filler filler filler <answer> answer"),
+    ],
+)
+def test_a_trace_may_come_after_the_answer_or_between_the_observations(trace, expected):
+    task = small_task(start="known")
+    kind, problems = resolve_trace(trace), draw(task, "train", 3, 4, 0)
+    vocabulary = kind.vocabulary(task, 0)
+    examples = lay_out(problems, kind(problems, vocabulary), vocabulary)
+    assert kinds(vocabulary, examples) == expected.split()
+    assert examples.answer == expected.split().index("answer")
+    by_model = [kind in ("code", "filler", "answer") for kind in expected.split()]
+    assert examples.written.tolist() == by_model
+    weighed = [kind in ("code", "answer") for kind in expected.split()]
+    assert (examples.weights > 0).tolist() == ([weighed] * 4 if trace == "filler" else weighed)
 
 
 # ── randomised ids ───────────────────────────────────────────────────────────────────────────────

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.small_tasks import small_task, task_fields
+from unamortized.language.layout import NO_STEP, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
-from unamortized.language.vocabulary import task_vocabulary
+from unamortized.language.traces.cues import draw_hints, informed
+from unamortized.language.vocabulary import HINT_STRENGTHS, task_vocabulary
 from unamortized.worlds.splits import draw
 
 
@@ -55,8 +57,9 @@ def test_the_state_trace_is_the_latent_path_from_the_first_observation_on(fields
 @given(task_fields(), st.sampled_from([*TRACES, "every_2"]))
 def test_each_token_of_a_trace_lies_in_its_block(fields, name):
     task = small_task(**fields)
+    assume(name != "hint_told" or task.query.kind == "filter")
     kind = resolve_trace(name)
-    vocabulary = task_vocabulary(task, 40 if kind.indexed else 0)
+    vocabulary = kind.vocabulary(task, 40)
     trace = kind(draw(task, "train", 5, 20, 0), vocabulary)
     for column, block in zip(trace.tokens.T, trace.blocks, strict=True):
         assert {vocabulary.kind(token)[0] for token in column.tolist()} == {block}
@@ -129,8 +132,122 @@ def test_a_trace_is_cut_off_with_all_that_belongs_to_it():
     assert whole.first(None).blocks == whole.blocks
 
 
+# ── the same beliefs in another order, in other words, or none at all ────────────────────────────
+
+
+@given(task_fields(), st.integers(2, 7))
+def test_other_orders_write_the_codes_of_the_belief_trace(fields, n_steps):
+    task = small_task(**fields)
+    vocabulary, problems = task_vocabulary(task), draw(task, "train", n_steps, 4, 0)
+    belief, *others = (
+        resolve_trace(name)(problems, vocabulary) for name in ("belief", "posthoc", "streaming", "reversed")
+    )
+    orders = ["question, answer, trace", "question with trace, answer", "question, trace, answer"]
+    assert [other.order for other in others] == orders
+    for other, along in zip(others, (1, 1, -1), strict=True):
+        np.testing.assert_array_equal(other.tokens[:, ::along], belief.tokens)
+        np.testing.assert_array_equal(other.steps[::along], belief.steps)
+
+
+def test_filler_is_one_token_again_and_again_without_loss():
+    task = small_task()
+    kind, problems = resolve_trace("filler"), draw(task, "train", 6, 3, 0)
+    vocabulary = kind.vocabulary(task, 0)
+    trace = kind(problems, vocabulary)
+    assert (trace.tokens == vocabulary.size - 1).all()
+    assert (trace.tokens.shape, trace.steps.tolist(), trace.stating.tolist()) == ((3, 6), [1, 2, 3, 4, 5, 6], [])
+    assert trace.weights is not None
+    assert not trace.weights.any()
+    assert trace.first(2).weights.shape == (3, 2)
+
+
+def test_a_shuffled_trace_is_that_of_another_problem_of_the_batch():
+    task = small_task()
+    vocabulary, problems = task_vocabulary(task), draw(task, "train", 6, 50, 0)
+    shuffled, belief = (resolve_trace(name)(problems, vocabulary).tokens for name in ("shuffled", "belief"))
+    assert sorted(map(tuple, shuffled)) == sorted(map(tuple, belief))
+    assert [tuple(row) for row in shuffled[:-1]] == [tuple(row) for row in belief[1:]]
+
+
+def test_dithered_codes_lie_around_the_belief_and_are_the_belief_on_average():
+    task = small_task()
+    vocabulary, generator = task_vocabulary(task), np.random.default_rng(0)
+    beliefs = np.concatenate([generator.dirichlet([0.4] * 3, size=20), np.eye(3)])
+    many = np.repeat(beliefs[:, None], 4000, axis=1)
+    points = vocabulary.codebook.points[vocabulary.encode(many, generator.random(many.shape[:2]))]
+    assert (np.abs(points - many) < 1 / vocabulary.codebook.resolution + 1e-9).all()
+    np.testing.assert_allclose(points.mean(axis=1), beliefs, atol=0.015)
+    problems = draw(task, "train", 6, 40, 0)
+    once, again = (resolve_trace("dithered")(problems, vocabulary) for _ in range(2))
+    np.testing.assert_array_equal(once.tokens, again.tokens)  # the questions name the draw
+    assert (once.tokens != resolve_trace("belief")(problems, vocabulary).tokens).any()
+
+
+def test_synonyms_state_the_same_codes_in_either_spelling():
+    task, kind = small_task(), resolve_trace("synonyms")
+    vocabulary, problems = kind.vocabulary(task, 0), draw(task, "train", 6, 400, 0)
+    numbers = kind(problems, vocabulary).tokens - vocabulary.blocks["code"].start
+    np.testing.assert_array_equal(numbers % 15, vocabulary.encode(problems.beliefs[:, 1:]))
+    assert (numbers // 15).mean() == pytest.approx(0.5, abs=0.05)
+    assert set((numbers // 15).flatten()) == {0, 1}
+
+
+# ── cues ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hinted_problems(size=6000):
+    task = small_task()
+    problems = draw(task, "train", 6, size, 0)
+    return resolve_trace("hint_told").vocabulary(task, 0), problems, draw_hints(problems)
+
+
+def test_hints_are_true_as_often_as_their_strength_says_and_bayes_rule_takes_them_at_that():
+    _, problems, hints = hinted_problems()
+    for level, strength in enumerate(HINT_STRENGTHS):
+        own = hints.levels == level
+        assert own.mean() == pytest.approx(1 / 3, abs=0.03)
+        expected = np.exp(strength) / (np.exp(strength) + 2)  # against two others
+        assert (hints.answers == problems.answers)[own].mean() == pytest.approx(expected, abs=0.03)
+    told = informed(problems.answer_distribution, hints)
+    confidence = told.max(axis=1)
+    right = problems.answers == told.argmax(axis=1)
+    for low in (0.4, 0.6, 0.8):
+        there = (confidence >= low) & (confidence < low + 0.2)
+        assert right[there].mean() == pytest.approx(confidence[there].mean(), abs=0.05)
+
+
+def test_a_hint_ends_the_question_and_only_the_last_code_of_a_trace_that_tells_it_takes_it_in():
+    vocabulary, problems, hints = hinted_problems(300)
+    told, untold = (resolve_trace(name)(problems, vocabulary) for name in ("hint_told", "hint_untold"))
+    np.testing.assert_array_equal(told.cue, vocabulary.hint(hints.answers, hints.levels))
+    np.testing.assert_array_equal(told.cue, untold.cue)
+    exact = resolve_trace("belief")(problems, vocabulary).tokens
+    np.testing.assert_array_equal(untold.tokens, exact)
+    np.testing.assert_array_equal(told.tokens[:, :-1], exact[:, :-1])
+    beliefs = informed(problems.beliefs[:, -1], hints)
+    np.testing.assert_array_equal(told.tokens[:, -1], vocabulary.code(vocabulary.encode(beliefs)))
+    columns = lay_out(problems, told, vocabulary)
+    np.testing.assert_array_equal(columns.tokens[:, 6], told.cue)
+    assert (columns.positions[6], columns.steps[6], columns.written[6]) == (7, NO_STEP, False)
+
+
+def test_a_hint_at_something_other_than_the_last_state_cannot_be_stated():
+    task = small_task(query="predict 1")
+    kind = resolve_trace("hint_told")
+    with pytest.raises(ValueError, match="only where it is a hint at the last state; ask 'filter'"):
+        kind(draw(task, "train", 6, 4, 0), kind.vocabulary(task, 0))
+
+
+def test_a_question_may_tell_its_end():
+    task = small_task()
+    vocabulary, problems = task_vocabulary(task), draw(task, "train", 6, 20, 0)
+    trace = resolve_trace("told_end")(problems, vocabulary)
+    np.testing.assert_array_equal(trace.cue, trace.tokens[:, -1])
+    np.testing.assert_array_equal(trace.tokens, resolve_trace("belief")(problems, vocabulary).tokens)
+
+
 @pytest.mark.parametrize("name", ["believe", "every_0", "every_", "every_4x", "every_-1", ""])
 def test_an_unknown_trace_is_an_error_that_names_those_there_are(name):
-    says = f"no trace named '{name}'; there are none, belief, state, copied, indexed and every_<k>, as in every_4"
+    says = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
     with pytest.raises(ValueError, match=says):
         resolve_trace(name)

@@ -13,7 +13,17 @@ from unamortized.worlds.problems import sample_problems
 @given(task_fields())
 def test_blocks_tile_the_vocabulary_in_their_order(fields):
     vocabulary = task_vocabulary(small_task(**fields))
-    assert list(vocabulary.blocks) == ["mark", "observation", "code", "state", "answer", "rule", "index"]
+    assert list(vocabulary.blocks) == [
+        "mark",
+        "observation",
+        "code",
+        "state",
+        "answer",
+        "rule",
+        "index",
+        "filler",
+        "hint",
+    ]
     ids = [token for block in vocabulary.blocks.values() for token in range(block.start, block.stop)]
     assert ids == list(range(vocabulary.size))
 
@@ -49,8 +59,19 @@ def test_answers_are_states_or_for_a_prediction_symbols(query, n_answers):
 def test_index_tokens_come_last_so_that_without_them_nothing_else_changes():
     plain, indexed = task_vocabulary(small_task()), task_vocabulary(small_task(), 12)
     assert indexed.size == plain.size + 12
-    assert {**indexed.blocks, "index": plain.blocks["index"]} == plain.blocks
+    others = ("mark", "observation", "code", "state", "answer", "rule")
+    assert {name: indexed.blocks[name] for name in others} == {name: plain.blocks[name] for name in others}
     assert indexed.index(np.arange(12)).tolist() == list(range(plain.size, plain.size + 12))
+
+
+def test_filler_comes_after_everything_and_synonyms_of_a_code_are_as_many_codes_apart():
+    plain, filled, doubled = (task_vocabulary(small_task(), 0, *more) for more in ((), (1,), (0, 2)))
+    assert filled.blocks["filler"] == slice(plain.size, plain.size + 1)
+    assert filled.blocks["answer"] == plain.blocks["answer"]
+    assert doubled.size == plain.size + plain.codebook.size
+    codes = np.arange(plain.codebook.size)
+    assert [doubled.kind(token) for token in doubled.code(codes, 1).tolist()] == [("code", c + 15) for c in codes]
+    np.testing.assert_array_equal(doubled.code(codes), plain.code(codes))
 
 
 def test_rules_of_a_table_have_tokens_where_problems_bring_one():

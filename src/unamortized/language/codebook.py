@@ -43,6 +43,22 @@ class Codebook:
         counts += rank < short[:, None]
         return self._rank(counts).reshape(np.shape(beliefs)[:-1])
 
+    def encode_dithered(
+        self, beliefs: Float[np.ndarray, "*batch state"], uniforms: Float[np.ndarray, "*batch"]
+    ) -> Int[np.ndarray, "*batch"]:
+        """Code of a lattice point around each belief, drawn so that on average it is the belief itself.
+
+        Systematic sampling: unit boundaries, shifted by one uniform draw, are counted along the cumulated belief.
+
+        Args:
+            beliefs: what is to be written.
+            uniforms: one draw from [0, 1) for each.
+        """
+        edges = np.cumsum(np.asarray(beliefs, dtype=np.float64).reshape(-1, self.n_states), axis=1) * self.resolution
+        edges[:, -1] = self.resolution
+        passed = np.floor(edges + np.asarray(uniforms).reshape(-1, 1) + 1e-12).astype(np.int64)
+        return self._rank(np.diff(passed, axis=1, prepend=0)).reshape(np.shape(beliefs)[:-1])
+
     def decode(self, codes: Int[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch state"]:
         """The lattice point of each code."""
         return self.points[codes]

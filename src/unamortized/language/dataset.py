@@ -40,12 +40,12 @@ class Batch(NamedTuple):
 
     tokens: Int[Tensor, "batch column"]
     positions: Int[Tensor, "1 column"]
-    weights: Float[Tensor, " column"]
+    weights: Float[Tensor, "*#batch column"]
 
     @property
     def select(self) -> Bool[Tensor, "batch predicted"]:
         """Where the model's output is trained: before each token that has a weight."""
-        return (self.weights[1:] > 0).expand(len(self.tokens), -1)
+        return (self.weights[..., 1:] > 0).expand(len(self.tokens), -1)
 
 
 def to_batch(examples: Examples) -> Batch:

@@ -1,13 +1,15 @@
 """Layout: from a problem and its trace to columns of tokens, position ids, loss weights and steps.
 
-``[table] [start] x_1 .. x_n <think> c_1 .. c_n <answer> a``. Position ids are coupled: the token whose job it is to
-produce step t carries the same id as the observation x_t, so that fetching an observation is a look-up of
-an equal id at every length. The rules of a table stand nowhere: no step is nearer to them than another. Plain
-ids simply count.
+``[table] [start] x_1 .. x_n [cue] <think> c_1 .. c_n <answer> a``. Position ids are coupled: the token whose job it is
+to produce step t carries the same id as the observation x_t, so that fetching an observation is a look-up of an equal
+id at every length. The rules of a table stand nowhere: no step is nearer to them than another. Plain ids simply count.
 
 A trace that fetches takes two tokens a step, both produced under the step's id: the code of step t - 1 (or <think>)
 carries id t and is followed by what is fetched for step t, a copy of x_t or its index; that carries id t too and
 is followed by the code of step t. Where the question shows indices, each carries the id of its observation.
+
+Under the same rule a trace may follow the answer, ``x_1 .. x_n <answer> a <think> c_1 .. c_n``, or the question as
+it unfolds, ``<think> x_1 c_1 .. x_n c_n <answer> a``.
 """
 
 from typing import NamedTuple
@@ -15,25 +17,25 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unamortized.language.traces import Trace
+from unamortized.language.traces import Order, Trace
 from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary
 from unamortized.worlds.problems import Problems
-from unamortized.worlds.randomness import stream
-from unamortized.worlds.splits import content_hash
+from unamortized.worlds.splits import named_by_questions
 
 NO_STEP = -1
 NOWHERE = -1  # the position id of what every token is equally near to
 
 
 class Examples(NamedTuple):
-    """A batch as columns; every column but ``tokens`` is shared by the problems of one length."""
+    """A batch as columns; every column but ``tokens`` and ``weights`` is shared by the problems of one length."""
 
     tokens: Int[np.ndarray, "batch column"]
     positions: Int[np.ndarray, " column"]
-    weights: Float[np.ndarray, " column"]  # of the loss on predicting the token *in* this column
+    weights: Float[np.ndarray, "*#batch column"]  # of the loss on predicting the token *in* this column
     steps: Int[np.ndarray, " column"]  # the step t that the token observes, copies or states; -1 for none
     produces: Int[np.ndarray, " column"]  # the step t that the *next* token states; -1 for none
     written: Bool[np.ndarray, " column"]  # whether the model writes this token when it runs freely
+    answer: int  # the column of the answer
 
 
 def lay_out(
@@ -41,7 +43,8 @@ def lay_out(
 ) -> Examples:
     """Columns of a batch of problems rendered with a trace.
 
-    The loss falls on trace and answer only, each token alike; never on the question or on a mark.
+    The loss falls on trace and answer only, each token alike unless the trace weighs its own; never on the question
+    or on a mark.
 
     Args:
         problems: what is asked.
@@ -53,57 +56,63 @@ def lay_out(
     Raises:
         ValueError: if there are more ids than they are to be spread over.
     """
-    batch, n_steps, n_written = len(problems), problems.n_steps, trace.tokens.shape[1]
-    table, start = _table(problems, vocabulary), _start(problems, vocabulary)
-    think = np.full((batch, 1 if n_written else 0), THINK)
-    tokens = [
-        table,
-        start,
-        _question(problems, trace, vocabulary),
-        think,
-        trace.tokens,
-        np.full((batch, 1), ANSWER),
-        vocabulary.answer(problems.answers)[:, None],
-    ]
-    n_table, n_start, n_think = table.shape[1], start.shape[1], think.shape[1]
+    batch, n_steps, n_asked = len(problems), problems.n_steps, 1 if trace.indices is None else 2
+    parts = {
+        "table": _table(problems, vocabulary),
+        "start": _start(problems, vocabulary),
+        "question": _question(problems, trace, vocabulary),
+        "cue": np.zeros((batch, 0), dtype=np.int64) if trace.cue is None else trace.cue[:, None],
+        "think": np.full((batch, 1 if len(trace.steps) else 0), THINK),
+        "trace": trace.tokens,
+        "mark": np.full((batch, 1), ANSWER),
+        "answer": vocabulary.answer(problems.answers)[:, None],
+    }
+    tokens, stops = np.concatenate([*parts.values()], axis=1), np.cumsum([part.shape[1] for part in parts.values()])
+    columns = tokens.shape[1]
+    at = {name: slice(stop - part.shape[1], stop) for (name, part), stop in zip(parts.items(), stops, strict=True)}
     observed = np.arange(1, n_steps + 1)
-    none, end = np.full(1, NO_STEP), np.full(1, n_steps + 1)
-    asked_ids, asked_steps = observed, observed
-    if trace.indices is not None:
-        asked_ids = np.repeat(observed, 2)
-        asked_steps = np.stack([np.full(n_steps, NO_STEP), observed], axis=1).reshape(-1)
-    asked = n_table + n_start + len(asked_ids)  # columns of the question
-    columns = asked + n_think + n_written + 2
-    nowhere = np.full(n_table, NOWHERE)
 
-    steps = np.concatenate(
-        [
-            np.full(n_table, NO_STEP),
-            np.zeros(n_start, dtype=np.int64),
-            asked_steps,
-            none[:n_think],
-            np.where([block == "index" for block in trace.blocks], NO_STEP, trace.steps),
-            none,
-            none,
-        ]
-    )
-    # <think> produces the first token of the trace, each of these the one after it, the last one <answer>
-    next_steps = np.concatenate([trace.steps, end]) if n_written else end[:0]
-    produces = np.full(columns, NO_STEP)
-    produces[asked + trace.stating] = trace.steps[trace.stating]
-    positions = np.concatenate([nowhere, np.zeros(n_start, dtype=np.int64), asked_ids, next_steps, end, end])
-    positions = positions if coupled else np.arange(columns)
-    written = np.zeros(columns, dtype=bool)
-    written[columns - n_written - 2 : columns - 2] = True
-    written[-1] = True
+    ids = np.full(columns, n_steps + 1)  # of the step that a token is about; what regards the answer is beyond
+    ids[at["table"]], ids[at["start"]] = NOWHERE, 0
+    ids[at["question"]], ids[at["trace"]] = np.repeat(observed, n_asked), trace.steps
+    steps, states, written = np.full(columns, NO_STEP), np.full(columns, NO_STEP), np.zeros(columns, dtype=bool)
+    steps[at["start"]], steps[at["question"]][n_asked - 1 :: n_asked] = 0, observed
+    steps[at["trace"]] = np.where([block == "index" for block in trace.blocks], NO_STEP, trace.steps)
+    states[at["trace"].start + trace.stating] = trace.steps[trace.stating]
+    written[at["trace"]] = written[at["answer"]] = True
+    weights = written.astype(np.float32)
+    if trace.weights is not None:
+        weights = np.tile(weights, (batch, 1))
+        weights[:, at["trace"]] = trace.weights
+
+    given = np.arange(columns) < at["cue"].stop
+    order = np.argsort(_turns(trace.order, ids, given, at["think"]), kind="stable")
+    # what is given carries its own id, all else that of the token which it produces
+    produced = np.append(ids[order][1:], n_steps + 1)
+    positions = np.where(given[order], ids[order], produced) if coupled else np.arange(columns)
     return Examples(
-        tokens=np.concatenate(tokens, axis=1),
+        tokens=tokens[:, order],
         positions=positions if spread_over is None else randomised_ids(positions, problems, spread_over),
-        weights=written.astype(np.float32),
-        steps=steps,
-        produces=produces,
-        written=written,
+        weights=weights[..., order],
+        steps=steps[order],
+        produces=np.append(states[order][1:], NO_STEP),
+        written=written[order],
+        answer=int(np.flatnonzero(order == at["answer"].start)[0]),
     )
+
+
+def _turns(
+    order: Order, ids: Int[np.ndarray, " column"], given: Bool[np.ndarray, " column"], think: slice
+) -> Int[np.ndarray, " column"]:
+    """When each column has its turn; those of one turn stay as they are."""
+    turns = np.zeros_like(ids)
+    if order == "question, answer, trace":
+        turns[~given] = 2
+        turns[-2:] = 1
+    if order == "question with trace, answer":  # what is told first, <think>, then each observation and its statement
+        turns = 2 * ids + ~given
+        turns[think] = 1
+    return turns
 
 
 def randomised_ids(
@@ -124,8 +133,7 @@ def randomised_ids(
             f"{n_ids} position ids cannot be spread over {spread_over}: raise model.max_positions, or choose other "
             "model.positions"
         )
-    questions = content_hash(problems).astype("<u8").tobytes().hex()
-    subset = np.sort(stream("positions", questions).choice(spread_over, size=n_ids, replace=False))
+    subset = np.sort(named_by_questions("positions", problems).choice(spread_over, size=n_ids, replace=False))
     return np.where(positions == NOWHERE, NOWHERE, subset[positions])
 
 

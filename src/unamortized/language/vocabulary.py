@@ -1,7 +1,7 @@
 """One vocabulary for every condition of a task, so that all its models have the same shape.
 
 Token ids lie in blocks: the two marks, observations, belief codes, latent states, answers; and only where they
-are needed, rules of a table that a problem brings, and numbers that index observations.
+are needed, rules of a table that a problem brings, numbers that index observations, an empty filler, and hints.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from unamortized.worlds.tasks import Task
 
 THINK, ANSWER = 0, 1  # the marks that open the trace and the answer
 MARKS = ("<think>", "<answer>")
+HINT_STRENGTHS = (1.0, 2.0, 4.0)  # nats, of what is hinted at against any other answer
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,28 @@ class Vocabulary:
     codebook: Codebook
     n_rules: int = 0
     n_indices: int = 0
+    n_filler: int = 0
+    n_hints: int = 0
+    n_synonyms: int = 1  # tokens that state one and the same code
     # what codes are of, where beliefs are no distributions: predictive vectors to next-symbol distributions
     coded: Float[np.ndarray, "state symbol"] | None = field(default=None, compare=False, repr=False)
 
-    def encode(self, beliefs: Float[np.ndarray, "*batch state"]) -> Int[np.ndarray, "*batch"]:
-        """The code of each belief or, of a generalised process, of what it predicts."""
-        if self.coded is None:
-            return self.codebook.encode(beliefs)
-        predicted = np.maximum(beliefs @ self.coded, 0.0)
-        return self.codebook.encode(predicted / predicted.sum(axis=-1, keepdims=True))
+    def encode(
+        self, beliefs: Float[np.ndarray, "*batch state"], dither: Float[np.ndarray, "*batch"] | None = None
+    ) -> Int[np.ndarray, "*batch"]:
+        """The code of each belief or, of a generalised process, of what it predicts; dithered by uniform draws."""
+        if self.coded is not None:
+            predicted = np.maximum(beliefs @ self.coded, 0.0)
+            beliefs = predicted / predicted.sum(axis=-1, keepdims=True)
+        return self.codebook.encode(beliefs) if dither is None else self.codebook.encode_dithered(beliefs, dither)
 
     def observation(self, symbol: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
         """Token of an observed symbol."""
         return symbol + self.blocks["observation"].start
 
-    def code(self, code: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of a belief code."""
-        return code + self.blocks["code"].start
+    def code(self, code: Int[np.ndarray, "*batch"], synonym: Int[np.ndarray, "*batch"] | int = 0) -> np.ndarray:
+        """Token of a belief code (*batch,), or another that states the same."""
+        return code + synonym * self.codebook.size + self.blocks["code"].start
 
     def state(self, state: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
         """Token of a latent state, in a ``state`` trace or at the start of the question."""
@@ -61,17 +67,23 @@ class Vocabulary:
         """Token of a number that indexes an observation."""
         return index + self.blocks["index"].start
 
+    def hint(self, answer: Int[np.ndarray, "*batch"], level: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
+        """Token of a hint at an answer, of a strength given by its place in ``HINT_STRENGTHS``."""
+        return answer * len(HINT_STRENGTHS) + level + self.blocks["hint"].start
+
     @cached_property
     def blocks(self) -> dict[str, slice]:
         """Slice of token ids that each kind of token occupies."""
         sizes = {
             "mark": len(MARKS),
             "observation": self.n_symbols,
-            "code": self.codebook.size,
+            "code": self.codebook.size * self.n_synonyms,
             "state": self.n_states,
             "answer": self.n_answers,
             "rule": self.n_rules,
             "index": self.n_indices,
+            "filler": self.n_filler,
+            "hint": self.n_hints,
         }
         stops = np.cumsum(list(sizes.values())).tolist()
         return {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
@@ -79,7 +91,7 @@ class Vocabulary:
     @property
     def size(self) -> int:
         """Number of token ids."""
-        return self.blocks["index"].stop
+        return self.blocks["hint"].stop
 
     def kind(self, token: int) -> tuple[str, int]:
         """The block that a token lies in, and its place in it."""
@@ -89,8 +101,10 @@ class Vocabulary:
         raise ValueError(f"token {token} is outside the vocabulary of {self.size} tokens")
 
 
-def task_vocabulary(task: Task, n_indices: int = 0) -> Vocabulary:
-    """The vocabulary of a task: its symbols, states, answers, belief codes and rules; indices if some are wanted."""
+def task_vocabulary(
+    task: Task, n_indices: int = 0, n_filler: int = 0, n_synonyms: int = 1, hints: bool = False
+) -> Vocabulary:
+    """The vocabulary of a task: its symbols, states, answers, belief codes and rules, and what a trace needs beside."""
     process = task.build()
     n_answers = process.n_symbols if task.query.kind == "predict" else process.n_states
     n_coded = process.n_symbols if process.is_generalised else process.n_states
@@ -101,5 +115,8 @@ def task_vocabulary(task: Task, n_indices: int = 0) -> Vocabulary:
         codebook=Codebook(n_coded, task.codebook.resolution),
         n_rules=process.n_symbols * process.n_states**2 if process.drawn else 0,
         n_indices=n_indices,
+        n_filler=n_filler,
+        n_hints=n_answers * len(HINT_STRENGTHS) if hints else 0,
+        n_synonyms=n_synonyms,
         coded=process.emissions if process.is_generalised else None,
     )

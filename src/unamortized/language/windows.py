@@ -62,4 +62,5 @@ def lay_out_windows(windows: Windows, vocabulary: NetVocabulary) -> Examples:
         steps=np.full(columns, NO_STEP),
         produces=np.full(columns, NO_STEP),
         written=written,
+        answer=columns - 1,
     )

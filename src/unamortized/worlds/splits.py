@@ -201,6 +201,11 @@ def content_hash(problems: Questions | Problems, n_first: int | None = None) -> 
     return _hash_columns(np.concatenate(columns))
 
 
+def named_by_questions(name: str, problems: Questions | Problems) -> np.random.Generator:
+    """A stream that the questions of a batch name: whoever asks them draws the same from it."""
+    return stream(name, content_hash(problems).astype("<u8").tobytes().hex())
+
+
 def _hash_columns(columns: Int[np.ndarray, "column batch"]) -> np.ndarray:
     with np.errstate(over="ignore"):
         digest = np.full(columns.shape[1], 0x9E3779B97F4A7C15, dtype=np.uint64)

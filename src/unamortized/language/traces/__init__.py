@@ -7,9 +7,13 @@ function in a file here and give it a line in ``TRACES``.
 import re
 from functools import partial
 
+from unamortized.language.traces.controls import filler, shuffled
+from unamortized.language.traces.cues import hint_told, hint_untold, told_end
 from unamortized.language.traces.exact import every_k, state
 from unamortized.language.traces.fetching import copied, indexed
-from unamortized.language.traces.trace import Trace, TraceKind
+from unamortized.language.traces.orders import posthoc, reversed_belief, streaming
+from unamortized.language.traces.spellings import dithered, synonyms
+from unamortized.language.traces.trace import Order, Trace, TraceKind
 
 TRACES: dict[str, TraceKind] = {
     "none": TraceKind(partial(every_k, stride=None)),
@@ -17,6 +21,16 @@ TRACES: dict[str, TraceKind] = {
     "state": TraceKind(state, sampled=True),
     "copied": TraceKind(copied),
     "indexed": TraceKind(indexed, indexed=True),
+    "filler": TraceKind(filler, n_filler=1),
+    "shuffled": TraceKind(shuffled, sampled=True),
+    "posthoc": TraceKind(posthoc),
+    "reversed": TraceKind(reversed_belief),
+    "streaming": TraceKind(streaming),
+    "dithered": TraceKind(dithered, sampled=True),
+    "synonyms": TraceKind(synonyms, n_synonyms=2),
+    "hint_untold": TraceKind(hint_untold, hints=True),
+    "hint_told": TraceKind(hint_told, hints=True),
+    "told_end": TraceKind(told_end),
 }
 
 
@@ -33,4 +47,4 @@ def resolve_trace(name: str) -> TraceKind:
     return TRACES[name]
 
 
-__all__ = ["TRACES", "Trace", "TraceKind", "resolve_trace"]
+__all__ = ["TRACES", "Order", "Trace", "TraceKind", "resolve_trace"]

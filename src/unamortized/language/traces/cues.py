@@ -1,0 +1,66 @@
+"""Questions that end with a cue: a hint at the answer, of a strength that is known, or the exact last belief itself."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from unamortized.language.traces.exact import every_k
+from unamortized.language.traces.trace import Trace
+from unamortized.language.vocabulary import HINT_STRENGTHS, Vocabulary
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.splits import named_by_questions
+
+
+class Hints(NamedTuple):
+    """What is hinted at, and how strongly."""
+
+    answers: Int[np.ndarray, " batch"]
+    levels: Int[np.ndarray, " batch"]  # places in ``HINT_STRENGTHS``
+
+
+def draw_hints(problems: Problems) -> Hints:
+    r"""Hints as the answers make them: the true one with probability $v = e^L / (e^L + A - 1)$, else any other.
+
+    L is the log-likelihood ratio of what is hinted at against any other of the A answers, in nats.
+    """
+    generator, n_answers = named_by_questions("hints", problems), problems.answer_distribution.shape[1]
+    levels = generator.integers(len(HINT_STRENGTHS), size=len(problems))
+    odds = np.exp(np.array(HINT_STRENGTHS)[levels])
+    true = generator.random(len(problems)) < odds / (odds + n_answers - 1)
+    other = (problems.answers + generator.integers(1, n_answers, size=len(problems))) % n_answers
+    return Hints(np.where(true, problems.answers, other), levels)
+
+
+def informed(distribution: Float[np.ndarray, "batch answer"], hints: Hints) -> Float[np.ndarray, "batch answer"]:
+    """What Bayes' rule makes of a distribution when it is given hints."""
+    hinted = np.arange(distribution.shape[1]) == hints.answers[:, None]
+    joint = distribution * np.exp(np.array(HINT_STRENGTHS)[hints.levels, None] * hinted)
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def hint_untold(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = None) -> Trace:
+    """The codes of the beliefs without the hint, which so has an effect that the trace does not show."""
+    hints = draw_hints(problems) if hints is None else hints
+    return every_k(problems, vocabulary, stride=1)._replace(cue=vocabulary.hint(*hints))
+
+
+def hint_told(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = None) -> Trace:
+    """The same, but the last code is of the belief that has taken in the hint.
+
+    Raises:
+        ValueError: if the answer is not the last state, of which that belief would be.
+    """
+    if not np.array_equal(problems.answer_distribution, problems.beliefs[:, -1]):
+        raise ValueError("a trace can state a hint only where it is a hint at the last state; ask 'filter'")
+    hints = draw_hints(problems) if hints is None else hints
+    trace = hint_untold(problems, vocabulary, hints)
+    tokens = trace.tokens.copy()
+    tokens[:, -1] = vocabulary.code(vocabulary.encode(informed(problems.beliefs[:, -1], hints)))
+    return trace._replace(tokens=tokens)
+
+
+def told_end(problems: Problems, vocabulary: Vocabulary) -> Trace:
+    """The belief trace of a question that ends with the code of the exact last belief: there is nothing to infer."""
+    trace = every_k(problems, vocabulary, stride=1)
+    return trace._replace(cue=vocabulary.code(vocabulary.encode(problems.beliefs[:, -1])))
