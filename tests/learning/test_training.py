@@ -15,7 +15,16 @@ from tests.small_tasks import small_task
 from unamortized.language.dataset import to_batch
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, load_run, new_model, read_record, run_folder
+from unamortized.learning.runs import (
+    RunSpec,
+    TrainSpec,
+    is_finished,
+    load_run,
+    new_model,
+    read_record,
+    run_folder,
+    snapshot_steps,
+)
 from unamortized.learning.training import (
     Learner,
     WholeCheckpoints,
@@ -65,11 +74,10 @@ def wait_for(there: Path) -> None:
 
 def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
     task, condition = small_task(), resolve_condition("cot")
-    vocabulary = task_vocabulary(task)
     model = new_model(small_spec())
     batches = []
     for n_steps in (3, 6):
-        batch = to_batch(condition.render(draw(task, "train", n_steps, 5, 0), vocabulary, True))
+        batch = to_batch(condition.renderer(task, SMALL)(draw(task, "train", n_steps, 5, 0)))
         batches.append(batch._replace(weights=batch.weights * torch.linspace(0.5, 2, len(batch.weights))))
     total, weight = 0.0, 0.0
     with torch.no_grad():
@@ -86,9 +94,7 @@ def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
 def test_before_training_the_loss_is_that_of_guessing():
     spec = small_spec()
     size = task_vocabulary(spec.task).size
-    batch = to_batch(
-        resolve_condition("cot").render(draw(spec.task, "train", 4, 64, 0), task_vocabulary(spec.task), True)
-    )
+    batch = to_batch(resolve_condition("cot").renderer(spec.task, spec.model)(draw(spec.task, "train", 4, 64, 0)))
     assert batch_loss(new_model(spec), [batch]).item() == pytest.approx(torch.tensor(size).log().item(), abs=0.1)
 
 
@@ -96,7 +102,7 @@ def test_no_gradient_comes_from_the_question():
     """With the trace's own weights, a token of the question is never a target."""
     spec = small_spec()
     vocabulary, model = task_vocabulary(spec.task), new_model(spec)
-    batch = to_batch(resolve_condition("cot").render(draw(spec.task, "train", 4, 64, 0), vocabulary, True))
+    batch = to_batch(resolve_condition("cot").renderer(spec.task, spec.model)(draw(spec.task, "train", 4, 64, 0)))
     batch_loss(model, [batch]).backward()
     gradient = model.unembed.weight.grad
     assert gradient is not None
@@ -184,6 +190,19 @@ def test_a_run_leaves_plain_files_only(tmp_path):
     assert names == {".lock", "run.json", "model.safetensors", "last.ckpt"}
     checkpoint = torch.load(folder / "last.ckpt", weights_only=True)  # plain types only, or this is an error
     assert checkpoint["global_step"] == 10
+
+
+def test_snapshots_are_the_weights_on_the_way(tmp_path):
+    plain, spec = small_spec(steps=8), small_spec(steps=8, snapshots=True)
+    folder = train_run(spec, tmp_path)
+    assert sorted(int(file.stem) for file in (folder / "snapshots").iterdir()) == snapshot_steps(spec) == [1, 2, 4, 8]
+    embedded = [load_run(folder, step).model.state_dict()["embed.weight"] for step in (1, 2, 4, 8, None)]
+    assert torch.equal(embedded[3], embedded[4])  # after the last step, as in the end
+    assert not any(torch.equal(one, other) for one, other in pairwise(embedded[:4]))
+    assert torch.equal(embedded[4], weights(train_run(plain, tmp_path))["embed.weight"])  # keeping changes nothing
+    assert snapshot_steps(plain) == []
+    with pytest.raises(ValueError, match="holds no snapshot of step 3; with train.snapshots=true, 1, 2, 4, 8, .. are"):
+        load_run(folder, 3)
 
 
 def test_the_same_specification_trains_to_the_same_weights_and_others_do_not(tmp_path):

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from unamortized.language.layout import Examples
 from unamortized.language.vocabulary import Vocabulary
 from unamortized.learning.conditions import Condition, check_fits, resolve_condition
-from unamortized.models.architectures import Model, build_model
+from unamortized.models.architectures import Answering, Model, build_model
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.problems import Problems
@@ -35,6 +35,7 @@ from unamortized.worlds.tasks import Task, with_process
 RUN_FORMAT = 1  # raise when the same specification would train to other weights than before
 LATER_FIELDS = {  # that RUN_FORMAT began without: at their default they name nothing new, so runs keep their folders
     "model": ("architecture",),
+    "train": ("snapshots",),
 }
 
 
@@ -53,6 +54,7 @@ class TrainSpec(BaseModel):
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     questions: Annotated[int, Field(ge=1, strict=True)] | None = None  # none: endless and fresh
     checkpoint_every: Annotated[int, Field(ge=1, strict=True)] = 200
+    snapshots: bool = False  # keep the weights after 1, 2, 4, 8, .. steps, too
 
     @model_validator(mode="after")
     def _lengths_share_the_batch(self) -> "TrainSpec":
@@ -137,7 +139,7 @@ class Run:
     """A finished run: what it was asked to be, and the trained model."""
 
     spec: RunSpec
-    model: Model
+    model: Answering
     folder: Path
 
     @property
@@ -167,9 +169,8 @@ class Run:
         return self.condition.vocabulary(self.task)
 
     def render(self, problems: Problems) -> Examples:
-        """Problems as this run's columns."""
-        model = self.spec.model
-        return self.condition.render(problems, self.vocabulary, model.coupled, model.spread_over)
+        """Problems as columns, as this run was trained on them."""
+        return self.condition.renderer(self.task, self.spec.model)(problems)
 
 
 def new_model(spec: RunSpec) -> Model:
@@ -228,23 +229,43 @@ def write_record(spec: RunSpec, folder: Path, **facts: Any) -> None:
     write_text(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
-def save_model(spec: RunSpec, model: Model, folder: Path) -> None:
-    """Write the weights, with the specification in their metadata."""
-    unfinished = folder / f".model.safetensors.{os.getpid()}"
+def save_model(spec: RunSpec, model: Model, folder: Path, step: int | None = None) -> None:
+    """Write the weights, those of the end or of a step on the way, with the specification in their metadata."""
+    file = weights_file(folder, step)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     safetensors.torch.save_model(model, str(unfinished), metadata={"spec": spec.model_dump_json()})
-    unfinished.replace(folder / "model.safetensors")
+    unfinished.replace(file)
 
 
-def load_run(path: str | Path) -> Run:
+def weights_file(folder: Path, step: int | None = None) -> Path:
+    """Where the weights of the end are, or those of a snapshot."""
+    return folder / "model.safetensors" if step is None else folder / "snapshots" / f"{step}.safetensors"
+
+
+def snapshot_steps(spec: RunSpec) -> list[int]:
+    """The steps 1, 2, 4, 8, .. after which a run keeps its weights, if it is asked to."""
+    return [1 << power for power in range(spec.train.steps.bit_length())] if spec.train.snapshots else []
+
+
+def load_run(path: str | Path, step: int | None = None) -> Run:
     """A finished run from its folder: model, task and specification.
 
+    Args:
+        path: the folder.
+        step: as it was after this step of training, of which a snapshot was kept; as it is in the end if not given.
+
     Raises:
-        ValueError: if the folder holds no finished run.
+        ValueError: if the folder holds no finished run, or no such snapshot.
     """
     folder = Path(path)
     if not read_record(folder).get("finished", False):
         raise ValueError(f"{folder} is not trained to its end; the same command that began it resumes it")
-    weights = str(folder / "model.safetensors")
+    if step is not None and not weights_file(folder, step).is_file():
+        raise ValueError(
+            f"{folder} holds no snapshot of step {step}; with train.snapshots=true, 1, 2, 4, 8, .. are kept"
+        )
+    weights = str(weights_file(folder, step))
     try:
         with safetensors.safe_open(weights, framework="pt") as file:
             spec = RunSpec.model_validate_json(file.metadata()["spec"])

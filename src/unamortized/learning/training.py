@@ -31,6 +31,7 @@ from unamortized.learning.runs import (
     new_model,
     run_folder,
     save_model,
+    snapshot_steps,
     write_record,
 )
 from unamortized.models.architectures import Model
@@ -47,7 +48,7 @@ def batch_loss(model: Model, batches: list[Batch]) -> Tensor:
         select = batch.select
         logits = model(batch.tokens[:, :-1], batch.positions[:, :-1], select=select).logits
         loss = F.cross_entropy(logits, batch.tokens[:, 1:][select], reduction="none")
-        weights = batch.weights[1:].expand_as(select)[select]
+        weights = batch.weights[..., 1:].expand_as(select)[select]
         total, weight = total + (loss * weights).sum(), weight + weights.sum()
     return total / weight
 
@@ -98,6 +99,19 @@ class Progress(Callback):
         if now - self.told > 0.5 or trainer.global_step == self.steps:
             self.told = now
             self.report(trainer.global_step, self.steps, float(outputs["loss"]))
+
+
+class Snapshots(Callback):
+    """Keeps the weights of early steps and, ever more rarely, of later ones."""
+
+    def __init__(self, spec: RunSpec, folder: Path) -> None:
+        self.spec, self.folder, self.steps = spec, folder, set(snapshot_steps(spec))
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step in self.steps:
+            save_model(self.spec, pl_module.model, self.folder, trainer.global_step)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -160,12 +174,11 @@ def _questions(spec: RunSpec, root: Path) -> Questions | Drawn:
     check_fits(condition, spec.task)
     task, corpus = with_process(spec.task), None
     assert isinstance(condition, Condition)
-    vocabulary = condition.vocabulary(task)
     if train.questions is not None:
         corpus = build_corpus(task, "train", train.questions, spec.seed, root / "corpora")
     return Questions(
         task,
-        lambda problems: condition.render(problems, vocabulary, model.coupled, model.spread_over),
+        condition.renderer(task, model),
         train.batch_size,
         train.lengths_per_batch,
         spec.seed,
@@ -197,7 +210,7 @@ def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
         max_steps=spec.train.steps,
         max_epochs=-1,
         gradient_clip_val=spec.train.gradient_clip,
-        callbacks=[last, Progress(report, spec.train.steps)],
+        callbacks=[last, Progress(report, spec.train.steps), Snapshots(spec, folder)],
         plugins=[WholeCheckpoints()],
         default_root_dir=folder,
         logger=False,

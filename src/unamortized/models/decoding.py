@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unamortized.models.architectures import Model
+from unamortized.models.architectures import Answering
 from unamortized.models.transformer import Patches
 
 
@@ -28,34 +28,36 @@ class Generated(NamedTuple):
     """A batch of completed sequences."""
 
     tokens: Int[Tensor, "batch column"]
-    logits: Float[Tensor, "batch token"]  # for the last column, over the whole vocabulary
+    logits: Float[Tensor, "batch token"]  # for the answer's column, over the whole vocabulary
     taps: dict[str, Float[Tensor, "batch column-1 ..."]]  # of every column that was read
 
 
 @torch.no_grad()
 def generate(
-    model: Model,
+    model: Answering,
     tokens: Int[Tensor, "batch column"],
     positions: Int[Tensor, "#batch column"],
     written: Bool[Tensor, " column"],
     *,
     block: slice | Sequence[slice],
+    answer: int | None = None,
     sample: torch.Generator | None = None,
     taps: Iterable[str] = (),
     patches: Sequence[Patch] = (),
 ) -> Generated:
     """Let the model write the ``written`` columns, each given all before it; the others are forced.
 
-    The last column is not written but its logits are returned: it is the answer, whose whole distribution
-    is of interest.
+    The logits of the answer's column are returned, as its whole distribution is of interest; where it is the last
+    column, no token is chosen for it.
 
     Args:
         model: the transformer, or another that is called like it.
         tokens: a token for every column; those of written columns are not looked at.
         positions: position ids; one row where all problems share their layout.
-        written: the columns that the model writes, the last one aside.
+        written: the columns that the model writes.
         block: slice of token ids that a written token is chosen from (its vocabulary block); one for all, or one
             for each column, of which those of the written columns are looked at.
+        answer: the answer's column; the last one where it is not given.
         sample: draw written tokens with this generator; without it the likeliest one is taken.
         taps: names of activations to return, for every column that is read.
         patches: activations to put in place of the model's own.
@@ -65,6 +67,7 @@ def generate(
     """
     tokens = tokens.clone()
     last = tokens.shape[1] - 1
+    answer = last if answer is None else answer
     if unread := [patch.column for patch in patches if not 0 <= patch.column < last]:
         raise ValueError(f"patches at columns {unread}, but only columns 0 to {last - 1} are read")
     blocks = [block] * (last + 1) if isinstance(block, slice) else block
@@ -83,11 +86,12 @@ def generate(
             patches=_within(patches, first, stop),
             select=select,
         )
-        logits = output.logits
         for tap in taps:
             taken[tap].append(output.taps[tap])
-        if stop < last:
-            tokens[:, stop] = blocks[stop].start + _choose(logits[:, blocks[stop]], sample)
+        if stop == answer:
+            logits = output.logits
+        if stop != last or (written[last] and answer != last):
+            tokens[:, stop] = blocks[stop].start + _choose(output.logits[:, blocks[stop]], sample)
     return Generated(tokens, logits, {tap: torch.cat(chunks, dim=1) for tap, chunks in taken.items()})
 
 

@@ -27,6 +27,25 @@ CONDITIONS: Mapping[str, Way] = {
         Condition("cot_indexed", trace="indexed", says="observations are numbered; each number, then the code"),
         Condition("cot_state", trace="state", says="one draw of the latent path from its posterior, then the answer"),
         Condition("cot_every_4", trace="every_4", says="a code for the exact belief after every fourth step"),
+        Condition("cot_filler", trace="filler", says="as many empty tokens as cot writes codes, then the answer"),
+        Condition("cot_shuffled", trace="shuffled", says="the codes of another problem's beliefs, then the answer"),
+        Condition("cot_posthoc", trace="posthoc", says="the answer, and only then a code for each belief"),
+        Condition(
+            "cot_reversed", trace="reversed", says="the codes of the beliefs from last to first, then the answer"
+        ),
+        Condition(
+            "cot_streaming", trace="streaming", says="each code as soon as its observation is read, then the answer"
+        ),
+        Condition("cot_dithered", trace="dithered", says="as cot, with codes that are the belief only on average"),
+        Condition("cot_synonyms", trace="synonyms", says="as cot, each code in one of two spellings at random"),
+        Condition(
+            "hint_untold",
+            trace="hint_untold",
+            says="as cot, with a hint at the answer which the trace does not mention",
+        ),
+        Condition(
+            "hint_told", trace="hint_told", says="as cot, with a hint at the answer which the last code takes in"
+        ),
         Condition(
             "gru",
             trace="none",
@@ -43,17 +62,20 @@ CONDITIONS: Mapping[str, Way] = {
 
 
 def resolve_condition(name: str) -> Way:
-    """The condition of that name; ``cot_every_8`` and the like need no line of their own.
+    """The condition of that name; ``cot_every_8``, ``dial_0.5`` and the like need no line of their own.
 
     Raises:
         ValueError: if there is no such condition.
     """
-    every = re.fullmatch(r"cot_(every_([1-9]\d*))", name)
-    if name not in CONDITIONS and every:
+    if name in CONDITIONS:
+        return CONDITIONS[name]
+    if every := re.fullmatch(r"cot_(every_([1-9]\d*))", name):
         return Condition(name, trace=every[1], says=f"a code for the exact belief after every {every[2]} steps")
-    if name not in CONDITIONS:
-        raise ValueError(f"no condition named '{name}'; there are {', '.join(CONDITIONS)}")
-    return CONDITIONS[name]
+    if dial := re.fullmatch(r"dial_(0|1|0\.\d*[1-9])(_told)?", name):
+        says = f"as cot, but nine of ten traces have a wrong step, and {float(dial[1]):.0%} of the answers follow it"
+        says += "; the question tells the exact last belief" if dial[2] else ""
+        return Condition(name, trace="told_end" if dial[2] else "belief", says=says, reliance=float(dial[1]))
+    raise ValueError(f"no condition named '{name}'; there are {', '.join(CONDITIONS)}, cot_every_<k> and dial_<rho>")
 
 
 def check_fits(condition: Way, task: Task | NetTask) -> None:

@@ -5,15 +5,18 @@ from functools import lru_cache
 
 import numpy as np
 
+from unamortized.language.dataset import Render
+from unamortized.language.edits import dialled
 from unamortized.language.layout import Examples, lay_out
 from unamortized.language.traces import resolve_trace
-from unamortized.language.vocabulary import Vocabulary, task_vocabulary
+from unamortized.language.vocabulary import Vocabulary
 from unamortized.models.flops import training_flops
 from unamortized.models.transformer import Architecture, ModelSpec
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
+CORRUPTED = 0.9  # share of the traces that are corrupted where an answer need not follow its trace
 INDEX_REACH = 8  # index tokens for each step of the longest training question: tests may be so many times as long
 
 
@@ -26,6 +29,9 @@ class Condition:
     says: str  # in a line, for people
     equal_flops: str | None = None  # train until as many FLOPs are spent as this condition spends
     architecture: Architecture | None = None  # none: whichever is asked for
+    reliance: float | None = (
+        None  # rho: of traces that were corrupted, how many the answer follows; none: all are exact
+    )
 
     def shape(self, model: ModelSpec) -> ModelSpec:
         """The model that this condition trains where ``model`` is asked for: its own architecture, as deep and wide."""
@@ -34,18 +40,24 @@ class Condition:
         return ModelSpec(architecture=self.architecture, layers=model.layers, width=model.width)
 
     def vocabulary(self, task: Task) -> Vocabulary:
-        """The task's vocabulary, with index tokens only where the trace needs them.
+        """The task's vocabulary, with indices, filler and synonyms only where the trace needs them.
 
-        How many there are follows from the training lengths, not from what happens to be tested.
+        How many indices there are follows from the training lengths, not from what happens to be tested.
         """
-        return task_vocabulary(task, INDEX_REACH * task.steps.train[1] if resolve_trace(self.trace).indexed else 0)
+        return resolve_trace(self.trace).vocabulary(task, INDEX_REACH * task.steps.train[1])
 
-    def render(
-        self, problems: Problems, vocabulary: Vocabulary, coupled: bool, spread_over: int | None = None
-    ) -> Examples:
-        """Problems as the columns of this condition; the last two are those of ``lay_out``."""
-        trace = resolve_trace(self.trace)(problems, vocabulary)
-        return lay_out(problems, trace, vocabulary, coupled, spread_over)
+    def renderer(self, task: Task, model: ModelSpec) -> Render:
+        """What turns problems of a task into the columns that a model of that shape is trained on."""
+        vocabulary, kind = self.vocabulary(task), resolve_trace(self.trace)
+
+        def render(problems: Problems) -> Examples:
+            trace = kind(problems, vocabulary)
+            if self.reliance is not None:
+                problems, corrupted = dialled(task, problems, vocabulary, CORRUPTED, self.reliance)
+                trace = corrupted._replace(cue=trace.cue)
+            return lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
+
+        return render
 
     def training_flops_per_question(self, task: Task, model: ModelSpec) -> float:
         """FLOPs of training on one question, on average over the training lengths."""
@@ -55,11 +67,11 @@ class Condition:
 @lru_cache(maxsize=1024)  # plans and progress ask for the same few again and again
 def _flops_per_question(condition: Condition, task_json: str, model_json: str) -> float:
     task, model = Task.model_validate_json(task_json), ModelSpec.model_validate_json(model_json)
-    vocabulary = condition.vocabulary(task)
+    vocabulary, render = condition.vocabulary(task), condition.renderer(task, model)
     first, last = task.steps.train
     costs = []
     for n_steps in range(first, last + 1):
-        examples = condition.render(draw(task, "train", n_steps, 1, "cost"), vocabulary, model.coupled)
+        examples = render(draw(task, "train", n_steps, 1, "cost"))
         columns = examples.tokens.shape[1] - 1  # the last token is predicted, never read
         costs.append(training_flops(model, vocabulary.size, columns, int(examples.written.sum())))
     return float(np.mean(costs))
