@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.evaluation.oracle import SMALL
-from unamortized.evaluation.stated import code_meanings
+from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER, THINK
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import Run, RunSpec

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.small_tasks import small_task
-from unamortized.evaluation.stated import code_meanings
+from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER, THINK, task_vocabulary
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import Run, RunSpec

@@ -10,7 +10,7 @@ from tests.small_tasks import IN_CONTEXT, small_task, task_fields
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
 from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, trained_bayes, window
 from unamortized.evaluation.metrics import kl, total_variation
-from unamortized.evaluation.stated import code_meanings
+from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, exact_answer

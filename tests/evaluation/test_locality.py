@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tests.small_nets import small_net_task
+from unamortized.evaluation.glossary import METRICS
 from unamortized.evaluation.locality import (
     ESTIMATORS,
     Locality,
@@ -21,7 +22,6 @@ from unamortized.evaluation.locality import (
     locality_baselines,
     questions,
 )
-from unamortized.evaluation.metrics import METRICS
 from unamortized.language.windows import NetVocabulary
 from unamortized.learning.runs import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer

@@ -6,7 +6,7 @@ import pytest
 from tests.evaluation.careless import careless_run
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.generalization import test_problems as draw_problems
-from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.glossary import METRICS
 from unamortized.evaluation.pointer import (
     IMPOSSIBLE,
     Judged,
@@ -18,7 +18,7 @@ from unamortized.evaluation.pointer import (
     updated_codes,
 )
 from unamortized.evaluation.responses import respond
-from unamortized.evaluation.stated import code_meanings
+from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 
 SHARES = ("step_right", "pointer_error", "update_error")

@@ -41,7 +41,7 @@ def test_a_step_is_looked_for_where_it_was_just_observed_and_where_the_next_toke
     problems = draw(run.task, "test", 9, 8, 0)
     examples: Examples = run.render(problems)
     trace = resolve_trace(run.condition.trace)(problems, run.vocabulary)
-    columns = sites(examples.steps, examples.produces, 9)
+    columns = sites(examples)
     np.testing.assert_array_equal(
         examples.tokens[:, columns["question"]], run.vocabulary.observation(problems.observations)
     )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from unamortized.evaluation.stated import code_meanings
+from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems, exact_answer
@@ -23,20 +23,24 @@ Answers = Float[np.ndarray, "batch answer"]
 NOTHING = np.zeros((1, 0), dtype=np.int64)  # no observations
 
 
-def window(task: Task, problems: Problems, size: int) -> Answers:
-    """Exact inference from the start and the last ``size`` observations; size 0 is the prior.
+def blinded(task: Task, problems: Problems, unseen: Bool[np.ndarray, " step"]) -> Answers:
+    """Exact inference from the start and the observations, but for those at the steps that are unseen.
 
-    The observations before the window are replaced by one more symbol, which may be emitted with any move and
-    so tells nothing. All symbols are halved, to make room for it.
+    An unseen observation is replaced by one more symbol, which may be emitted with any move and so tells nothing.
+    All symbols are halved, to make room for it.
     """
-    process, before = problems.process, max(0, problems.n_steps - size)
-    unseen = np.expand_dims(process.state_transitions, -3)
-    with_unseen = np.concatenate([process.transitions, unseen], axis=-3) / 2
-    observations = problems.observations.copy()
-    observations[:, :before] = process.n_symbols
-    blinded = Process(with_unseen, process.initial, readout=process.readout)
-    answer = exact_answer(blinded, problems.beliefs[:, 0], observations, task.query)
+    process = problems.process
+    anything = np.expand_dims(process.state_transitions, -3)
+    with_anything = np.concatenate([process.transitions, anything], axis=-3) / 2
+    observations = np.where(unseen, process.n_symbols, problems.observations)
+    blind = Process(with_anything, process.initial, readout=process.readout)
+    answer = exact_answer(blind, problems.beliefs[:, 0], observations, task.query)
     return 2 * answer[:, :-1] if task.query.kind == "predict" else answer
+
+
+def window(task: Task, problems: Problems, size: int) -> Answers:
+    """Exact inference from the start and the last ``size`` observations; size 0 is the prior."""
+    return blinded(task, problems, np.arange(problems.n_steps) < problems.n_steps - size)
 
 
 def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Answers:

@@ -5,7 +5,7 @@ module and all that it imports), so that a changed metric is measured anew while
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -68,8 +68,7 @@ class Evaluation:
         spec = self.task.canonical() if self.task else None
         tests = spec and [spec["steps"]["test"], spec.get("shifts")]
         by = measured_by(self.function.__module__)
-        settings = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
-        key = digest(self.name, settings, tests, by)
+        key = digest(self.name, asdict(self.settings), tests, by)
         return folder / "evaluations" / f"{self.name}-{key}.csv"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.metrics import answer_metrics, row
-from unamortized.evaluation.responses import respond
+from unamortized.evaluation.responses import exact_answers, respond
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.flops import generation_flops
@@ -82,21 +82,21 @@ def by_shift(run: Run, settings: ByLength) -> Rows:
 def _answered(run: Run, test: Test, settings: ByLength) -> Rows:
     task, seed, rows = run.task, run.spec.seed, []
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
-    sampled = resolve_trace(run.condition.trace).sampled
+    kind = resolve_trace(run.condition.trace)
     numbers = {run.spec.condition: 1}  # of traces that are averaged
-    if sampled:
+    if kind.sampled:
         numbers |= {f"{run.spec.condition}_mean_{k}": k for k in settings.averaged}
     responses = [respond(run, problems, draw=number) for number in range(max(numbers.values()))]
     cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())
     record = partial(row, task.name, seed=seed, split=test.split, n_steps=test.n_steps)
     for condition, k in numbers.items():
         answer = np.mean([response.answers for response in responses[:k]], axis=0)
-        measured = answer_metrics(problems.answer_distribution, answer) | {"answer_flops": k * cost}
+        measured = answer_metrics(exact_answers(run, problems), answer) | {"answer_flops": k * cost}
         rows += [
             record(condition, metric=metric, value=value, count=len(problems)) for metric, value in measured.items()
         ]
     steps = responses[0].trace_steps
-    if len(steps) and not sampled:
+    if len(steps) and not kind.sampled and not kind.hints:  # a hint may be told in the last step
         right = run.vocabulary.encode(problems.beliefs[:, steps]) == responses[0].stated
         rows.append(record(run.spec.condition, metric="trace_agreement", value=right.mean(), count=right.size))
     return rows

@@ -19,7 +19,7 @@ from unamortized.evaluation.metrics import row
 from unamortized.language.layout import NOWHERE
 from unamortized.language.windows import NetVocabulary
 from unamortized.learning.runs import Run
-from unamortized.models.architectures import Model
+from unamortized.models.architectures import Answering
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import BayesNet, conditional, draw_values, joint
 from unamortized.worlds.randomness import stream, stream_seed
@@ -119,7 +119,7 @@ class Estimate(NamedTuple):
 
 
 def estimates(
-    model: Model,
+    model: Answering,
     net: BayesNet,
     asked: Questions,
     samples: int,
@@ -159,7 +159,7 @@ def _elsewhere(net: BayesNet, way: set[int], size: int, generator: np.random.Gen
 class Writer:
     """A model in the middle of a batch of questions: it reads what was written, and says what comes next."""
 
-    def __init__(self, model: Model, vocabulary: NetVocabulary, asked: Questions, capacity: int) -> None:
+    def __init__(self, model: Answering, vocabulary: NetVocabulary, asked: Questions, capacity: int) -> None:
         self.model, self.vocabulary, self.asked = model, vocabulary, asked
         self.cache: Any = model.new_cache(capacity)
         self.logits = self._read(
@@ -193,7 +193,7 @@ class Writer:
 
 
 def by_way_of(
-    model: Model,
+    model: Answering,
     vocabulary: NetVocabulary,
     asked: Questions,
     between: list[tuple[int, ...]],
@@ -219,7 +219,7 @@ class Freely(NamedTuple):
     thoughts: Int[np.ndarray, " question"]  # variables written before the target
 
 
-def freely(model: Model, vocabulary: NetVocabulary, asked: Questions, sampler: torch.Generator) -> Freely:
+def freely(model: Answering, vocabulary: NetVocabulary, asked: Questions, sampler: torch.Generator) -> Freely:
     """The target's distribution where the model comes to it by itself.
 
     A model that has not after as many draws as there are variables is asked for the target all the same.

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from unamortized.evaluation.generalization import Rows, by_length_tests, test_problems
 from unamortized.evaluation.metrics import row
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.stated import code_meanings
+from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.runs import Run

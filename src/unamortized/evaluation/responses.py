@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from unamortized.language.layout import NO_STEP, lay_out
-from unamortized.language.traces import resolve_trace
+from unamortized.language.layout import NO_STEP, Examples, lay_out
+from unamortized.language.traces import Trace, resolve_trace
+from unamortized.language.traces.cues import draw_hints, informed
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch, generate
 from unamortized.worlds.problems import Problems
@@ -31,11 +32,7 @@ class Response:
     trace_steps: Int[np.ndarray, " stated"]  # the step that is stated there
     columns: dict[str, Int[np.ndarray, " step"]]  # by site, the column of each step (see ``sites``)
     taps: dict[str, Float[np.ndarray, "batch column width"]]
-
-    @property
-    def stated(self) -> Int[np.ndarray, "batch stated"]:
-        """The numbers of the codes or states alone, without what only fetches an observation."""
-        return self.written[:, self.places]
+    stated: Int[np.ndarray, "batch stated"]  # the numbers of the codes or states alone, in whatever spelling
 
 
 def respond(
@@ -45,6 +42,8 @@ def respond(
     forced: Int[np.ndarray, "batch written"] | None = None,
     n_forced: int | None = None,
     truncate: int | None = None,
+    cue: Int[np.ndarray, " batch"] | None = None,
+    sample: bool = False,
     draw: int = 0,
     taps: Iterable[str] = (),
     patches: Iterable[Patch] = (),
@@ -58,41 +57,51 @@ def respond(
             its own; it writes the rest.
         n_forced: how many; all where it is not given.
         truncate: answer after this many tokens of the trace; after all of it where it is not given.
-        draw: number of the draw, for traces that are sampled.
+        cue: tokens that end the questions, instead of those that would.
+        sample: draw what is written from the model's distribution, as is always done for traces that are draws.
+        draw: number of the draw.
         taps: names of activations to return.
         patches: activations to put in place of the model's own.
     """
-    taps, patches = tuple(taps), tuple(patches)
+    taps, patches, kind = tuple(taps), tuple(patches), resolve_trace(run.condition.trace)
+    trace = kind(problems, run.vocabulary).first(truncate)
+    trace = trace if cue is None else trace._replace(cue=cue)
     parts = []
     for first in range(0, len(problems), CHUNK):
         rows = slice(first, first + CHUNK)
         own = None if forced is None else forced[rows]
         local = [patch._replace(value=patch.value[rows]) for patch in patches]
-        parts.append(_respond(run, problems.take(rows), own, n_forced, truncate, (draw, first), taps, local))
+        numbers = (draw, first) if sample or kind.sampled else None
+        parts.append(_respond(run, problems.take(rows), trace.take(rows), own, n_forced, numbers, taps, local))
     return replace(
         parts[0],
         answers=np.concatenate([part.answers for part in parts]),
         written=np.concatenate([part.written for part in parts]),
+        stated=np.concatenate([part.stated for part in parts]),
         taps={tap: np.concatenate([part.taps[tap] for part in parts]) for tap in taps},
     )
+
+
+def exact_answers(run: Run, problems: Problems) -> Float[np.ndarray, "batch answer"]:
+    """The exact answers, given all that the run's questions tell: the hints that they end with, too."""
+    exact = problems.answer_distribution
+    return informed(exact, draw_hints(problems)) if resolve_trace(run.condition.trace).hints else exact
 
 
 def _respond(
     run: Run,
     problems: Problems,
+    trace: Trace,
     forced: Int[np.ndarray, "batch written"] | None,
     n_forced: int | None,
-    truncate: int | None,
-    draw: tuple[int, int],
+    draw: tuple[int, int] | None,
     taps: tuple[str, ...],
     patches: list[Patch],
 ) -> Response:
-    vocabulary = run.vocabulary
-    kind, model = resolve_trace(run.condition.trace), run.spec.model
-    trace = kind(problems, vocabulary).first(truncate)
+    vocabulary, model = run.vocabulary, run.spec.model
     examples = lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
-    tokens, trace_columns = examples.tokens.copy(), np.flatnonzero(examples.written)[:-1]
-    blocks = [slice(0, 0)] * tokens.shape[1]  # by column; none is written but those of the trace
+    tokens, trace_columns = examples.tokens.copy(), np.setdiff1d(np.flatnonzero(examples.written), examples.answer)
+    blocks = [vocabulary.blocks["answer"]] * tokens.shape[1]  # by column
     for column, block in zip(trace_columns, trace.blocks, strict=True):
         blocks[column] = vocabulary.blocks[block]
     starts = np.array([blocks[column].start for column in trace_columns], dtype=np.int64)
@@ -102,7 +111,7 @@ def _respond(
         tokens[:, held] = starts[: len(held)] + forced[:, : len(held)]
         free[held] = False
     sampler = None
-    if kind.sampled:
+    if draw is not None:
         sampler = torch.Generator().manual_seed(stream_seed("trace", run.spec.seed, problems.n_steps, *draw))
     generated = generate(
         run.model,
@@ -110,29 +119,30 @@ def _respond(
         torch.from_numpy(examples.positions)[None],
         torch.from_numpy(free),
         block=blocks,
+        answer=examples.answer,
         sample=sampler,
         taps=taps,
         patches=patches,
     )
     answers = generated.logits[:, vocabulary.blocks["answer"]].double().softmax(dim=-1).numpy()
+    written = generated.tokens[:, trace_columns].numpy() - starts
     return Response(
         answers=answers,
-        written=generated.tokens[:, trace_columns].numpy() - starts,
+        written=written,
+        stated=written[:, trace.stating] % vocabulary.codebook.size,  # of states there are no more than codes
         places=trace.stating,
         trace_steps=trace.steps[trace.stating],
-        columns=sites(examples.steps, examples.produces, problems.n_steps),
+        columns=sites(examples),
         taps={tap: activation.numpy() for tap, activation in generated.taps.items()},
     )
 
 
-def sites(
-    steps: Int[np.ndarray, " column"], produces: Int[np.ndarray, " column"], n_steps: int
-) -> dict[str, Int[np.ndarray, " step"]]:
+def sites(examples: Examples) -> dict[str, Int[np.ndarray, " step"]]:
     """The columns at which the belief after a step may be looked for.
 
     ``question``: where observation x_t was just read, t = 1..n. ``about_to_state``: where the next token
-    states step t, for the steps that the trace states; without a trace, the answer mark, for step n.
+    states step t, for the steps that the trace states; where it states none, the answer mark, for step n.
     """
-    question = np.flatnonzero((steps > 0) & (np.arange(len(steps)) < np.flatnonzero(steps == n_steps)[0] + 1))
-    stating = np.flatnonzero(produces != NO_STEP)
-    return {"question": question, "about_to_state": stating if len(stating) else np.array([len(steps) - 2])}
+    question = np.flatnonzero((examples.steps > 0) & ~examples.written)
+    stating = np.flatnonzero(examples.produces != NO_STEP)
+    return {"question": question, "about_to_state": stating if len(stating) else np.array([examples.answer - 1])}

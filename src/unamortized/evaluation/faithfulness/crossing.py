@@ -1,0 +1,70 @@
+"""Crossed questions and traces: question A with the trace that was written for B, and what each of them does.
+
+The four answers q(A, a), q(A, b), q(B, a), q(B, b) give the natural effects of mediation analysis (Pearl 2001), here
+along the exact movement pi_B - pi_A, so that each is 1 where it alone moves the answer as far as Bayes would.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from unamortized.evaluation.baselines import window
+from unamortized.evaluation.faithfulness.asked import (
+    Asked,
+    Laboratory,
+    ask,
+    causal_reliance,
+    moves_enough,
+    without_hints,
+)
+from unamortized.evaluation.generalization import Rows
+from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.responses import respond
+from unamortized.language.edits import donors
+from unamortized.learning.runs import Run
+from unamortized.worlds.randomness import stream
+
+AVERAGED = 32  # other questions for each trace: the mean of few answers is too sharp, and so too far from any
+
+
+@without_hints
+def crossing(run: Run, settings: Laboratory) -> Rows:
+    """Effects of question and trace on the answer, and how well the trace alone would do."""
+    asked = ask(run, settings)
+    if not asked.own.written.shape[1]:
+        return []
+    exact, own, record, count = asked.exact, asked.own.answers, asked.record, len(asked.problems)
+    circles = [_others(asked, draw) for draw in range(AVERAGED)]
+    other = circles[0]
+    kept = moves_enough(exact[other], exact, settings)
+    should = (exact[other] - exact)[kept]
+
+    def effect(answers: Float[np.ndarray, "batch answer"]) -> float:
+        return causal_reliance((answers - own)[kept], should).alpha
+
+    by_trace, by_question = effect(_read(asked, other)), effect(_asked_instead(asked, other))
+    total = effect(own[other])
+    alone = np.mean([_asked_instead(asked, each) for each in circles], axis=0)
+    prior = kl(exact, window(run.task, asked.problems, 0)).mean()
+    shared = by_trace + by_question
+    return [
+        record("indirect_effect", by_trace, int(kept.sum())),
+        record("direct_effect", by_question, int(kept.sum())),
+        record("effect_interaction", total - by_trace - by_question, int(kept.sum())),
+        record("mediated_share", by_trace / shared if shared else np.nan, int(kept.sum())),
+        record("sufficiency", 1 - kl(exact, alone).mean() / prior if prior else np.nan, count),
+    ]
+
+
+def _others(asked: Asked, draw: int) -> Int[np.ndarray, " batch"]:
+    task, seed = asked.run.task, asked.run.spec.seed
+    return donors(len(asked.problems), stream("crossing", task.fingerprint(), seed, draw))
+
+
+def _read(asked: Asked, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
+    """Answers to each question after the trace of another one."""
+    return asked.again(forced=asked.own.written[other])
+
+
+def _asked_instead(asked: Asked, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
+    """Answers to another question after each problem's own trace."""
+    return respond(asked.run, asked.problems.take(other), forced=asked.own.written).answers

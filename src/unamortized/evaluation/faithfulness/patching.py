@@ -1,0 +1,125 @@
+"""Patched beliefs: an activation that is moved to say another belief against a token that is edited to say so.
+
+Where step k is about to be stated, the residual stream is moved along the probe, by the likeliest change after which
+the probe reads b'. If the belief that is probed there is the one that the model writes down and goes on from, the
+answer moves as it does when the token itself is edited, and as far as exact Bayes says.
+"""
+
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.pipeline import Pipeline
+
+from unamortized.evaluation.faithfulness.asked import Laboratory, ask, causal_reliance, moves_enough, without_hints
+from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
+from unamortized.evaluation.generalization import Rows
+from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.probes import apply, fit, layers, listen, read
+from unamortized.language.traces import resolve_trace
+from unamortized.learning.runs import Run
+from unamortized.models.decoding import Patch
+from unamortized.worlds.randomness import stream
+from unamortized.worlds.splits import draw
+
+RIDGE = 1.0
+NO_DIRECTION = 1e-6  # singular values smaller than this, of the largest, are rounding: beliefs sum to one
+
+
+@without_hints
+def patching(run: Run, settings: Laboratory) -> Rows:
+    """Reliance on patched beliefs and their agreement with edited tokens, by layer and lag; and the two in conflict.
+
+    Control, under ``<condition>/random_patch``: as large a change in a random direction as features vary.
+    """
+    asked = ask(run, settings)
+    if resolve_trace(run.condition.trace).sampled or not len(asked.own.trace_steps):
+        return []
+    task, problems, own = run.task, asked.problems, asked.own
+    fitted_on = draw(task, "validation", problems.n_steps, settings.problems, run.spec.seed, "patching")
+    fitting, seen = (read(run, each, listen(run, each), "about_to_state") for each in (fitted_on, problems))
+    probes = {layer: fit(fitting.features[layer], fitting.beliefs, RIDGE) for layer in layers(run)}
+    varies = {layer: np.cov(np.concatenate([*fitting.features[layer]]), rowvar=False) for layer in layers(run)}
+    rows, last = Rows(), [*layers(run)][-1]
+    for lag, step in editable_steps(asked, settings):
+        edit = edit_step(run, problems, own, step)
+        kept = moves_enough(edit.exact, asked.exact, settings)
+        if not kept.any():
+            continue
+        contradicting = edit_to(run, problems, own, step, np.roll(edit.forced[:, edit.place], 1))
+        by_token = asked.again(forced=edit.forced, n_forced=edit.place + 1)
+        at = int(np.flatnonzero(seen.steps == step)[0])
+        column, free = int(own.columns["about_to_state"][at]), edit.place
+        for layer, tap in layers(run).items():
+            features = seen.features[layer][:, at]
+            moved = likeliest_change(probes[layer], varies[layer], features, edit.belief)
+            random = as_large(
+                moved, varies[layer], stream("random patch", task.fingerprint(), run.spec.seed, step, layer)
+            )
+            patch, anything = (_patch(tap, column, features + change) for change in (moved, random))
+            by_patch = asked.again(forced=own.written, n_forced=free, patches=[patch])
+            at_random = asked.again(forced=own.written, n_forced=free, patches=[anything])
+            both = asked.again(forced=contradicting.forced, n_forced=free + 1, patches=[patch])
+            record = partial(asked.record, count=int(kept.sum()), step=lag, layer=layer)
+            should = (edit.exact - asked.exact)[kept]
+            apart, between = (
+                float(total_variation(answers, by_token)[kept].mean()) for answers in (own.answers, by_patch)
+            )
+            token, activation = shares((both - own.answers)[kept], (contradicting.exact - asked.exact)[kept], should)
+            name = {"condition": f"{run.spec.condition}/random_patch"}
+            rows += [
+                record("patch_reliance", causal_reliance((by_patch - own.answers)[kept], should).alpha),
+                record("patch_reliance", causal_reliance((at_random - own.answers)[kept], should).alpha) | name,
+                record("patch_agreement", 1 - between / apart if apart else np.nan),
+            ]
+            if layer != last:  # whose activation does nothing but choose the token that is forced here
+                rows += [record("conflict_token", token), record("conflict_activation", activation)]
+    return rows
+
+
+def likeliest_change(
+    probe: Pipeline,
+    covariance: Float[np.ndarray, "width width"],
+    features: Float[np.ndarray, "batch width"],
+    beliefs: Float[np.ndarray, "batch state"],
+) -> Float[np.ndarray, "batch width"]:
+    r"""The change after which the probe reads these beliefs that is least by the features' own covariance.
+
+    $\Sigma W^\top (W \Sigma W^\top)^+ (b' - W h - c)$: how features differ, on average, where the probe's reading
+    differs by so much. The change that is least in plain length follows directions that hardly vary, and nothing reads
+    them: in pilot runs it moved no answer at all.
+    """
+    scaler, ridge = (cast("Any", part) for part in probe)
+    weights = ridge.coef_ / scaler.scale_  # (state, width)
+    along = covariance @ weights.T
+    return (beliefs - apply(probe, features)) @ (along @ np.linalg.pinv(weights @ along, rcond=NO_DIRECTION)).T
+
+
+def as_large(
+    changes: Float[np.ndarray, "batch width"],
+    covariance: Float[np.ndarray, "width width"],
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "batch width"]:
+    """Changes as large as these, each in a random direction as features vary."""
+    values, vectors = np.linalg.eigh(covariance)
+    directions = generator.standard_normal(changes.shape) @ (vectors * np.sqrt(values.clip(min=0))).T
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    units = np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > 0)  # nothing where none vary
+    return units * np.linalg.norm(changes, axis=1, keepdims=True)
+
+
+def shares(
+    moved: Float[np.ndarray, "batch answer"],
+    to_token: Float[np.ndarray, "batch answer"],
+    to_activation: Float[np.ndarray, "batch answer"],
+) -> tuple[float, float]:
+    """Least-squares weights, through the origin, of two sources that a movement may follow."""
+    towards = np.stack([to_token.reshape(-1), to_activation.reshape(-1)], axis=1)
+    token, activation = np.linalg.lstsq(towards, moved.reshape(-1))[0]
+    return float(token), float(activation)
+
+
+def _patch(tap: str, column: int, value: Float[np.ndarray, "batch width"]) -> Patch:
+    return Patch(tap, column, torch.from_numpy(value).float())

@@ -1,0 +1,34 @@
+"""Reworded traces: the same steps in other words must leave the answer as it is; other steps must not.
+
+For models whose trace has two spellings of every code. Lanham et al. (2023) paraphrase to find meaning hidden in the
+choice of words; here nothing can be hidden there but what training put in, which is nothing.
+"""
+
+import numpy as np
+
+from unamortized.evaluation.faithfulness.asked import Laboratory, ask
+from unamortized.evaluation.generalization import Rows
+from unamortized.evaluation.metrics import total_variation
+from unamortized.language.edits import donors
+from unamortized.learning.runs import Run
+from unamortized.worlds.randomness import stream
+
+
+def rewording(run: Run, settings: Laboratory) -> Rows:
+    """How far an answer moves if every code is spelled the other way.
+
+    Control, under ``<condition>/other_trace``: if the trace is another problem's.
+    """
+    if run.vocabulary.n_synonyms < 2:
+        return []
+    asked, size = ask(run, settings), run.vocabulary.codebook.size
+    own, everyone = asked.own, len(asked.problems)
+    reworded = (own.written + size) % (size * run.vocabulary.n_synonyms)
+    other = donors(everyone, stream("rewording", run.task.fingerprint(), run.spec.seed))
+    moved = {
+        run.spec.condition: total_variation(asked.again(forced=reworded), own.answers),
+        f"{run.spec.condition}/other_trace": total_variation(asked.again(forced=own.written[other]), own.answers),
+    }
+    return [
+        asked.record("rewording_tv", np.mean(values), everyone) | {"condition": name} for name, values in moved.items()
+    ]

@@ -1,0 +1,67 @@
+"""Counterfactual simulatability: from what a trace says, can somebody foresee the answer to a changed question?
+
+Chen et al. (2023) let people read an explanation and guess what the model says to a similar question. Here the reader
+is exact Bayes: it takes the belief that the trace states before the change, and goes on with what is then observed.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from unamortized.evaluation.faithfulness.asked import Laboratory, ask, moves_enough, without_hints
+from unamortized.evaluation.generalization import Rows
+from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.responses import respond
+from unamortized.language.edits import counterfactual_answers, edited_beliefs
+from unamortized.language.meanings import code_meanings
+from unamortized.learning.runs import Run
+from unamortized.worlds.inference import random_paths
+from unamortized.worlds.problems import Problems, Questions, solve
+from unamortized.worlds.randomness import stream
+
+
+@without_hints
+def simulation(run: Run, settings: Laboratory) -> Rows:
+    """How much better than by "as before" the answers to questions with another end are foreseen, by its length."""
+    if run.condition.trace == "state" or run.task.query.kind == "smooth":
+        return []  # a drawn state is no belief, and the last belief no answer
+    asked = ask(run, settings)
+    rows, before = Rows(), dict(zip(asked.own.trace_steps.tolist(), asked.own.stated.T, strict=True))
+    for lag in settings.lags:
+        step = asked.problems.n_steps - lag - 1  # the last one that stays as it was
+        if step in before:
+            other = with_another_end(run, asked.problems, step)
+            guess = foreseen(run, other, step, before[step])
+            answers = respond(run, other).answers
+            kept = moves_enough(other.answer_distribution, asked.exact, settings)
+            missed, as_before = (
+                float(total_variation(each, answers)[kept].sum()) for each in (guess, asked.own.answers)
+            )
+            gain = 1 - missed / as_before if as_before else np.nan
+            rows.append(asked.record("simulatability", gain, int(kept.sum()), step=lag))
+    return rows
+
+
+def foreseen(
+    run: Run, other: Problems, step: int, stated: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, "batch answer"]:
+    """The answers to questions that exact Bayes foresees from the codes that a trace states at a step."""
+    belief = edited_beliefs(other, step, code_meanings(run.task, softening=1e-12)[stated])
+    return counterfactual_answers(run.task, other, step, belief)
+
+
+def with_another_end(run: Run, problems: Problems, step: int) -> Problems:
+    """The same problems up to ``step``; what is observed from then on is drawn anew."""
+    process, n_left = problems.process, problems.n_steps - step
+    generator = stream("another end", run.task.fingerprint(), run.spec.seed, step)
+    drawn = random_paths(
+        process.transitions, problems.beliefs[:, step], n_left, len(problems), generator, process.readout
+    )
+    questions = Questions(
+        observations=np.concatenate([problems.observations[:, :step], drawn.observations], axis=1),
+        latents=problems.latents,
+        start_beliefs=problems.start_beliefs,
+        answers=problems.answers,
+        process=process,
+        start=problems.start,
+    )
+    return solve(questions, run.task.query)
