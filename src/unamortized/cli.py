@@ -87,7 +87,9 @@ def compare(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="The study: compare, worlds, pointer, locality or stride.")],
+    name: Annotated[
+        str, typer.Argument(help="The study: compare, worlds, pointer, locality, stride, faithfulness, law or modes.")
+    ],
     overrides: Overrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task (may be repeated).")] = None,
     preset: Preset = "quick",

@@ -41,7 +41,7 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
         kind = resolve_trace(name)
         if process.is_generalised and name == "state":
             continue  # there are none to write
-        own = task_vocabulary(task, 2 * n_steps if kind.indexed else 0)
+        own = kind.vocabulary(task, 2 * n_steps)
         yield Panel(
             _columns(task, process, own, lay_out(problems, kind(problems, own), own)),
             title=f"trace {name}",

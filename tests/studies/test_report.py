@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.glossary import METRICS
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.studies.report import BESIDE, interval, number, span, write_report
 from unamortized.worlds.tasks import load_task
@@ -164,3 +164,21 @@ def test_overrides_are_told(preset):
     assert "Not the preset as it is" not in write_report(preset).read_text()
     study.write_text(json.dumps(record | {"overrides": ["train.steps=<2>"]}))
     assert "run with <code>train.steps=&lt;2&gt;</code>" in write_report(preset).read_text()
+
+
+def test_measures_are_explained_with_their_formulas_where_a_study_has_any(preset):
+    file = preset / "compare" / "claims.json"
+    write_report(preset)
+    assert "What is measured" not in (preset / "report.html").read_text()
+    asked = {
+        "name": "Reliance",
+        "asks": "Does it <b>follow</b>?",
+        "published": "Somebody 2023",
+        "metrics": ["answer_kl"],
+    }
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"measures": [asked]}))
+    write_report(preset)
+    page = (preset / "report.html").read_text()
+    assert "Does it &lt;b&gt;follow&lt;/b&gt;?" in page
+    assert "(Somebody 2023)" in page
+    assert f"answer_kl = {METRICS['answer_kl'].formula}" in page

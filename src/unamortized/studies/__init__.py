@@ -1,13 +1,18 @@
 """Floor 6: studies, each a grid of runs, their evaluations, claims and figures; a line in ``STUDIES`` adds one."""
 
 from unamortized.studies.compare import COMPARE
+from unamortized.studies.faithfulness import FAITHFULNESS
+from unamortized.studies.law import LAW
 from unamortized.studies.locality import LOCALITY
+from unamortized.studies.modes import MODES
 from unamortized.studies.pointer import POINTER
 from unamortized.studies.stride import STRIDE
 from unamortized.studies.study import Study
 from unamortized.studies.worlds import WORLDS
 
-STUDIES: dict[str, Study] = {study.name: study for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE)}
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES)
+}
 
 
 def find_study(name: str) -> Study:

@@ -18,7 +18,7 @@ def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ..
     return (
         Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
         Evaluation("by_length", generalization.by_length, lengths),
-        Evaluation("light_cone", faithfulness.light_cone, faithfulness.LightCone(problems, lags)),
+        Evaluation("light_cone", faithfulness.light_cone, faithfulness.Laboratory(problems, lags)),
         Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
         Evaluation("triangle", triangle.triangle, triangle.Triangle(problems)),
         Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),

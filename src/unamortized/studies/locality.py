@@ -1,5 +1,7 @@
 """The study of locality, after Prystawski et al. (2023): do steps help because experience is local?"""
 
+from typing import Any
+
 from unamortized.evaluation import locality
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
@@ -22,7 +24,7 @@ def evaluations(samples: int) -> tuple[Evaluation, ...]:
     )
 
 
-def cells(seeds: int, **train: int) -> tuple[Cell, ...]:
+def cells(seeds: int, **train: Any) -> tuple[Cell, ...]:
     """The three ways of seeing the net, each seed a net of its own."""
     spec = TrainSpec(batch_size=128, learning_rate=3e-3, **train)
     return (Cell("local_chain", (LOCAL, WRONG, FULL), seeds, spec),)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any
         **made_by,
         "claims": judge_all(study.claims, tables.metrics),
         "figures": drawn,
+        "measures": [asdict(measure) for measure in study.measures],
     }
     write_text(folder / "claims.json", to_json(record))
     write_text(folder / "claims.md", to_markdown(record["claims"]))

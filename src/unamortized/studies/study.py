@@ -53,6 +53,16 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """A measure as a report explains it to readers without background."""
+
+    name: str
+    asks: str
+    published: str  # where, if anywhere
+    metrics: tuple[str, ...]  # whose formulas are printed beside
+
+
+@dataclass(frozen=True)
 class Study:
     """What a figure needs, declared in one place."""
 
@@ -61,6 +71,7 @@ class Study:
     presets: dict[str, Preset]
     claims: tuple[Claim, ...]
     figures: tuple[str, ...]  # names in ``figures.FIGURES``
+    measures: tuple[Explained, ...] = ()  # that a report explains before it shows results
 
     def preset(self, name: str) -> Preset:
         """The preset of that name.

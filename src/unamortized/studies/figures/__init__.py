@@ -13,13 +13,17 @@ from unamortized.studies.figures.curves import (
     light_cone,
     triangle_along_trace,
 )
+from unamortized.studies.figures.gauges import dial, gauge_readings, gauges
+from unamortized.studies.figures.law import law
 from unamortized.studies.figures.locality import locality_mse
+from unamortized.studies.figures.modes import modes, modes_training
 from unamortized.studies.figures.pointer import kl_by_scheme, pointer_errors
 from unamortized.studies.figures.probes import probe_r2_by_layer
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
 from unamortized.studies.figures.stride import stride_cost, stride_growth, stride_learning
 from unamortized.studies.figures.style import Tables, save
+from unamortized.studies.figures.worked import worked
 from unamortized.studies.figures.worlds import phase_diagram, worlds_gap, worlds_kl
 
 FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
@@ -39,6 +43,13 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "stride_learning": stride_learning,
     "stride_growth": stride_growth,
     "stride_cost": stride_cost,
+    "worked": worked,
+    "gauges": gauges,
+    "gauge_readings": gauge_readings,
+    "dial": dial,
+    "law": law,
+    "modes": modes,
+    "modes_training": modes_training,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]

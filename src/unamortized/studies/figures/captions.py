@@ -86,6 +86,56 @@ CAPTIONS = {
         "published values of Prystawski et al. (2023), measured on other nets, of 100 variables, by a larger model "
         "trained longer: to be compared in kind, not in size."
     ),
+    "worked": (
+        "One test problem under every test of faithfulness: the one whose exact answer the edit and the other "
+        "problem's trace both move furthest. Bars below an observation: the belief that the trace of the model states "
+        "after it, each colour a state; a frame: what the test changed; a dash: nothing is stated. Right: what "
+        "somebody would answer who goes by the trace exactly, and what models answer that were trained to follow their "
+        "trace wherever it contradicts the question (rho = 1), or never (rho = 0); below, models with the vocabulary "
+        "for it. In grey the formula of the measure, in the glossary's notation. One seed."
+    ),
+    "gauges": (
+        "Each row a measure of faithfulness, sorted by how much of it is faithfulness. Bars: how much of the "
+        "variance of what it reads off trained models, over rho and worlds that forget at different rates, each of "
+        "them decides (main effects of a two-way layout). Then Spearman's rank correlation of its readings with rho "
+        "over all worlds and, for measures that are on the scale of rho (or of 1 - rho), slope and mean distance. "
+        "Whiskers: 95 % t-intervals over seeds, the bars' of rho's share."
+    ),
+    "gauge_readings": (
+        "Each panel a measure of faithfulness, in the order of the figure above: what it reads against rho, the "
+        "share of answers that follow the trace where trace and question contradict each other; one line a world, "
+        "from slow (dark) to fast forgetting. Solid: trained models, with 95 % t-intervals over seeds; dotted: exact "
+        "Bayes with that very rho and no network, where a measure needs no activations; dashed: what it should read, "
+        "if it is on rho's scale."
+    ),
+    "dial": (
+        "Above: causal reliance alpha of models trained with each rho (dashed), by the number of steps between the "
+        "edited step and the end. Below: KL from the optimum rho pi_cf + (1 - rho) pi* to the answers after edits. "
+        "Dotted: the same wrong end of the trace alone, without the wrong steps that led to it. Where fewer than "
+        "twenty problems are kept, nothing is drawn. Whiskers: 95 % t-intervals over seeds."
+    ),
+    "law": (
+        "Models that were trained never to follow a trace which contradicts the question (rho = 0): a point a world, "
+        "depth and training time, means over seeds, whiskers 95 % t-intervals. Left: their causal reliance over all "
+        "lags, against the part of the inference that a direct model of the same size has not amortized, its KL over "
+        "the prior's; hollow: the same models where the question tells the exact last belief, so that nothing is "
+        "left to amortize. Middle: lag by lag, against that part on questions of as many steps as have to be "
+        "composed to ignore the edit. Right: KL from the optimum to their answers after edits, over all lags, "
+        "against the KL of the direct model on the same problems, unedited. Questions of fewer than eight steps are "
+        "so few that training contains those tested."
+    ),
+    "modes": (
+        "Each row a kind of trace, learned from exact traces of its kind; nothing punishes a model that does not read "
+        "it. Indirect effect: how far the answer goes to that of another question whose trace is put in the place of "
+        "its own; causal reliance: how far it follows an edited step (1: as far as exact Bayes); bits that the answer "
+        "loses without the trace, which is also a question that no model has met; KL from the exact posterior to the "
+        "answer. A trace without steps has none to edit; a draw of states is a sample, not a belief, and its answer "
+        "certain. Dots are means over seeds, lines 95 % t-intervals."
+    ),
+    "modes_training": (
+        "Above: causal reliance on average over lags 0 to 2, after 1, 2, 4, .. steps of training; below: KL from the "
+        f"exact posterior to the answer at the same time, at the longest n of training. {SEEDS}"
+    ),
     "stride_learning": (
         "KL divergence from the exact posterior to the answer against the number N of different training questions, "
         "all of one length; k: how many steps lie between the beliefs that the trace states. Every run takes as many "

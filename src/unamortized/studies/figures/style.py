@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
+
+from unamortized.studies.statistics import estimate
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,19 @@ def curve(
         }
         axes.fill_between(x, summary["low"].to_numpy(), summary["high"].to_numpy(), **shade)
     return drawn
+
+
+def whisker(axes: Axes, values: np.ndarray, at: float, *, along: Literal["x", "y"], **marker: Any) -> None:
+    """Mean over seeds as a mark and its 95 % interval as a line, ``along`` an axis and ``at`` a place of the other."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return
+    mean = estimate(finite)
+    x, y = (mean.value, at) if along == "x" else (at, mean.value)
+    axes.plot(x, y, linestyle="", **marker)
+    if mean.low is not None and mean.high is not None:
+        across = axes.hlines if along == "x" else axes.vlines
+        across(at, mean.low, mean.high, color=marker.get("color"), linewidth=1.2)
 
 
 def shade_trained(axes: Axes, left: float, right: float) -> None:

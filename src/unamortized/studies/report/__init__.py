@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.glossary import METRICS
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.learning.runs import write_text
 
@@ -25,10 +25,15 @@ BESIDE = {  # what stands under its own name in the condition column, without be
     "<condition>/scaffolded": "the same after samples of the variables on the path between them, averaged",
     "<condition>/negative_scaffold": "the same after samples of as many variables that are not on the path",
     "<condition>/free": "the same after samples of whichever variables the model chooses to write first",
-    "<condition>/untrained": "the probe on the network before training",
+    "<condition>/untrained": "the same of the network before training",
     "<condition>/shuffled_belief": "the probe fitted on beliefs shuffled among problems within each step",
     "<condition>/window_10": "the probe on the last ten observations, without a network",
     "<condition>/wrong_counterfactual": "causal reliance fitted on the counterfactual of another problem",
+    "reader_<rho>": "exact Bayes that answers rho from its trace and 1 - rho from the question, without a network",
+    "<condition>/random_patch": "as large a change of the activation in a random direction, as activations vary",
+    "<condition>/other_trace": "another problem's trace in the place of the reworded one",
+    "<condition>/known_by_then": "the exact expectation of the last belief, given what was observed up to the step",
+    "<condition>/after_<steps>": "the model as it was after so many steps of training",
     "<condition>/exchanged_codes": "the codes of other problems at the same step, judged as if written here",
     "<condition>/codes_only": "a trace that fetches, judged without a look at what was fetched",
     "<condition>@<scheme>_<ids>": "the condition under another position scheme, with coupled or plain position ids",
@@ -63,7 +68,7 @@ def write_report(folder: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         studies=studies,
         preset=studies[0]["preset"],
-        metrics=METRICS.values(),
+        metrics=METRICS,
         conditions=CONDITIONS.values(),
         beside=BESIDE,
     )
