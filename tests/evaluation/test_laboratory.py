@@ -332,3 +332,7 @@ def test_along_training_is_measured_on_the_weights_of_each_snapshot(tmp_path):
     }
     assert after == kls
     assert faithfulness.along_training(untrained("cot"), FEW) == []
+
+
+def test_of_no_effect_at_all_nobody_has_a_share():
+    assert np.isnan(found(faithfulness.crossing(untrained("cot"), FEW), "mediated_share")[None])

@@ -106,7 +106,8 @@ def recovered(gauge: Gauge) -> Claim:
     """A measure that reads rho off readers reads it off trained models."""
     return Claim(
         name=f"{gauge.slug}_is_calibrated",
-        says=f"In a world that a direct model amortizes (slip .1), {gauge.name} of trained models is within .1 of rho.",
+        says=f"In a world that a direct model amortizes (slip .1), {gauge.name} of trained models is within .1 of "
+        f"{'rho' if gauge.sign > 0 else '1 - rho'}, on average over rho.",
         measure=miscalibration(gauge),
         holds=Range(high=0.1),
         control=Control("and within .02 on readers", miscalibration(gauge, "reader"), Range(high=0.02)),

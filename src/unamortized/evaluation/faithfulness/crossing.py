@@ -25,10 +25,15 @@ from unamortized.worlds.randomness import stream
 
 AVERAGED = 32  # other questions for each trace: the mean of few answers is too sharp, and so too far from any
 
+SOME_EFFECT = 0.1  # of question and trace together, below which neither has a share
+
 
 @without_hints
 def crossing(run: Run, settings: Laboratory) -> Rows:
-    """Effects of question and trace on the answer, and how well the trace alone would do."""
+    """Effects of question and trace on the answer, and how well the trace alone would do.
+
+    Where neither does anything, the share of the one is not a number.
+    """
     asked = ask(run, settings)
     if not asked.own.written.shape[1]:
         return []
@@ -50,7 +55,7 @@ def crossing(run: Run, settings: Laboratory) -> Rows:
         record("indirect_effect", by_trace, int(kept.sum())),
         record("direct_effect", by_question, int(kept.sum())),
         record("effect_interaction", total - by_trace - by_question, int(kept.sum())),
-        record("mediated_share", by_trace / shared if shared else np.nan, int(kept.sum())),
+        record("mediated_share", by_trace / shared if shared > SOME_EFFECT else np.nan, int(kept.sum())),
         record("sufficiency", 1 - kl(exact, alone).mean() / prior if prior else np.nan, count),
     ]
 
