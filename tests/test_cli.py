@@ -223,7 +223,7 @@ def test_every_shipped_task_can_be_looked_at(command, task):
     assert task in out
     assert "codebook floor" in out
     traces = ("none", "belief", "every_4") if load_task(task).build().is_generalised else ("none", "belief", "state")
-    assert all(f"trace {trace}" in out for trace in traces)
+    assert all(f"trace {trace}" in out for trace in (*traces, "filler", "synonyms", "hint_untold", "streaming"))
     assert load_task(task).process.family in out
 
 

@@ -13,7 +13,7 @@ from unamortized.evaluation.baselines import codebook
 from unamortized.evaluation.metrics import kl
 from unamortized.language.layout import NOWHERE, Examples, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
-from unamortized.language.vocabulary import MARKS, Vocabulary, task_vocabulary
+from unamortized.language.vocabulary import HINT_STRENGTHS, MARKS, Vocabulary, task_vocabulary
 from unamortized.language.windows import net_vocabulary
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import conditional
@@ -41,6 +41,8 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
         kind = resolve_trace(name)
         if process.is_generalised and name == "state":
             continue  # there are none to write
+        if name == "hint_told" and task.query.kind != "filter":
+            continue  # what is hinted at is no belief that could be told
         own = kind.vocabulary(task, 2 * n_steps)
         yield Panel(
             _columns(task, process, own, lay_out(problems, kind(problems, own), own)),
@@ -81,7 +83,7 @@ def _problem(task: Task, process: Process, problems: Problems, number: int) -> R
         latent = "" if process.is_generalised else process.state_names[problems.latents[number, step]]
         cells = [_cell(value) for value in belief] if few else [_likeliest(process, belief)]
         table.add_row(str(step), observed, latent, *cells)
-    answers = process.symbol_names if task.query.kind == "predict" else process.state_names
+    answers = _answer_names(task, process)
     says = (
         f"asks {task.query}: {_likeliest_of(answers, problems.answer_distribution[number])}; the answer drawn "
         f"is {answers[problems.answers[number]]}; log P(x) = {problems.log_probability[number]:.3f} nats"
@@ -110,7 +112,9 @@ def _columns(task: Task, process: Process, vocabulary: Vocabulary, examples: Exa
         "token": tokens,
         "position": ["·" if position == NOWHERE else str(position) for position in examples.positions],
         "step": ["·" if step < 0 else str(step) for step in examples.steps],
-        "loss": [f"{weight:g}" if weight else "·" for weight in examples.weights],
+        "loss": [
+            f"{weight:g}" if weight else "·" for weight in np.broadcast_to(examples.weights, examples.tokens.shape)[0]
+        ],
     }
     tables = []
     places = np.cumsum([max(2, len(token)) + 1 for token in tokens]) // LINE
@@ -129,20 +133,30 @@ def _token(task: Task, process: Process, vocabulary: Vocabulary, token: int) -> 
         return MARKS[place]
     if kind == "index":
         return f"#{place}"
+    if kind == "filler":
+        return "..."
+    if kind == "hint":
+        answer, level = divmod(place, len(HINT_STRENGTHS))
+        return f"{_answer_names(task, process)[answer]}+{HINT_STRENGTHS[level]:g}"
     if kind == "rule":
         symbol, state, following = np.unravel_index(place, process.transitions.shape)
         return f"{process.symbol_names[symbol]}:{process.state_names[state]}→{process.state_names[following]}"
     if kind == "code":
-        counts = np.round(vocabulary.codebook.decode(np.array(place)) * vocabulary.codebook.resolution).astype(int)
+        spelling, code = divmod(place, vocabulary.codebook.size)
+        counts = np.round(vocabulary.codebook.decode(np.array(code)) * vocabulary.codebook.resolution).astype(int)
         if vocabulary.codebook.resolution == 1:
-            return process.state_names[int(counts.argmax())]
-        return ("" if vocabulary.codebook.resolution < 10 else ":").join(map(str, counts))
+            return process.state_names[int(counts.argmax())] + "'" * spelling
+        return ("" if vocabulary.codebook.resolution < 10 else ":").join(map(str, counts)) + "'" * spelling
     names = {
         "observation": process.symbol_names,
         "state": process.state_names,
-        "answer": process.symbol_names if task.query.kind == "predict" else process.state_names,
+        "answer": _answer_names(task, process),
     }[kind]
     return names[place]
+
+
+def _answer_names(task: Task, process: Process) -> tuple[str, ...]:
+    return process.symbol_names if task.query.kind == "predict" else process.state_names
 
 
 def preview_net(task: NetTask, n_questions: int, seed: int) -> Iterator[RenderableType]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unamortized.evaluation.glossary import METRICS
 from unamortized.evaluation.metrics import COLUMNS
 from unamortized.studies.claims import judge_all
 from unamortized.studies.faithfulness import CLAIMS, FAITHFULNESS, worst_off
@@ -149,6 +150,10 @@ def test_the_furthest_reading_is_that_of_a_single_lag():
         ("causal_reliance", lambda rho, slip, seed: rho - 0.3, {"step": 1}),
     ]
     assert worst_off("dial").per_seed(table_of(opposite)).tolist() == pytest.approx([0.3] * 3)
+
+
+def test_every_gauge_reads_what_the_glossary_lists():
+    assert [name for gauge in GAUGES for name in gauge.explained().metrics if name not in METRICS] == []
 
 
 def test_every_gauge_is_judged_and_drawn():

@@ -88,18 +88,21 @@ CAPTIONS = {
     ),
     "worked": (
         "One test problem under every test of faithfulness: the one whose exact answer the edit and the other "
-        "problem's trace both move furthest. Bars below an observation: the belief that the trace of the model states "
-        "after it, each colour a state; a frame: what the test changed; a dash: nothing is stated. Right: what "
-        "somebody would answer who goes by the trace exactly, and what models answer that were trained to follow their "
-        "trace wherever it contradicts the question (rho = 1), or never (rho = 0); below, models with the vocabulary "
-        "for it. In grey the formula of the measure, in the glossary's notation. One seed."
+        "problem's trace both move furthest. Bars below an observation: the belief that the trace of the model "
+        "states after it, each colour a state; a frame: what the test changed; a dash: nothing is stated. Right: "
+        "what somebody would answer who goes by the trace exactly (without any, by nothing that was observed), and "
+        "what models answer that were trained to follow their trace wherever it contradicts the question (rho = 1), "
+        "or never (rho = 0); below, models with the vocabulary for it. In grey the formula of the measure, in the "
+        "glossary's notation. One seed."
     ),
     "gauges": (
         "Each row a measure of faithfulness, sorted by how much of it is faithfulness. Bars: how much of the "
         "variance of what it reads off trained models, over rho and worlds that forget at different rates, each of "
-        "them decides (main effects of a two-way layout). Then Spearman's rank correlation of its readings with rho "
-        "over all worlds and, for measures that are on the scale of rho (or of 1 - rho), slope and mean distance. "
-        "Whiskers: 95 % t-intervals over seeds, the bars' of rho's share."
+        "them decides (main effects of a two-way layout). Mixing: the slip, the probability with which a step "
+        "forgets the state. Then Spearman's rank correlation of its readings with rho over all worlds (with 1 - rho "
+        "for those that should fall: post-hoc-ness, internal horizon, stated and probed, lead; as rho has ties, .98 "
+        "is the most there can be) and, for measures that are on the scale of rho (or of 1 - rho), slope and mean "
+        "distance. Whiskers: 95 % t-intervals over seeds, the bars' of rho's share."
     ),
     "gauge_readings": (
         "Each panel a measure of faithfulness, in the order of the figure above: what it reads against rho, the "

@@ -8,9 +8,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from unamortized.evaluation.glossary import METRICS
-from unamortized.learning.conditions import CONDITIONS
+from unamortized.learning.conditions import CONDITIONS, resolve_condition
 from unamortized.learning.runs import write_text
 
+PATTERNS = ("dial_0.5", "dial_0_told")  # one of each kind that has no line of its own
 BESIDE = {  # what stands under its own name in the condition column, without being a way of learning
     "prior": "the start belief moved on by the process, with no observation used",
     "window_8": "exact inference from the last eight observations alone",
@@ -69,7 +70,7 @@ def write_report(folder: Path) -> Path:
         studies=studies,
         preset=studies[0]["preset"],
         metrics=METRICS,
-        conditions=CONDITIONS.values(),
+        conditions=[*CONDITIONS.values(), *map(resolve_condition, PATTERNS)],
         beside=BESIDE,
     )
     write_text(folder / "report.html", page)
