@@ -98,6 +98,7 @@ OTHER_TRAINING = {
     "weight_decay": 0.0,
     "gradient_clip": 2.0,
     "questions": 100,
+    "snapshots": True,  # not the weights themselves, but which are kept
 }
 
 

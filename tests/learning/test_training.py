@@ -77,7 +77,7 @@ def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
     model = new_model(small_spec())
     batches = []
     for n_steps in (3, 6):
-        batch = to_batch(condition.renderer(task, SMALL)(draw(task, "train", n_steps, 5, 0)))
+        batch = to_batch(condition.renderer(task, small_spec().model)(draw(task, "train", n_steps, 5, 0)))
         batches.append(batch._replace(weights=batch.weights * torch.linspace(0.5, 2, len(batch.weights))))
     total, weight = 0.0, 0.0
     with torch.no_grad():
