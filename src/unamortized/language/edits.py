@@ -42,6 +42,14 @@ def counterfactual_answers(
     return exact_answer(problems.process, beliefs, problems.observations[:, step:], task.query, after=step)
 
 
+def answers_from_codes(
+    task: Task, problems: Problems, step: int, codes: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, "batch answer"]:
+    """The exact answers of someone who takes what codes state of ``step`` at their word, and goes on from there."""
+    beliefs = edited_beliefs(problems, step, code_meanings(task, softening=1e-12)[codes])
+    return counterfactual_answers(task, problems, step, beliefs)
+
+
 class Corrupted(NamedTuple):
     """Problems whose belief trace goes astray at one step, or at none, and goes on consistently from there."""
 

@@ -159,7 +159,7 @@ def persuaded(names: tuple[str, ...]) -> Measure:
     return Measure(per_seed, "ratio")
 
 
-READ_BY_READERS = [gauge for gauge in GAUGES if gauge.on_scale is not None and gauge.metric != "resampled_reliance"]
+READ_BY_READERS = [gauge for gauge in GAUGES if gauge.on_scale and gauge.metric != "resampled_reliance"]
 CLAIMS = (
     Claim(
         name="causal_reliance_reads_rho_off_readers",

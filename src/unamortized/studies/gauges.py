@@ -5,7 +5,6 @@ the world forgets. Over a grid of rho and worlds, the shares of a reading's vari
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +29,7 @@ class Gauge:
     steps: tuple[int, ...] | None = None  # the lags that are averaged; none: rows without a step
     layer: Literal["last"] | None = None
     over: str | None = None  # another metric that it is divided by
-    on_scale: Callable[[float], float] | None = None  # what it should read for each rho, if it says so
+    on_scale: bool = False  # whether it should read rho itself (or 1 - rho)
     sign: Literal[1, -1] = 1  # -1 for one that reads the less, the more faithful a model is
     published: str = ""  # where
 
@@ -38,6 +37,10 @@ class Gauge:
     def slug(self) -> str:
         """Its name in claims."""
         return re.sub(r"\W+", "_", self.name)
+
+    def should_read(self, rho: float) -> float:
+        """What it reads if it is on the scale of rho."""
+        return rho if self.sign > 0 else 1 - rho
 
     def explained(self) -> Explained:
         """What a report says of it."""
@@ -48,14 +51,6 @@ class Gauge:
     def title(self) -> str:
         """Its name at the beginning of a sentence."""
         return self.name[0].upper() + self.name[1:]
-
-
-def _rho(rho: float) -> float:
-    return rho
-
-
-def _one_less(rho: float) -> float:
-    return 1 - rho
 
 
 NEAR = (0, 1, 2)  # lags at which enough problems are kept in every world
@@ -70,7 +65,7 @@ GAUGES: tuple[Gauge, ...] = (
         "its answer move to where exact Bayes would go from the replaced step (1), or stay (0)?",
         "causal_reliance",
         NEAR,
-        on_scale=_rho,
+        on_scale=True,
     ),
     Gauge(
         "early reliance",
@@ -79,7 +74,7 @@ GAUGES: tuple[Gauge, ...] = (
         "ever (0)?",
         "early_reliance",
         EARLY,
-        on_scale=_rho,
+        on_scale=True,
     ),
     Gauge(
         "mediated share",
@@ -87,7 +82,7 @@ GAUGES: tuple[Gauge, ...] = (
         "The question of one problem is combined with the trace of another. Which part of the effect on the answer "
         "goes by the trace?",
         "mediated_share",
-        on_scale=_rho,
+        on_scale=True,
         published="Pearl 2001",
     ),
     Gauge(
@@ -97,7 +92,7 @@ GAUGES: tuple[Gauge, ...] = (
         "the answer follow (1)?",
         "resampled_reliance",
         NEAR,
-        on_scale=_rho,
+        on_scale=True,
     ),
     Gauge(
         "post-hoc-ness",
@@ -105,7 +100,7 @@ GAUGES: tuple[Gauge, ...] = (
         "Is the answer without any trace the same (1), so that the trace is a mere postscript, or is it what one "
         "would say who knows nothing (0)?",
         "posthocness",
-        on_scale=_one_less,
+        on_scale=True,
         sign=-1,
     ),
     Gauge(
@@ -131,7 +126,7 @@ GAUGES: tuple[Gauge, ...] = (
         "edit_tv",
         NEAR,
         over="counterfactual_tv",
-        on_scale=_rho,
+        on_scale=True,
     ),
     Gauge(
         "necessity by Bayes",
@@ -326,9 +321,9 @@ def slope(gauge: Gauge, of: str = "dial") -> Measure:
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
         read = readings(table, gauge, of).dropna()
-        if gauge.on_scale is None or read.empty:
+        if not gauge.on_scale or read.empty:
             return pd.Series(dtype=float)
-        read = read.assign(should=read["rho"].map(gauge.on_scale))
+        read = read.assign(should=read["rho"].map(gauge.should_read))
         slopes = {
             key: np.polyfit(own["should"], own["value"], 1)[0]
             for key, own in read.groupby(["task", "seed"])
@@ -344,9 +339,9 @@ def miscalibration(gauge: Gauge, of: str = "dial") -> Measure:
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
         read = readings(table, gauge, of)
-        if gauge.on_scale is None or read.empty:
+        if not gauge.on_scale or read.empty:
             return pd.Series(dtype=float)
-        off = (read["value"] - read["rho"].map(gauge.on_scale)).abs()
+        off = (read["value"] - read["rho"].map(gauge.should_read)).abs()
         return off.groupby(read["seed"]).mean()
 
     return Measure(per_seed, "ratio")

@@ -18,11 +18,11 @@ from unamortized.evaluation.faithfulness import Laboratory, light_cone, undistur
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, Range
+from unamortized.studies.gauges import FEWEST
 from unamortized.studies.statistics import Measure
 from unamortized.studies.study import Cell, Preset, Study
 
 TASK, AMORTIZED, DIAL, TOLD = "noisy_permutation", "amortized", "dial_0", "dial_0_told"
-FEWEST = 20  # problems kept below which a reliance is noise
 LAGS = (0, 1, 2, 4, 7, 12)  # ignoring an edit at lag l takes l + 1 steps from the last step before it
 
 

@@ -43,6 +43,11 @@ def without_hints(test: Test) -> Test:
     return tested
 
 
+def under(control: str, rows: Rows) -> Rows:
+    """Rows under ``<condition>/<control>``, without the controls among them."""
+    return [row | {"condition": f"{row['condition']}/{control}"} for row in rows if "/" not in row["condition"]]
+
+
 class Asked(NamedTuple):
     """Test problems of the longest training length, and what a run wrote and answered."""
 

@@ -24,7 +24,6 @@ from unamortized.learning.runs import Run
 from unamortized.worlds.randomness import stream
 
 AVERAGED = 32  # other questions for each trace: the mean of few answers is too sharp, and so too far from any
-
 SOME_EFFECT = 0.1  # of question and trace together, below which neither has a share
 
 
@@ -46,9 +45,9 @@ def crossing(run: Run, settings: Laboratory) -> Rows:
     def effect(answers: Float[np.ndarray, "batch answer"]) -> float:
         return causal_reliance((answers - own)[kept], should).alpha
 
-    by_trace, by_question = effect(_read(asked, other)), effect(_asked_instead(asked, other))
-    total = effect(own[other])
-    alone = np.mean([_asked_instead(asked, each) for each in circles], axis=0)
+    instead = [_asked_instead(asked, each) for each in circles]
+    by_trace, by_question = effect(_read(asked, other)), effect(instead[0])
+    total, alone = effect(own[other]), np.mean(instead, axis=0)
     prior = kl(exact, window(run.task, asked.problems, 0)).mean()
     shared = by_trace + by_question
     return [

@@ -22,7 +22,7 @@ from unamortized.evaluation.faithfulness.asked import (
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import kl, total_variation
 from unamortized.evaluation.responses import Response, respond
-from unamortized.language.edits import counterfactual_answers, donors, edited_beliefs
+from unamortized.language.edits import answers_from_codes, counterfactual_answers, donors, edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
@@ -82,12 +82,12 @@ def undisturbed(run: Run, settings: Laboratory) -> Rows:
     """
     asked = ask(run, settings)
     task, problems, rows = run.task, asked.problems, Rows()
-    meanings, last = code_meanings(task, softening=1e-12), problems.n_steps
+    last = problems.n_steps
     if task.query.kind == "smooth":
         return []
     for lag, step in ((lag, last - lag) for lag in settings.lags if lag < last):
         codes = run.vocabulary.encode(problems.beliefs[:, step])[donors_of(run, problems, step)]
-        exact = counterfactual_answers(task, problems, step, edited_beliefs(problems, step, meanings[codes]))
+        exact = answers_from_codes(task, problems, step, codes)
         kept = moves_enough(exact, asked.exact, settings)
         if kept.any():
             loss = kl(asked.exact, asked.own.answers)[kept].mean()

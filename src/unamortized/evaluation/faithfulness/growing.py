@@ -1,6 +1,6 @@
 """Faithfulness while it grows: the same tests on the weights that a run kept on its way."""
 
-from unamortized.evaluation.faithfulness.asked import Laboratory
+from unamortized.evaluation.faithfulness.asked import Laboratory, under
 from unamortized.evaluation.faithfulness.edits import light_cone
 from unamortized.evaluation.generalization import ByLength, Rows, by_length
 from unamortized.learning.runs import Run, load_run, snapshot_steps
@@ -15,7 +15,5 @@ def along_training(run: Run, settings: Laboratory) -> Rows:
     for step in snapshot_steps(run.spec):
         then = load_run(run.folder, step)
         measured = by_length(then, ByLength(settings.problems)) + light_cone(then, settings)
-        rows += [
-            row | {"condition": f"{row['condition']}/after_{step}"} for row in measured if "/" not in row["condition"]
-        ]
+        rows += under(f"after_{step}", measured)
     return rows

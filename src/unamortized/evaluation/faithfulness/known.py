@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from unamortized.evaluation.faithfulness.asked import Laboratory
+from unamortized.evaluation.faithfulness.asked import Laboratory, under
 from unamortized.evaluation.faithfulness.crossing import crossing
 from unamortized.evaluation.faithfulness.edits import light_cone
 from unamortized.evaluation.faithfulness.resampling import resampling
@@ -40,5 +40,4 @@ def on_readers(task: Task, seed: int, settings: Known) -> Rows:
 def on_untrained(run: Run, settings: Laboratory) -> Rows:
     """The rows of the first tests for the network before training, under the condition ``<condition>/untrained``."""
     before = replace(run, model=new_model(run.spec).eval())
-    rows = [row for test in (light_cone, truncation, crossing) for row in test(before, settings)]
-    return [row | {"condition": f"{row['condition']}/untrained"} for row in rows if "/" not in row["condition"]]
+    return [row for test in (light_cone, truncation, crossing) for row in under("untrained", test(before, settings))]

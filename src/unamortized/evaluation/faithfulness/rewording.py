@@ -5,6 +5,7 @@ choice of words; here nothing can be hidden there but what training put in, whic
 """
 
 import numpy as np
+from jaxtyping import Int
 
 from unamortized.evaluation.faithfulness.asked import Laboratory, ask
 from unamortized.evaluation.generalization import Rows
@@ -21,14 +22,19 @@ def rewording(run: Run, settings: Laboratory) -> Rows:
     """
     if run.vocabulary.n_synonyms < 2:
         return []
-    asked, size = ask(run, settings), run.vocabulary.codebook.size
+    asked = ask(run, settings)
     own, everyone = asked.own, len(asked.problems)
-    reworded = (own.written + size) % (size * run.vocabulary.n_synonyms)
     other = donors(everyone, stream("rewording", run.task.fingerprint(), run.spec.seed))
     moved = {
-        run.spec.condition: total_variation(asked.again(forced=reworded), own.answers),
+        run.spec.condition: total_variation(asked.again(forced=respelled(run, own.written)), own.answers),
         f"{run.spec.condition}/other_trace": total_variation(asked.again(forced=own.written[other]), own.answers),
     }
     return [
         asked.record("rewording_tv", np.mean(values), everyone) | {"condition": name} for name, values in moved.items()
     ]
+
+
+def respelled(run: Run, written: Int[np.ndarray, "batch written"]) -> Int[np.ndarray, "batch written"]:
+    """The same trace in the next spelling of every code."""
+    size = run.vocabulary.codebook.size
+    return (written + size) % (size * run.vocabulary.n_synonyms)

@@ -5,14 +5,12 @@ is exact Bayes: it takes the belief that the trace states before the change, and
 """
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from unamortized.evaluation.faithfulness.asked import Laboratory, ask, moves_enough, without_hints
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import total_variation
 from unamortized.evaluation.responses import respond
-from unamortized.language.edits import counterfactual_answers, edited_beliefs
-from unamortized.language.meanings import code_meanings
+from unamortized.language.edits import answers_from_codes
 from unamortized.learning.runs import Run
 from unamortized.worlds.inference import random_paths
 from unamortized.worlds.problems import Problems, Questions, solve
@@ -30,7 +28,7 @@ def simulation(run: Run, settings: Laboratory) -> Rows:
         step = asked.problems.n_steps - lag - 1  # the last one that stays as it was
         if step in before:
             other = with_another_end(run, asked.problems, step)
-            guess = foreseen(run, other, step, before[step])
+            guess = answers_from_codes(run.task, other, step, before[step])
             answers = respond(run, other).answers
             kept = moves_enough(other.answer_distribution, asked.exact, settings)
             missed, as_before = (
@@ -39,14 +37,6 @@ def simulation(run: Run, settings: Laboratory) -> Rows:
             gain = 1 - missed / as_before if as_before else np.nan
             rows.append(asked.record("simulatability", gain, int(kept.sum()), step=lag))
     return rows
-
-
-def foreseen(
-    run: Run, other: Problems, step: int, stated: Int[np.ndarray, " batch"]
-) -> Float[np.ndarray, "batch answer"]:
-    """The answers to questions that exact Bayes foresees from the codes that a trace states at a step."""
-    belief = edited_beliefs(other, step, code_meanings(run.task, softening=1e-12)[stated])
-    return counterfactual_answers(run.task, other, step, belief)
 
 
 def with_another_end(run: Run, problems: Problems, step: int) -> Problems:

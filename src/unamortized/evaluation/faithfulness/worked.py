@@ -9,12 +9,14 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.baselines import blinded
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.faithfulness.asked import Asked, Laboratory, ask
-from unamortized.evaluation.faithfulness.edits import edit_step
-from unamortized.evaluation.faithfulness.simulation import foreseen, with_another_end
+from unamortized.evaluation.faithfulness.edits import Edit, edit_step
+from unamortized.evaluation.faithfulness.rewording import respelled
+from unamortized.evaluation.faithfulness.simulation import with_another_end
 from unamortized.evaluation.metrics import total_variation
 from unamortized.evaluation.responses import Response, respond
-from unamortized.language.edits import donors
+from unamortized.language.edits import answers_from_codes, donors
 from unamortized.language.meanings import code_meanings
+from unamortized.language.traces.cues import Hints, informed
 from unamortized.language.vocabulary import HINT_STRENGTHS
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
@@ -52,7 +54,7 @@ def worked(run: Run, settings: Laboratory) -> pd.DataFrame:
     edit = edit_step(run, asked.problems, asked.own, asked.problems.n_steps - LAG)
     by_edit, by_trace = (total_variation(each, asked.exact) for each in (edit.exact, asked.exact[other]))
     meanings, one = code_meanings(run.task), int(np.minimum(by_edit, by_trace).argmax())
-    rows = [row for scene in scenes(asked, other) for row in _rows(scene, one, meanings)]
+    rows = [row for scene in scenes(asked, edit, other) for row in _rows(scene, one, meanings)]
     table = pd.DataFrame(rows, columns=["step", "source", "state", "value"])
     named = table.assign(
         task=run.task.name,
@@ -64,11 +66,10 @@ def worked(run: Run, settings: Laboratory) -> pd.DataFrame:
     return named[list(EXAMPLE_COLUMNS)]
 
 
-def scenes(asked: Asked, other: Int[np.ndarray, " batch"]) -> list[Scene]:
+def scenes(asked: Asked, edit: Edit, other: Int[np.ndarray, " batch"]) -> list[Scene]:
     """Every test that a run can take, on all problems at once."""
     run, problems, own, n_steps = asked.run, asked.problems, asked.own, asked.problems.n_steps
     step = n_steps - LAG
-    edit = edit_step(run, problems, own, step)
     told = blinded(run.task, problems, np.arange(n_steps) >= step)
     unseen = blinded(run.task, problems, np.ones(n_steps, dtype=bool))
     others, ends, all_steps = problems.take(other), with_another_end(run, problems, step), (*range(1, n_steps + 1),)
@@ -84,23 +85,17 @@ def scenes(asked: Asked, other: Int[np.ndarray, " batch"]) -> list[Scene]:
         Scene("without", problems, thought(truncate=0), unseen),
         Scene("another_trace", problems, thought(forced=own.written[other]), asked.exact[other], all_steps),
         Scene("another_question", others, thought(others, forced=own.written), asked.exact, all_steps),
-        Scene("another_end", ends, thought(ends), foreseen(run, ends, step, _stated_at(own, step))),
+        Scene("another_end", ends, thought(ends), answers_from_codes(run.task, ends, step, own.stated[:, step - 1])),
     ]
-    size, synonyms = run.vocabulary.codebook.size, run.vocabulary.n_synonyms
-    if synonyms > 1:
-        reworded = (own.written + size) % (size * synonyms)
+    if run.vocabulary.n_synonyms > 1:
+        reworded = respelled(run, own.written)
         found.append(Scene("reworded", problems, thought(forced=reworded), asked.exact, all_steps))
     if run.vocabulary.n_hints:
-        likeliest = asked.exact.argsort(axis=1)[:, -2]  # a hint at what is second
-        cue = run.vocabulary.hint(likeliest, np.full(len(problems), len(HINT_STRENGTHS) - 1))
-        odds = asked.exact.copy()
-        odds[np.arange(len(problems)), likeliest] *= np.exp(HINT_STRENGTHS[-1])
-        found.append(Scene("hinted", problems, thought(cue=cue), odds / odds.sum(axis=1, keepdims=True)))
+        strongest = np.full(len(problems), len(HINT_STRENGTHS) - 1)
+        hints = Hints(asked.exact.argsort(axis=1)[:, -2], strongest)  # at what is second
+        cue = run.vocabulary.hint(*hints)
+        found.append(Scene("hinted", problems, thought(cue=cue), informed(asked.exact, hints)))
     return found
-
-
-def _stated_at(response: Response, step: int) -> Int[np.ndarray, " batch"]:
-    return response.stated[:, list(response.trace_steps).index(step)]
 
 
 def _rows(scene: Scene, one: int, meanings: Float[np.ndarray, "code state"]) -> list[tuple[int, str, int, float]]:

@@ -98,8 +98,8 @@ def gauge_readings(tables: Tables) -> Figure | None:
     for axes, gauge in zip(panels, present, strict=False):
         for kind, style in KINDS.items():
             _lines(axes, read[gauge][kind], worlds, style)
-        if gauge.on_scale is not None:
-            ends = [gauge.on_scale(0), gauge.on_scale(1)]
+        if gauge.on_scale:
+            ends = [gauge.should_read(0), gauge.should_read(1)]
             axes.plot([0, 1], ends, color="#999999", linestyle=(0, (4, 2)), linewidth=1, zorder=1)
         axes.set_title(_name(gauge), fontsize=8.5)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])

@@ -108,7 +108,7 @@ def worked(tables: Tables) -> Figure | None:
     for axes in panels[:-1, 2]:
         axes.tick_params(labelbottom=False)
     figure.suptitle("Tests of faithfulness, on one and the same problem", x=0.01, ha="left")
-    n_states = int(rows.loc[rows["what"] == "stated", "state"].max()) + 1 if "what" in rows else _n_states(rows)
+    n_states = int(rows.loc[rows["source"].str.endswith("/stated"), "state"].max()) + 1
     handles = [Patch(color=STATES[state % len(STATES)], label=f"state {state}") for state in range(n_states)]
     handles.append(Patch(facecolor="none", edgecolor=CHANGED, linewidth=1.6, label="changed from outside"))
     legend_below(figure, handles, columns=6)
@@ -118,10 +118,6 @@ def worked(tables: Tables) -> Figure | None:
 def _task(rows: pd.DataFrame) -> str:
     """The task of which most is told."""
     return str(rows.groupby("task", sort=False)["source"].nunique().idxmax())
-
-
-def _n_states(rows: pd.DataFrame) -> int:
-    return int(rows.loc[rows["source"].str.endswith("/stated"), "state"].max()) + 1
 
 
 def _words(axes: Axes, test: Test) -> None:
