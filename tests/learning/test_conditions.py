@@ -17,6 +17,7 @@ from unamortized.worlds.splits import draw
 TRACES = {
     "amortized": "none",
     "amortized_equal_flops": "none",
+    "next_token": "none",
     "cot": "belief",
     "cot_copied": "copied",
     "cot_indexed": "indexed",
@@ -66,7 +67,10 @@ def test_rendering_lays_out_the_conditions_own_trace(fields, name, coupled):
     for spread_over in (None, 60):
         spread = {"positions": "randomised", "max_positions": spread_over} if spread_over else {}
         rendered = condition.renderer(task, ModelSpec(coupled=coupled, **spread))(problems)
-        for column, expected in zip(rendered, lay_out(problems, trace, vocabulary, coupled, spread_over), strict=True):
+        laid_out = lay_out(problems, trace, vocabulary, coupled, spread_over)
+        if name == "next_token":  # which has further losses, tested below
+            laid_out = laid_out._replace(weights=laid_out.weights + laid_out.observes)
+        for column, expected in zip(rendered, laid_out, strict=True):
             np.testing.assert_array_equal(column, expected)
 
 
@@ -105,3 +109,21 @@ def test_a_condition_with_an_architecture_of_its_own_takes_over_what_that_has():
     assert resolve_condition("cot").shape(asked) == asked
     recurrent = ModelSpec(architecture="gru", layers=3, width=24)
     assert resolve_condition("cot").shape(recurrent) == resolve_condition("gru").shape(recurrent) == recurrent
+
+
+def test_a_next_token_model_learns_every_symbol_of_the_question_too():
+    task = small_task()
+    render, direct = (resolve_condition(name).renderer(task, ModelSpec()) for name in ("next_token", "amortized"))
+    problems = draw(task, "train", 4, 5)
+    aloud, silent = render(problems), direct(problems)
+    np.testing.assert_array_equal(aloud.tokens, silent.tokens)
+    np.testing.assert_array_equal(aloud.weights, silent.weights + aloud.observes)
+    vocabulary = resolve_condition("next_token").vocabulary(task)
+    kinds = [vocabulary.kind(token)[0] for token in aloud.tokens[0].tolist()]
+    assert [kind for kind, weight in zip(kinds, aloud.weights, strict=True) if weight] == ["observation"] * 4 + [
+        "answer"
+    ]
+    costs = [
+        resolve_condition(name).training_flops_per_question(task, ModelSpec()) for name in ("next_token", "amortized")
+    ]
+    assert costs[0] > costs[1]

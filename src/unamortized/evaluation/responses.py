@@ -143,6 +143,6 @@ def sites(examples: Examples) -> dict[str, Int[np.ndarray, " step"]]:
     ``question``: where observation x_t was just read, t = 1..n. ``about_to_state``: where the next token
     states step t, for the steps that the trace states; where it states none, the answer mark, for step n.
     """
-    question = np.flatnonzero((examples.steps > 0) & ~examples.written)
+    question = np.flatnonzero(examples.observes)
     stating = np.flatnonzero(examples.produces != NO_STEP)
     return {"question": question, "about_to_state": stating if len(stating) else np.array([examples.answer - 1])}

@@ -37,6 +37,11 @@ class Examples(NamedTuple):
     written: Bool[np.ndarray, " column"]  # whether the model writes this token when it runs freely
     answer: int  # the column of the answer
 
+    @property
+    def observes(self) -> Bool[np.ndarray, " column"]:
+        """The columns that hold the question's observations."""
+        return (self.steps > 0) & ~self.written
+
 
 def lay_out(
     problems: Problems, trace: Trace, vocabulary: Vocabulary, coupled: bool = True, spread_over: int | None = None

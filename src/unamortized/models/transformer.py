@@ -2,9 +2,9 @@
 
 Positions are ids that come with the tokens (the layout couples a step's tokens to its observation); how an
 id enters attention is a choice of the configuration. Activations are read and patched by name, in the
-names of the field: ``hook_embed``, ``blocks.0.hook_resid_pre``, ``blocks.0.attn.hook_z``,
-``blocks.0.hook_attn_out``, ``blocks.0.hook_resid_mid``, ``blocks.0.hook_mlp_out``,
-``blocks.0.hook_resid_post``, ``ln_final.hook_normalized``.
+names and shapes of the field (TransformerLens): ``hook_embed``, ``blocks.0.hook_resid_pre``, ``blocks.0.attn.hook_q``,
+``hook_k``, ``hook_v``, ``hook_attn_scores``, ``hook_pattern`` and ``hook_z``, ``blocks.0.hook_attn_out``,
+``blocks.0.hook_resid_mid``, ``blocks.0.hook_mlp_out``, ``blocks.0.hook_resid_post``, ``ln_final.hook_normalized``.
 """
 
 import math
@@ -110,6 +110,10 @@ class Tape:
             self.taken[name] = activation
         return activation
 
+    def looks_at(self, *names: str) -> bool:
+        """Whether any of these activations is asked for or patched."""
+        return any(name in self._left for name in names)
+
     def check_all_found(self, known: list[str]) -> None:
         """Raise if a name was never passed: a misspelt patch must not be silently ignored."""
         if self._left:
@@ -128,13 +132,19 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, bias: Tensor, cache: Cache | None, tape: Tape) -> Tensor:
         batch, chunk, width = x.shape
-        q, k, v = self.qkv(x).view(batch, chunk, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        name = f"blocks.{self.layer}.attn"
+        parts = self.qkv(x).view(batch, chunk, 3, self.heads, width // self.heads).unbind(2)
+        q, k, v = (tape(f"{name}.hook_{part}", each).transpose(1, 2) for part, each in zip("qkv", parts, strict=True))
         if self.rotary:
             q, k = rotate(q, positions), rotate(k, positions)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
-        z = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        z = tape(f"blocks.{self.layer}.attn.hook_z", z.transpose(1, 2))
+        if tape.looks_at(f"{name}.hook_attn_scores", f"{name}.hook_pattern"):
+            scores = tape(f"{name}.hook_attn_scores", q @ k.mT / math.sqrt(width // self.heads) + bias)
+            z = tape(f"{name}.hook_pattern", scores.softmax(dim=-1)) @ v
+        else:  # the same, several times as fast
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        z = tape(f"{name}.hook_z", z.transpose(1, 2))
         return self.out(z.reshape(batch, chunk, width))
 
 
@@ -250,7 +260,7 @@ class Transformer(nn.Module):
         """Names of all activations, in the order in which they are computed."""
         inside = (
             "hook_resid_pre",
-            "attn.hook_z",
+            *(f"attn.hook_{part}" for part in ("q", "k", "v", "attn_scores", "pattern", "z")),
             "hook_attn_out",
             "hook_resid_mid",
             "hook_mlp_out",

@@ -22,6 +22,12 @@ CONDITIONS: Mapping[str, Way] = {
             says="question → answer, trained for as many FLOPs as CoT",
             equal_flops="cot",
         ),
+        Condition(
+            "next_token",
+            trace="none",
+            says="every symbol of the question from those before it, then the answer, no trace",
+            reads_aloud=True,
+        ),
         Condition("cot", trace="belief", says="a code for the exact belief after every step, then the answer"),
         Condition("cot_copied", trace="copied", says="each observation copied, then the code of the belief after it"),
         Condition("cot_indexed", trace="indexed", says="observations are numbered; each number, then the code"),

@@ -32,6 +32,7 @@ class Condition:
     reliance: float | None = (
         None  # rho: of traces that were corrupted, how many the answer follows; none: all are exact
     )
+    reads_aloud: bool = False  # whether it also learns to predict each observation of the question
 
     def shape(self, model: ModelSpec) -> ModelSpec:
         """The model that this condition trains where ``model`` is asked for: its own architecture, as deep and wide."""
@@ -55,7 +56,11 @@ class Condition:
             if self.reliance is not None:
                 problems, corrupted = dialled(task, problems, vocabulary, CORRUPTED, self.reliance)
                 trace = corrupted._replace(cue=trace.cue)
-            return lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
+            examples = lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
+            if self.reads_aloud:
+                weights = np.where(examples.observes, 1, examples.weights).astype(np.float32)
+                examples = examples._replace(weights=weights)
+            return examples
 
         return render
 
@@ -73,5 +78,6 @@ def _flops_per_question(condition: Condition, task_json: str, model_json: str) -
     for n_steps in range(first, last + 1):
         examples = render(draw(task, "train", n_steps, 1, "cost"))
         columns = examples.tokens.shape[1] - 1  # the last token is predicted, never read
-        costs.append(training_flops(model, vocabulary.size, columns, int(examples.written.sum())))
+        predicted = examples.written | examples.observes if condition.reads_aloud else examples.written
+        costs.append(training_flops(model, vocabulary.size, columns, int(predicted[1:].sum())))
     return float(np.mean(costs))
