@@ -152,7 +152,7 @@ def test_the_likeliest_change_makes_the_probe_read_the_belief_and_none_is_likeli
     change = likeliest_change(probe, covariance, features, wanted)
     np.testing.assert_allclose(apply(probe, features + change), wanted, atol=1e-6)
     idle = generator.standard_normal((20, width))
-    weights = probe[1].coef_ / probe[0].scale_
+    weights = probe.weights.T
     idle -= idle @ np.linalg.pinv(weights, rcond=1e-6) @ weights  # directions that the probe does not read
 
     def unlikely(changes):

@@ -311,17 +311,35 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("conflict_activation", "ratio", "b of that fit", "weight of the belief inside"),
         Metric("edits_kept", "count", "problems with TV(pi_cf, pi*) > tau", "problems that alpha is measured on"),
-        Metric(
-            "probe_r2",
-            "ratio",
-            "1 - sum |eta_t - probe|^2 / sum |eta_t - mean|^2",
-            "belief read affinely where step t (or the answer) is about to be written",
-        ),
-        Metric(
-            "question_probe_r2",
-            "ratio",
-            "as probe_r2, at the token of observation x_t",
-            "belief read affinely while the question is being read",
+        *(
+            Metric(f"{site}{name}", unit, formula, f"{says}, {where}")
+            for site, where in (
+                ("", "where step t (or the answer) is about to be written"),
+                ("question_", "at the token of observation x_t, while the question is being read"),
+            )
+            for name, unit, formula, says in (
+                ("probe_r2", "ratio", "1 - sum |eta_t - probe|^2 / sum |eta_t - mean|^2", "belief read affinely"),
+                (
+                    "probe_r2_unweighted",
+                    "ratio",
+                    "as probe_r2, each distinct belief once",
+                    "the same if none is likelier",
+                ),
+                ("probe_rmse", "probability", "(E |eta_t - probe|^2 / S)^1/2", "how far off the reading of a state is"),
+                ("probe_kl", "nats", "E KL(eta_t || .99 simplex(probe) + .01 uniform)", "the reading as a belief"),
+                (
+                    "probe_codelength",
+                    "nats",
+                    "sum_i E[-eta_t log probe_i] / N, probe_i fitted on all problems before the i-th chunk",
+                    "nats to tell a state to someone who learns the probe on the way",
+                ),
+                (
+                    "probe_selectivity",
+                    "ratio",
+                    "probe_r2 - R2 of a belief dealt out to each word of three observations",
+                    "what is read above what is learned by heart",
+                ),
+            )
         ),
         Metric(
             "stated_kl",

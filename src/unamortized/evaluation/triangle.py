@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from unamortized.evaluation.generalization import Rows, split_of, test_problems
 from unamortized.evaluation.metrics import kl, row
-from unamortized.evaluation.probes import apply, fit, listen, read, to_simplex
+from unamortized.evaluation.probes import apply, as_belief, as_distribution, fit, listen, read
 from unamortized.evaluation.responses import Response
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -91,14 +91,3 @@ def stated_beliefs(run: Run, response: Response) -> Float[np.ndarray, "batch ste
     return as_distribution(
         run, (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[response.stated]
     )
-
-
-def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:
-    """Beliefs as they are or, of a generalised process, what its predictive vectors say of the next symbol."""
-    coded = run.vocabulary.coded
-    return beliefs if coded is None else beliefs @ coded
-
-
-def as_belief(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
-    """A probe's output as a belief that rules nothing out: projected, with 1 % spread evenly."""
-    return 0.99 * to_simplex(points) + 0.01 / points.shape[-1]

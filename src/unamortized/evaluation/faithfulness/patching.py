@@ -6,18 +6,16 @@ answer moves as it does when the token itself is edited, and as far as exact Bay
 """
 
 from functools import partial
-from typing import Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.pipeline import Pipeline
 
 from unamortized.evaluation.faithfulness.asked import Laboratory, ask, causal_reliance, moves_enough, without_hints
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import total_variation
-from unamortized.evaluation.probes import apply, fit, layers, listen, read
+from unamortized.evaluation.probes import Probe, apply, fit, layers, listen, read
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch
@@ -80,7 +78,7 @@ def patching(run: Run, settings: Laboratory) -> Rows:
 
 
 def likeliest_change(
-    probe: Pipeline,
+    probe: Probe,
     covariance: Float[np.ndarray, "width width"],
     features: Float[np.ndarray, "batch width"],
     beliefs: Float[np.ndarray, "batch state"],
@@ -91,10 +89,8 @@ def likeliest_change(
     differs by so much. The change that is least in plain length follows directions that hardly vary, and nothing reads
     them: in pilot runs it moved no answer at all.
     """
-    scaler, ridge = (cast("Any", part) for part in probe)
-    weights = ridge.coef_ / scaler.scale_  # (state, width)
-    along = covariance @ weights.T
-    return (beliefs - apply(probe, features)) @ (along @ np.linalg.pinv(weights @ along, rcond=NO_DIRECTION)).T
+    along = covariance @ probe.weights
+    return (beliefs - apply(probe, features)) @ (along @ np.linalg.pinv(probe.weights.T @ along, rcond=NO_DIRECTION)).T
 
 
 def as_large(
