@@ -12,7 +12,7 @@ CONSTANT = 1e-12  # standard deviation, beside the mean, of a feature that does 
 class Moments(NamedTuple):
     """Counts, means and centred sums of squares and products of features x and targets y; chunks are merged."""
 
-    count: int
+    rows: int
     x_mean: Float[np.ndarray, " width"]
     y_mean: Float[np.ndarray, " option"]
     xx: Float[np.ndarray, "width width"]
@@ -20,8 +20,8 @@ class Moments(NamedTuple):
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both together (Chan, Golub & LeVeque 1983), without the cancellation of raw sums."""
-        count = self.count + other.count
-        share, weight = other.count / count, self.count * other.count / count
+        count = self.rows + other.rows
+        share, weight = other.rows / count, self.rows * other.rows / count
         x, y = other.x_mean - self.x_mean, other.y_mean - self.y_mean
         return Moments(
             count,
@@ -38,7 +38,7 @@ class Moments(NamedTuple):
     @property
     def covariance(self) -> Float[np.ndarray, "width width"]:
         """Of the features."""
-        return self.xx / self.count
+        return self.xx / self.rows
 
 
 class Probe(NamedTuple):
@@ -71,7 +71,7 @@ def ridge_probe(given: Moments, ridge: float) -> Probe:
         given: moments of what is fitted on.
         ridge: alpha.
     """
-    deviation = np.sqrt(given.xx.diagonal() / given.count)
+    deviation = np.sqrt(given.xx.diagonal() / given.rows)
     varies = deviation > CONSTANT * (1 + np.abs(given.x_mean))
     scale = np.where(varies, deviation, np.inf)
     correlated = given.xx / np.outer(scale, scale) + ridge * np.eye(len(scale))
