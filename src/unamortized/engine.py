@@ -145,9 +145,9 @@ def run_specs(
 def _measure(
     specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
 ) -> list[Measured]:
-    """Do all jobs of the runs and of their tasks; returns which folder holds what."""
+    """Do all jobs of the runs and of their tasks, then what compares runs; returns which folder holds what."""
     of_tasks = [evaluation for evaluation in evaluations if evaluation.of == "task"]
-    of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
+    of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run" and not evaluation.against]
     jobs: dict[Path, Job] = {}
     measured: list[Measured] = []
     for spec in {(spec.task.name, spec.world, spec.seed): spec for spec in specs}.values():
@@ -163,6 +163,14 @@ def _measure(
         jobs[folder] = RunJob(spec, (*before, *(each for each in own if each not in before)), root)
         measured.append(Measured(folder, own, spec.world, spec.variant))
     run_jobs(list(jobs.values()), workers, console)
+    comparing: dict[Path, Job] = {}
+    for spec in specs:
+        folder = run_folder(spec, root)
+        if own := tuple(each.at(spec.task) for each in evaluations if each.compares(spec, root)):
+            before = jobs[folder].evaluations
+            comparing[folder] = RunJob(spec, (*before, *own), root)
+            measured.append(Measured(folder, own, spec.world, spec.variant))
+    run_jobs(list(comparing.values()), workers, console)
     return measured
 
 

@@ -13,7 +13,17 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from unamortized.evaluation.metrics import to_csv, to_table
-from unamortized.learning.runs import Run, exclusively, load_run, marked, read_record, write_text
+from unamortized.learning.runs import (
+    Run,
+    RunSpec,
+    exclusively,
+    is_finished,
+    load_run,
+    marked,
+    read_record,
+    sibling,
+    write_text,
+)
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.randomness import digest, read_sources, source_version
 from unamortized.worlds.tasks import Task
@@ -47,11 +57,18 @@ class Evaluation:
     of: Literal["run", "task"] = "run"
     gives: Literal["metrics", "examples"] = "metrics"
     only_seed: int | None = None
+    against: str | None = None  # a condition, whose run that differs in nothing else has to be finished before
     task: Task | NetTask | None = None  # tested instead of the one that the run was trained under: its tests may differ
 
     def applies(self, seed: int) -> bool:
         """Whether this is measured for a seed."""
         return self.only_seed is None or self.only_seed == seed
+
+    def compares(self, spec: RunSpec, root: Path) -> bool:
+        """Whether there is another run for this one to be compared with."""
+        if self.against is None or spec.condition == self.against:
+            return False
+        return is_finished(sibling(spec, self.against, root))
 
     def at(self, task: Task | NetTask) -> "Evaluation":
         """The same with a task's tests: a run is not trained again for others, but measured again."""

@@ -43,12 +43,16 @@ def told(run: Run, settings: Told) -> pd.DataFrame:
     last = np.array([n_steps])
     beliefs["exact_answer"] = (last, problems.answer_distribution[:, None])
     beliefs["answer"] = (last, response.answers[:, None])
-    parts = [_belief_rows(source, steps, values) for source, (steps, values) in beliefs.items()]
-    parts.append(_belief_rows("observation", np.arange(1, n_steps + 1), problems.observations[:, :, None]))
-    parts.append(_belief_rows("latent", np.arange(n_steps + 1), problems.latents[:, :, None]))
-    table = pd.concat(parts, ignore_index=True)
+    beliefs["observation"] = (np.arange(1, n_steps + 1), problems.observations[:, :, None])
+    beliefs["latent"] = (np.arange(n_steps + 1), problems.latents[:, :, None])
+    return as_examples(run, n_steps, beliefs)
+
+
+def as_examples(run: Run, n_steps: int, told: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """Rows of what sources say: for each source its steps (step,) and values (batch, step, state)."""
+    table = pd.concat([_belief_rows(source, *said) for source, said in told.items()], ignore_index=True)
     table = table[(table["value"].abs() >= NEGLIGIBLE) | table["source"].isin(("observation", "latent"))]
-    named = table.assign(task=task.name, condition=run.spec.condition, seed=seed, n_steps=n_steps)
+    named = table.assign(task=run.task.name, condition=run.spec.condition, seed=run.spec.seed, n_steps=n_steps)
     return named[list(EXAMPLE_COLUMNS)]
 
 

@@ -341,6 +341,58 @@ METRICS: dict[str, Metric] = {
                 ),
             )
         ),
+        *(
+            Metric(f"{site}{name}", unit, formula, f"{says}, {where}")
+            for site, where in (
+                ("", "changed where step t (or the answer) is about to be written"),
+                ("question_", "changed at the token of observation x_t"),
+            )
+            for name, unit, formula, says in (
+                (
+                    "steered_kl",
+                    "nats",
+                    "E KL(pi_cf || q), the activation moved along the belief subspace to b'; step = lag",
+                    "how far the answer is from what a moved belief should make of it",
+                ),
+                (
+                    "steered_reliance",
+                    "ratio",
+                    "as causal_reliance, the activation moved",
+                    "1 if it follows as Bayes would",
+                ),
+                ("erased_kl", "nats", "E KL(pi* || q), the belief subspace put at its mean", "what is lost without it"),
+                (
+                    "alone_kl",
+                    "nats",
+                    "E KL(pi* || q), all but the belief subspace put at its mean",
+                    "what it suffices for",
+                ),
+                (
+                    "effective_dimension",
+                    "dimensions",
+                    "(sum lambda)^2 / sum lambda^2, variances along principal components",
+                    "how many directions activations (or beliefs) spread over",
+                ),
+                (
+                    "belief_variance",
+                    "fraction",
+                    "tr(P C P') / tr(C), P the projector on the belief subspace, C the covariance",
+                    "how much of the activations' variance speaks of the belief",
+                ),
+                (
+                    "subspace_angle",
+                    "degrees",
+                    "mean principal angle between belief subspaces",
+                    "how differently two models, or one at two lengths, hold the belief",
+                ),
+            )
+        ),
+        Metric(
+            "steered_agreement",
+            "ratio",
+            "1 - E TV(q_steered, q_edit) / E TV(q, q_edit)",
+            "1 if moving the activation does what editing the token does",
+        ),
         Metric(
             "stated_kl",
             "nats",

@@ -185,6 +185,11 @@ def run_folder(spec: RunSpec, root: Path) -> Path:
     return root / "runs" / spec.digest()
 
 
+def sibling(spec: RunSpec, condition: str, root: Path) -> Path:
+    """Where the run of another condition lives that differs from this one in nothing else."""
+    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.train), root)
+
+
 def is_finished(folder: Path) -> bool:
     """Whether a run was trained to its end."""
     written = all((folder / name).is_file() for name in ("run.json", "model.safetensors"))

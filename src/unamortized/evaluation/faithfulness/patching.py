@@ -15,7 +15,8 @@ from unamortized.evaluation.faithfulness.asked import Laboratory, ask, causal_re
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import total_variation
-from unamortized.evaluation.probes import Probe, apply, fit, layers, listen, read
+from unamortized.evaluation.probes import layers, listen, moments, read, ridge_probe
+from unamortized.evaluation.subspaces import as_far, belief_subspace, likeliest_change, random_subspace
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch
@@ -23,14 +24,13 @@ from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import draw
 
 RIDGE = 1.0
-NO_DIRECTION = 1e-6  # singular values smaller than this, of the largest, are rounding: beliefs sum to one
 
 
 @without_hints
 def patching(run: Run, settings: Laboratory) -> Rows:
     """Reliance on patched beliefs and their agreement with edited tokens, by layer and lag; and the two in conflict.
 
-    Control, under ``<condition>/random_patch``: as large a change in a random direction as features vary.
+    Control, under ``<condition>/random_patch``: as large a change in a random subspace of that rank and variance.
     """
     asked = ask(run, settings)
     if resolve_trace(run.condition.trace).sampled or not len(asked.own.trace_steps):
@@ -38,8 +38,7 @@ def patching(run: Run, settings: Laboratory) -> Rows:
     task, problems, own = run.task, asked.problems, asked.own
     fitted_on = draw(task, "validation", problems.n_steps, settings.problems, run.spec.seed, "patching")
     fitting, seen = (read(run, each, listen(run, each), "about_to_state") for each in (fitted_on, problems))
-    probes = {layer: fit(fitting.features[layer], fitting.beliefs, RIDGE) for layer in layers(run)}
-    varies = {layer: np.cov(np.concatenate([*fitting.features[layer]]), rowvar=False) for layer in layers(run)}
+    found = {layer: moments(fitting.features[layer], fitting.beliefs) for layer in layers(run)}
     rows, last = Rows(), [*layers(run)][-1]
     for lag, step in editable_steps(asked, settings):
         edit = edit_step(run, problems, own, step)
@@ -52,10 +51,11 @@ def patching(run: Run, settings: Laboratory) -> Rows:
         column, free = int(own.columns["about_to_state"][at]), edit.place
         for layer, tap in layers(run).items():
             features = seen.features[layer][:, at]
-            moved = likeliest_change(probes[layer], varies[layer], features, edit.belief)
-            random = as_large(
-                moved, varies[layer], stream("random patch", task.fingerprint(), run.spec.seed, step, layer)
-            )
+            probe, covariance = ridge_probe(found[layer], RIDGE), found[layer].covariance
+            subspace = belief_subspace(probe, covariance, found[layer].x_mean)
+            generator = stream("random patch", task.fingerprint(), run.spec.seed, step, layer)
+            moved = likeliest_change(probe, subspace, features, edit.belief)
+            random = as_far(moved, random_subspace(subspace, covariance, generator), generator)
             patch, anything = (_patch(tap, column, features + change) for change in (moved, random))
             by_patch = asked.again(forced=own.written, n_forced=free, patches=[patch])
             at_random = asked.again(forced=own.written, n_forced=free, patches=[anything])
@@ -75,35 +75,6 @@ def patching(run: Run, settings: Laboratory) -> Rows:
             if layer != last:  # whose activation does nothing but choose the token that is forced here
                 rows += [record("conflict_token", token), record("conflict_activation", activation)]
     return rows
-
-
-def likeliest_change(
-    probe: Probe,
-    covariance: Float[np.ndarray, "width width"],
-    features: Float[np.ndarray, "batch width"],
-    beliefs: Float[np.ndarray, "batch state"],
-) -> Float[np.ndarray, "batch width"]:
-    r"""The change after which the probe reads these beliefs that is least by the features' own covariance.
-
-    $\Sigma W^\top (W \Sigma W^\top)^+ (b' - W h - c)$: how features differ, on average, where the probe's reading
-    differs by so much. The change that is least in plain length follows directions that hardly vary, and nothing reads
-    them: in pilot runs it moved no answer at all.
-    """
-    along = covariance @ probe.weights
-    return (beliefs - apply(probe, features)) @ (along @ np.linalg.pinv(probe.weights.T @ along, rcond=NO_DIRECTION)).T
-
-
-def as_large(
-    changes: Float[np.ndarray, "batch width"],
-    covariance: Float[np.ndarray, "width width"],
-    generator: np.random.Generator,
-) -> Float[np.ndarray, "batch width"]:
-    """Changes as large as these, each in a random direction as features vary."""
-    values, vectors = np.linalg.eigh(covariance)
-    directions = generator.standard_normal(changes.shape) @ (vectors * np.sqrt(values.clip(min=0))).T
-    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
-    units = np.divide(directions, lengths, out=np.zeros_like(directions), where=lengths > 0)  # nothing where none vary
-    return units * np.linalg.norm(changes, axis=1, keepdims=True)
 
 
 def shares(
