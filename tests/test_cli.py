@@ -12,7 +12,7 @@ from unamortized.worlds.tasks import load_task
 TOP = Path(__file__).parents[1]
 NETS = ("local_chain",)
 TASKS = sorted({file.stem for file in (TOP / "tasks").glob("*.yaml")} - {*NETS})
-COMMANDS = ("train", "compare", "study", "evaluate", "report", "preview", "describe")
+COMMANDS = ("train", "compare", "study", "evaluate", "report", "preview", "describe", "export")
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +83,11 @@ def test_a_bad_task_file_is_told_line_by_line_and_nothing_is_run(command, tmp_pa
         (("study", "compar"), "no study named 'compar'; there are compare"),
         (("train", "mess3", "--grid", "seed"), "--grid seed: write 'field=value,value', for example seed=0,1,2"),
         (("evaluate", "tasks"), "tasks is no run: it holds no run.json; a run is results/runs/<hash>"),
+        (("export", "tasks", "nowhere"), "tasks is no run: it holds no run.json; a run is results/runs/<hash>"),
     ],
 )
 def test_what_was_written_wrong_is_answered_with_what_there_is(command, tmp_path, arguments, complaint):
-    more = () if arguments[0] == "evaluate" else ("--results", tmp_path / "results")
+    more = () if arguments[0] in ("evaluate", "export") else ("--results", tmp_path / "results")
     status, _, err = command(*arguments, *more)
     assert status == 2
     assert err.startswith(f"unamortized: {complaint}")

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unamortized.learning.exports import export_gpt2
     from unamortized.learning.runs import Run, load_run
     from unamortized.worlds.inference import (
         ImpossibleObservation,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "learning.exports": ("export_gpt2",),
     "learning.runs": ("Run", "load_run"),
     "worlds.inference": (
         "ImpossibleObservation",
@@ -47,6 +49,7 @@ __all__ = [
     "Run",
     "Task",
     "build_process",
+    "export_gpt2",
     "filter_beliefs",
     "load_run",
     "load_task",

@@ -1,4 +1,4 @@
-"""The command line: ``unamortized train | compare | study | evaluate | report | preview | describe``."""
+"""The command line: ``unamortized train | compare | study | evaluate | report | preview | describe | export``."""
 
 import itertools
 import os
@@ -182,6 +182,22 @@ def describe(
     console, loaded = Console(), with_process(load_task(task, overrides or []))
     for part in shown(loaded, depth, out or Path("results") / "describe" / loaded.name):
         console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder, results/runs/<hash>.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder; written whole or not at all.")],
+) -> None:
+    """Write a run's model as a GPT-2, which transformers and TransformerLens open.
+
+    For runs that were trained with model.positions=learned model.coupled=false.
+    """
+    from unamortized.learning.exports import export_gpt2
+    from unamortized.learning.runs import load_run
+
+    export_gpt2(load_run(run), folder)
+    Console().print(f"Written: {folder}", highlight=False, soft_wrap=True)
 
 
 def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:

@@ -5,6 +5,9 @@ id enters attention is a choice of the configuration. Activations are read and p
 names and shapes of the field (TransformerLens): ``hook_embed``, ``blocks.0.hook_resid_pre``, ``blocks.0.attn.hook_q``,
 ``hook_k``, ``hook_v``, ``hook_attn_scores``, ``hook_pattern`` and ``hook_z``, ``blocks.0.hook_attn_out``,
 ``blocks.0.hook_resid_mid``, ``blocks.0.hook_mlp_out``, ``blocks.0.hook_resid_post``, ``ln_final.hook_normalized``.
+Two of them TransformerLens 4 calls otherwise: learned positions are in our ``hook_embed``, and in its they are still
+to come (``hook_pos_embed``); what leaves the last norm is, as in its earlier versions, our ``ln_final.hook_normalized``
+and now its ``ln_final.hook_out``.
 """
 
 import math
