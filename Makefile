@@ -53,7 +53,7 @@ preview: .venv/.stamp ## look at a world: its problems, beliefs and traces
 describe: .venv/.stamp ## what a world is like, in numbers and two pictures
 	$(RUN) describe $(ONE_TASK) $(OVERRIDES)
 
-test: .venv/.stamp ## run the tests, on all cores
+test: .venv/.interp-stamp ## run the tests, on all cores
 	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist worksteal
 
 check: .venv/.stamp ## format, lint, types, floors, file lengths: what CI checks
@@ -83,6 +83,11 @@ clean: ## remove .venv and all caches; results stay
 	@"$(PYTHON)" -m venv .venv
 	@$(PIP) install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Other people's tools are installed only for the tests of what they open: wherever transformers is, all starts later.
+.venv/.interp-stamp: .venv/.stamp
+	@$(PIP) install -q -c constraints.txt -e '.[dev,interp]'
 	@touch $@
 
 # The peers are installed only for who wants to time them.

@@ -2,6 +2,7 @@
 
 from unamortized.studies.compare import COMPARE
 from unamortized.studies.faithfulness import FAITHFULNESS
+from unamortized.studies.geometry import GEOMETRY
 from unamortized.studies.law import LAW
 from unamortized.studies.locality import LOCALITY
 from unamortized.studies.modes import MODES
@@ -11,7 +12,7 @@ from unamortized.studies.study import Study
 from unamortized.studies.worlds import WORLDS
 
 STUDIES: dict[str, Study] = {
-    study.name: study for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES)
+    study.name: study for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES, GEOMETRY)
 }
 
 

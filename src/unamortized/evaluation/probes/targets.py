@@ -23,7 +23,7 @@ Target = Callable[[Problems, Steps], Float[np.ndarray, "batch step option"]]
 FORGOTTEN = 0.5  # share of a wrong process's moves that go anywhere
 REMEMBERED = 3  # observations that decide what the control task asks for
 POOL = 4096  # beliefs that it deals out
-LONG = 2**20  # steps after which nothing of the start is left
+LONG = 2**16  # steps after which nothing of the start is left
 
 
 def belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "batch step state"]:
@@ -92,7 +92,9 @@ def wrong_process(process: Process) -> Process:
 def in_the_long_run(process: Process) -> Float[np.ndarray, "*problem state"]:
     """The stationary distribution that is reached from the process's initial one, if nobody looks."""
     lazy = (process.state_transitions + np.eye(process.n_states)) / 2  # which no period keeps from getting there
-    return (process.initial[..., None, :] @ np.linalg.matrix_power(lazy, LONG))[..., 0, :]
+    reached = (process.initial[..., None, :] @ np.linalg.matrix_power(lazy, LONG))[..., 0, :]
+    readout = np.ones(process.n_states) if process.readout is None else process.readout
+    return reached / (reached @ readout)[..., None]  # as rounding adds up
 
 
 def shuffled_belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "batch step state"]:

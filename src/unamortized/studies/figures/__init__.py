@@ -14,6 +14,13 @@ from unamortized.studies.figures.curves import (
     triangle_along_trace,
 )
 from unamortized.studies.figures.gauges import dial, gauge_readings, gauges
+from unamortized.studies.figures.geometry import (
+    probe_rivals,
+    probe_training,
+    residual_simplex,
+    steering,
+    subspaces,
+)
 from unamortized.studies.figures.law import law
 from unamortized.studies.figures.locality import locality_mse
 from unamortized.studies.figures.modes import modes, modes_training
@@ -50,6 +57,11 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "law": law,
     "modes": modes,
     "modes_training": modes_training,
+    "residual_simplex": residual_simplex,
+    "probe_rivals": probe_rivals,
+    "probe_training": probe_training,
+    "steering": steering,
+    "subspaces": subspaces,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]

@@ -161,4 +161,36 @@ CAPTIONS = {
         "(dotted; what went wrong before counts here too), by step; thin: the codes of exact beliefs judged as the "
         f"model's are, which rounding alone keeps from being updates of each other. {SEEDS}"
     ),
+    "residual_simplex": (
+        "Models that learned to predict the next symbol, as Shai et al. (2024) drew them: at the left the exact beliefs "
+        "after each symbol of test questions, to the right what affine probes of each layer read, fitted on other "
+        "questions. Colour is the exact belief, alike in all panels. Three states on their triangle; more on the first "
+        "two principal components of the exact beliefs. R² is the mean over seeds, points are of seed 0."
+    ),
+    "probe_rivals": (
+        "R² of affine probes, fitted and scored on disjoint problems, steps pooled, all layers concatenated. Diamond: "
+        "the belief from the trained network; line: its place. Dark dots: the belief from features that tell nothing of "
+        "the trained network, or only of what it says. Light squares: the trained network asked for something else. Marks "
+        "are means over seeds, lines 95 % t-intervals. Values below −0.2 are drawn there."
+    ),
+    "probe_training": (
+        "R² of an affine probe of the exact belief at the observations, by layer, on the weights that runs kept after 1, "
+        f"2, 4, … steps of training. {SEEDS}"
+    ),
+    "steering": (
+        "One activation is changed and the model goes on by itself; KL from the exact counterfactual, had the belief been "
+        "the one that is steered to, to its answer, on problems whose exact answer moves; the mean over lags of 0, 2 and "
+        "4 steps. Blue and green: moved along the directions that a probe reads; grey: as far in random directions of the "
+        "same number and variance. Black: a donor problem's whole activation, the edited code, nothing at all. Where a "
+        "belief (or the answer) is about to be written, or at the observation of that step. Marks are means over seeds, "
+        "lines 95 % t-intervals."
+    ),
+    "subspaces": (
+        "By layer, where a belief (or the answer) is about to be written; for models of the next symbol, at the "
+        "observations. Effective dimension: participation ratio of the variances along principal components, dashed of "
+        "the exact beliefs. Then the share of the activations' variance that lies in the belief subspace; the mean "
+        "principal angle between that subspace at the training length and at the second length beyond it; and between "
+        "the subspaces of this model and of the amortized one that began from the same weights. Dashed: two fits of one "
+        f"subspace; dotted: a random one of the same rank and variance. {SEEDS}"
+    ),
 }

@@ -1,0 +1,174 @@
+"""What probes are asked for is exact, and controls are what they are called."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.evaluation.oracle import oracle_run, slow_task
+from unamortized.evaluation.probes import listen, resolve_target
+from unamortized.evaluation.probes.rivals import RANDOM, RIVALS, Heard
+from unamortized.evaluation.probes.targets import TARGETS, in_the_long_run, wrong_process
+from unamortized.language.meanings import code_meanings
+from unamortized.worlds.problems import sample_problems
+from unamortized.worlds.processes import Process, build_process
+
+STEPS = np.array([1, 3, 6])
+WORLDS = {
+    "mess3": build_process("mess3", x=0.05, a=0.85),
+    "rrxor": build_process("rrxor", p1=0.5, p2=0.5),
+    "noisy_permutation": build_process("noisy_permutation", states=3, symbols=4, slip=0.1, informativeness=1.0, seed=1),
+    "S3": build_process("group_word", group="S3", elements=["213", "231"]),
+    "fanizza": build_process("fanizza"),
+}
+
+
+def problems_of(name: str, count: int = 40):
+    process = WORLDS[name]
+    return sample_problems(process, 6, count, 0, query="predict 1" if process.is_generalised else "filter")
+
+
+def word_probability(process: Process, start: np.ndarray, word) -> float:
+    """P(word), symbol by symbol, of any process."""
+    vector = start
+    for symbol in word:
+        vector = vector @ process.transitions[symbol]
+    return float(vector @ (np.ones(process.n_states) if process.readout is None else process.readout))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_next_symbols_distribution_is_that_of_the_words(name):
+    problems, process = problems_of(name, 8), WORLDS[name]
+    told = resolve_target("next_symbol")(problems, STEPS)
+    for row, (place, step) in itertools.product(range(8), enumerate(STEPS)):
+        word = problems.observations[row, :step].tolist()
+        so_far = word_probability(process, process.initial, word)
+        for symbol in range(process.n_symbols):
+            expected = word_probability(process, process.initial, [*word, symbol]) / so_far
+            assert told[row, place, symbol] == pytest.approx(expected, abs=1e-9)
+
+
+def test_earlier_beliefs_are_those_of_earlier_steps_or_of_the_start():
+    problems = problems_of("mess3")
+    told = resolve_target("belief_2_back")(problems, STEPS)
+    np.testing.assert_array_equal(told, problems.beliefs[:, [0, 1, 4]])
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_constrained_belief_is_the_sum_of_what_each_observation_says_alone(name):
+    problems, process = problems_of(name), WORLDS[name]
+    told = resolve_target("constrained_belief")(problems, STEPS)
+    usual = in_the_long_run(process)
+    move = process.transitions.sum(axis=0)
+    readout = np.ones(process.n_states) if process.readout is None else process.readout
+    for row, (place, step) in itertools.product(range(5), enumerate(STEPS)):
+        expected = usual + (process.initial - usual) @ np.linalg.matrix_power(move, int(step))
+        for when in range(1, step + 1):
+            says = usual @ process.transitions[problems.observations[row, when - 1]]
+            expected = expected + (says / (says @ readout) - usual) @ np.linalg.matrix_power(move, int(step) - when)
+        np.testing.assert_allclose(told[row, place], expected, atol=1e-9)
+
+
+def test_after_one_observation_of_a_stationary_start_the_constrained_belief_is_the_belief():
+    problems = problems_of("mess3")
+    told = resolve_target("constrained_belief")(problems, np.array([1, 2]))
+    np.testing.assert_allclose(told[:, 0], problems.beliefs[:, 1], atol=1e-12)
+    assert np.abs(told[:, 1] - problems.beliefs[:, 2]).max() > 0.01  # what was seen before changes what is seen
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_wrong_process_has_the_same_symbols_as_often_but_other_beliefs(name):
+    process = WORLDS[name]
+    wrong, usual = wrong_process(process), in_the_long_run(process)
+    for symbol in range(process.n_symbols):
+        right = word_probability(process, usual, [symbol])
+        assert word_probability(wrong, in_the_long_run(wrong), [symbol]) == pytest.approx(right, abs=1e-9)
+    problems = problems_of(name)
+    told = resolve_target("wrong_process")(problems, STEPS)
+    assert np.isfinite(told).all()
+    assert np.abs(told - problems.beliefs[:, STEPS]).max() > 0.05
+
+
+def test_a_wrong_process_of_moved_states_remembers_for_as_long():
+    process = WORLDS["noisy_permutation"]
+    moves, right = (
+        each.transitions / each.transitions.sum(axis=2, keepdims=True) for each in (wrong_process(process), process)
+    )
+    np.testing.assert_allclose(moves, np.roll(right, 1, axis=0), atol=1e-12)
+    forgets = wrong_process(WORLDS["mess3"])
+    np.testing.assert_allclose(forgets.transitions.sum(axis=2), WORLDS["mess3"].transitions.sum(axis=2), atol=1e-12)
+    second = [np.sort(np.linalg.eigvals(each.state_transitions).real)[-2] for each in (forgets, WORLDS["mess3"])]
+    assert second[0] == pytest.approx(second[1] / 2)
+
+
+def test_shuffled_beliefs_are_those_of_the_same_step_and_of_nobody_himself():
+    problems = problems_of("mess3")
+    told = resolve_target("shuffled_belief")(problems, STEPS)
+    for place, step in enumerate(STEPS):
+        own = problems.beliefs[:, step]
+        np.testing.assert_allclose(np.sort(told[:, place], axis=0), np.sort(own, axis=0))
+    unlike = [(told[row, 2] != problems.beliefs[row, 6]).any() for row in range(len(problems))]
+    assert np.mean(unlike) > 0.9  # some have the same belief
+
+
+def test_the_control_task_deals_out_a_belief_to_each_word_of_three():
+    problems = problems_of("mess3", 400)
+    told = resolve_target("control_task")(problems, np.array([3, 5]))
+    np.testing.assert_allclose(told.sum(axis=2), 1)
+    dealt: dict[tuple, set] = {}
+    for row, (place, step) in itertools.product(range(400), enumerate((3, 5))):
+        word = tuple(problems.observations[row, step - 3 : step].tolist())
+        dealt.setdefault(word, set()).add(told[row, place].tobytes())
+    assert all(len(each) == 1 for each in dealt.values())
+    assert len(set.union(*dealt.values())) == len(dealt) == 27
+
+
+def test_an_unknown_target_is_an_error_that_names_those_there_are():
+    with pytest.raises(ValueError, match="no target named 'beleif'; there are constrained_belief, .*belief_<k>_back"):
+        resolve_target("beleif")
+    assert set(TARGETS) >= {"wrong_process", "control_task"}
+
+
+# ── rivals ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def heard():
+    run = oracle_run(slow_task(), "cot")
+    problems = sample_problems(run.task.build(), 8, 30, 0)
+    return Heard(run, problems, listen(run, problems), "about_to_state", np.arange(1, 9))
+
+
+def test_the_last_statement_times_the_observation_holds_the_next_belief_up_to_a_factor(heard):
+    rival = RIVALS["last_statement"](heard)
+    run, process = heard.run, heard.run.task.build()
+    meanings = code_meanings(run.task)
+    for row, place in itertools.product(range(5), (0, 3, 7)):
+        before = process.initial if place == 0 else meanings[heard.response.stated[row, place - 1]]
+        observed = heard.problems.observations[row, place]
+        pairs = rival[row, place].reshape(process.n_states, process.n_symbols)
+        np.testing.assert_allclose(pairs[:, observed], before)
+        assert np.delete(pairs, observed, axis=1).sum() == 0
+        joint = np.einsum("iv,vij->j", pairs, process.transitions)
+        np.testing.assert_allclose(joint, before @ process.transitions[observed])
+
+
+def test_there_is_no_last_statement_in_the_question_or_where_not_all_is_stated(heard):
+    assert RIVALS["last_statement"](Heard(heard.run, heard.problems, heard.response, "question", heard.steps)) is None
+    run = oracle_run(slow_task(), "cot_every_4")
+    response = listen(run, heard.problems)
+    assert (
+        RIVALS["last_statement"](Heard(run, heard.problems, response, "about_to_state", response.trace_steps)) is None
+    )
+
+
+def test_random_features_are_of_the_last_ten_observations_and_alike_each_time(heard):
+    first, again = (RIVALS["random_relu"](heard) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (30, 8, RANDOM)
+    assert (first >= 0).all()
+    assert 0.2 < (first > 0).mean() < 0.8
+    windows = RIVALS["window_10"](heard)
+    same = (windows[:, None] == windows[None]).all(axis=3)
+    alike = np.isclose(first[:, None], first[None]).all(axis=3)
+    np.testing.assert_array_equal(alike, same)
