@@ -310,6 +310,37 @@ METRICS: dict[str, Metric] = {
             "weight of the written step where the belief inside contradicts it",
         ),
         Metric("conflict_activation", "ratio", "b of that fit", "weight of the belief inside"),
+        Metric(
+            "route_tv",
+            "probability",
+            "E TV(p_cut(c_t), p(c_t)), a head kept from attending to some columns where step t is about to be stated",
+            "how far the new code moves without what the head fetches there",
+        ),
+        Metric(
+            "route_right",
+            "probability",
+            "E [p(c) - p_cut(c)], c = code(step(c_{t-1}, x_t))",
+            "how much less likely the exact update of the model's own last code is then",
+        ),
+        Metric(
+            "route_exact",
+            "probability",
+            "E [p(c) - p_cut(c)], c = code(eta_t)",
+            "how much less likely the code of the exact belief is then, for which the last code alone need not do",
+        ),
+        Metric(
+            "route_reliance",
+            "ratio",
+            "as causal_reliance, of sum_c p(c_t = c) E[eta | c] on step(c_{t-1}, x_t), x_t or c_{t-1} another; one "
+            "component's output where step t is about to be stated as it is then, all after it free",
+            "which part of an exact step's dependence on the observation, or on the last code, comes by a component",
+        ),
+        Metric(
+            "route_reliance_direct",
+            "ratio",
+            "as route_reliance, all that is computed after the component as it was",
+            "which part goes from there straight to the output",
+        ),
         Metric("edits_kept", "count", "problems with TV(pi_cf, pi*) > tau", "problems that alpha is measured on"),
         *(
             Metric(f"{site}{name}", unit, formula, f"{says}, {where}")
