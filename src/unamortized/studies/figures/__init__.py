@@ -19,6 +19,7 @@ from unamortized.studies.figures.locality import locality_mse
 from unamortized.studies.figures.modes import modes, modes_training
 from unamortized.studies.figures.pointer import kl_by_scheme, pointer_errors
 from unamortized.studies.figures.probes import probe_r2_by_layer
+from unamortized.studies.figures.routes import routes
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
 from unamortized.studies.figures.stride import stride_cost, stride_growth, stride_learning
@@ -50,6 +51,7 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "law": law,
     "modes": modes,
     "modes_training": modes_training,
+    "routes": routes,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]

@@ -161,4 +161,17 @@ CAPTIONS = {
         "(dotted; what went wrong before counts here too), by step; thin: the codes of exact beliefs judged as the "
         f"model's are, which rounding alone keeps from being updates of each other. {SEEDS}"
     ),
+    "routes": (
+        "Where a step of the trace is computed, read at the column that is about to state step t, with the model's own "
+        "trace before it. Left: a head (L0H0: the first of the first layer; all: every head of every layer) may not "
+        "attend to a group of columns there, and the code that comes next moves by so much total variation; grey "
+        "zeros are less than .005. What that column itself holds, in cot the last code, needs no fetching. Right: x_t "
+        "is replaced by another symbol, or the last code by another problem's, and the output of one part of the "
+        "network there is what it is then, while all the rest sees the true input: how far the belief about to be "
+        "stated follows, 1: as far as an exact step would. Filled: whatever is computed later may react; hollow: it is "
+        "held, so that only what goes straight to the output counts (after the last perceptron nothing comes, so both "
+        "are one). As parts pass on what others gave them, their shares need not add up to that of all. Means over "
+        "seeds, whiskers 95 % t-intervals; where positions are ALiBi, a head has the same slope in every seed, steep "
+        "to flat from H0 on."
+    ),
 }
