@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.generalization import Rows, by_length_tests, test_problems
 from unamortized.evaluation.metrics import row
@@ -20,6 +20,7 @@ from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
+from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.tasks import Task
 
@@ -46,6 +47,22 @@ class Judged(NamedTuple):
     pointer: Bool[np.ndarray, "batch step"]
 
 
+class Updates(NamedTuple):
+    """What a step may come to: by symbol, the belief after it, and whether it can be observed at all."""
+
+    beliefs: Float[np.ndarray, "batch symbol state"]  # as they were where it cannot
+    possible: Bool[np.ndarray, "batch symbol"]
+
+
+def exact_updates(process: Process, before: Float[np.ndarray, "batch state"]) -> Updates:
+    """The exact update of each belief with every symbol."""
+    read_out = np.ones(process.n_states) if process.readout is None else process.readout
+    joint = (before[:, None, None] @ process.transitions)[:, :, 0]  # (batch, symbol, state)
+    evidence = (joint @ read_out)[..., None]
+    possible = evidence > NEGLIGIBLE
+    return Updates(np.where(possible, joint / np.where(possible, evidence, 1.0), before[:, None]), possible[..., 0])
+
+
 def updated_codes(
     task: Task, problems: Problems, codes: Int[np.ndarray, "batch step"]
 ) -> Int[np.ndarray, "batch step symbol"]:
@@ -53,16 +70,12 @@ def updated_codes(
 
     A code stands for its meaning (``code_meanings``); ``IMPOSSIBLE`` where the symbol is.
     """
-    process, vocabulary = problems.process, task_vocabulary(task)
+    vocabulary = task_vocabulary(task)
     before = np.concatenate([problems.beliefs[:, :1], code_meanings(task)[codes[:, :-1]]], axis=1)
-    read_out = np.ones(process.n_states) if process.readout is None else process.readout
-    updated = np.empty((*codes.shape, process.n_symbols), dtype=np.int64)
+    updated = np.empty((*codes.shape, problems.process.n_symbols), dtype=np.int64)
     for step in range(codes.shape[1]):
-        joint = (before[:, step, None, None] @ process.transitions)[:, :, 0]  # (batch, symbol, state)
-        evidence = (joint @ read_out)[..., None]
-        possible = evidence > NEGLIGIBLE
-        after = np.where(possible, joint / np.where(possible, evidence, 1.0), before[:, step, None])
-        updated[:, step] = np.where(possible[..., 0], vocabulary.encode(after), IMPOSSIBLE)
+        after, possible = exact_updates(problems.process, before[:, step])
+        updated[:, step] = np.where(possible, vocabulary.encode(after), IMPOSSIBLE)
     return updated
 
 

@@ -26,6 +26,7 @@ from unamortized.studies.figures.locality import locality_mse
 from unamortized.studies.figures.modes import modes, modes_training
 from unamortized.studies.figures.pointer import kl_by_scheme, pointer_errors
 from unamortized.studies.figures.probes import probe_r2_by_layer
+from unamortized.studies.figures.routes import routes
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
 from unamortized.studies.figures.stride import stride_cost, stride_growth, stride_learning
@@ -62,6 +63,7 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "probe_training": probe_training,
     "steering": steering,
     "subspaces": subspaces,
+    "routes": routes,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]

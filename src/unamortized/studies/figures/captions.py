@@ -162,35 +162,48 @@ CAPTIONS = {
         f"model's are, which rounding alone keeps from being updates of each other. {SEEDS}"
     ),
     "residual_simplex": (
-        "Models that learned to predict the next symbol, as Shai et al. (2024) drew them: at the left the exact beliefs "
-        "after each symbol of test questions, to the right what affine probes of each layer read, fitted on other "
-        "questions. Colour is the exact belief, alike in all panels. Three states on their triangle; more on the first "
-        "two principal components of the exact beliefs. R² is the mean over seeds, points are of seed 0."
+        "Models that learned to predict the next symbol, as Shai et al. (2024) drew them: at the left the exact "
+        "beliefs after each symbol of test questions, to the right what affine probes of each layer read, fitted on "
+        "other questions. Colour is the exact belief, alike in all panels. Three states on their triangle; more on "
+        "the first two principal components of the exact beliefs. R² is the mean over seeds, points are of seed 0."
     ),
     "probe_rivals": (
         "R² of affine probes, fitted and scored on disjoint problems, steps pooled, all layers concatenated. Diamond: "
-        "the belief from the trained network; line: its place. Dark dots: the belief from features that tell nothing of "
-        "the trained network, or only of what it says. Light squares: the trained network asked for something else. Marks "
-        "are means over seeds, lines 95 % t-intervals. Values below −0.2 are drawn there."
+        "the belief from the trained network; line: its place. Dark dots: the belief from features that tell nothing "
+        "of the trained network, or only of what it says. Light squares: the trained network asked for something "
+        "else. Marks are means over seeds, lines 95 % t-intervals. Values below −0.2 are drawn there."
     ),
     "probe_training": (
-        "R² of an affine probe of the exact belief at the observations, by layer, on the weights that runs kept after 1, "
-        f"2, 4, … steps of training. {SEEDS}"
+        "R² of an affine probe of the exact belief at the observations, by layer, on the weights that runs kept after "
+        f"1, 2, 4, … steps of training. {SEEDS}"
     ),
     "steering": (
-        "One activation is changed and the model goes on by itself; KL from the exact counterfactual, had the belief been "
-        "the one that is steered to, to its answer, on problems whose exact answer moves; the mean over lags of 0, 2 and "
-        "4 steps. Blue and green: moved along the directions that a probe reads; grey: as far in random directions of the "
-        "same number and variance. Black: a donor problem's whole activation, the edited code, nothing at all. Where a "
-        "belief (or the answer) is about to be written, or at the observation of that step. Marks are means over seeds, "
-        "lines 95 % t-intervals."
+        "One activation is changed and the model goes on by itself; KL from the exact counterfactual, had the belief "
+        "been the one that is steered to, to its answer, on problems whose exact answer moves; the mean over lags of "
+        "0, 2 and 4 steps. Blue and green: moved along the directions that a probe reads; grey: as far in random "
+        "directions of the same number and variance. Black: a donor problem's whole activation, the edited code, "
+        "nothing at all. Where a belief (or the answer) is about to be written, or at the observation of that step. "
+        "Marks are means over seeds, lines 95 % t-intervals."
     ),
     "subspaces": (
         "By layer, where a belief (or the answer) is about to be written; for models of the next symbol, at the "
-        "observations. Effective dimension: participation ratio of the variances along principal components, dashed of "
-        "the exact beliefs. Then the share of the activations' variance that lies in the belief subspace; the mean "
+        "observations. Effective dimension: participation ratio of the variances along principal components, dashed "
+        "of the exact beliefs. Then the share of the activations' variance that lies in the belief subspace; the mean "
         "principal angle between that subspace at the training length and at the second length beyond it; and between "
-        "the subspaces of this model and of the amortized one that began from the same weights. Dashed: two fits of one "
-        f"subspace; dotted: a random one of the same rank and variance. {SEEDS}"
+        "the subspaces of this model and of the amortized one that began from the same weights. Dashed: two fits of "
+        f"one subspace; dotted: a random one of the same rank and variance. {SEEDS}"
+    ),
+    "routes": (
+        "Where a step of the trace is computed, read at the column that is about to state step t, with the model's own "
+        "trace before it. Left: a head (L0H0: the first of the first layer; all: every head of every layer) may not "
+        "attend to a group of columns there, and the code that comes next moves by so much total variation; grey "
+        "zeros are less than .005. What that column itself holds, in cot the last code, needs no fetching. Right: x_t "
+        "is replaced by another symbol, or the last code by another problem's, and the output of one part of the "
+        "network there is what it is then, while all the rest sees the true input: how far the belief about to be "
+        "stated follows, 1: as far as an exact step would. Filled: whatever is computed later may react; hollow: it is "
+        "held, so that only what goes straight to the output counts (after the last perceptron nothing comes, so both "
+        "are one). As parts pass on what others gave them, their shares need not add up to that of all. Means over "
+        "seeds, whiskers 95 % t-intervals; where positions are ALiBi, a head has the same slope in every seed, steep "
+        "to flat from H0 on."
     ),
 }
