@@ -342,6 +342,41 @@ METRICS: dict[str, Metric] = {
             )
         ),
         Metric(
+            "path_r2",
+            "ratio",
+            "1 - sum |eta_t - probe|^2 / sum |eta_t - mean|^2 at the token of x_t, a probe for each t; step t",
+            "whether a model that writes no steps has walked the path so far by the time it has read x_t",
+        ),
+        Metric(
+            "answer_path_r2",
+            "ratio",
+            "the same of eta_k at the answer mark; step k",
+            "whether the beliefs on the way are still there where the answer is given",
+        ),
+        *(
+            Metric(
+                f"{site}window_r2",
+                "ratio",
+                "as probe_r2, of e_i T[x_{n-k+1}] .. T[x_n], normalised, side by side for all i (if S^2 <= 64; else "
+                "one); step k",
+                f"what the last k observations make of known states, whatever came before, read {where}",
+            )
+            for site, where in (("", "at the answer mark"), ("question_", "at the token of x_n"))
+        ),
+        Metric(
+            "composed_steps",
+            "steps",
+            "largest k with window_r2 or question_window_r2 >= .5 and (k = 1 or .2 above the untrained network's); "
+            "0 if none",
+            "how many of the last observations a layer has put together",
+        ),
+        Metric(
+            "path_steps",
+            "steps",
+            "largest t with path_r2 >= .5 and (t = 1 or .2 above the untrained network's); 0 if none",
+            "how far a layer has walked the path, from its start",
+        ),
+        Metric(
             "stated_kl",
             "nats",
             "E KL(eta_t || E[eta | c_t])",
