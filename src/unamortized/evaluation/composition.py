@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from unamortized.evaluation.generalization import Rows, split_of, test_problems
 from unamortized.evaluation.metrics import row
-from unamortized.evaluation.probes import apply, fit, layers, listen, r2, read
+from unamortized.evaluation.probes import apply, classify, discriminant, fit, layers, listen, moments, r2, read
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
@@ -24,7 +24,8 @@ from unamortized.worlds.splits import draw
 
 MOST_OPTIONS = 64  # numbers that a window is described by, if one start state does not have to do
 UNKNOWN = 1e-9  # weight of all other start states, so that no window is impossible
-READ, LEARNED = 0.5, 0.2  # R2 that counts as read, and how much of it training has to have brought
+CERTAIN = 1e-6  # a belief that is nearer than this to a state is one
+READ = 0.5  # share of what the untrained network leaves unexplained that has to be read, to count
 
 Belief = Float[np.ndarray, "batch option"]
 
@@ -35,7 +36,8 @@ class Composition:
 
     problems: int = 1024  # to score on
     fitted: int = 1024  # to fit on
-    ridge: float = 1.0
+    ridge: float = 1.0  # of beliefs, which are read by regression
+    shrinkage: float = 0.1  # of states that are certain, which are classes: read by a linear discriminant
 
 
 class Asked(NamedTuple):
@@ -45,7 +47,7 @@ class Asked(NamedTuple):
     step: int  # t of a belief, or the length of a window
     site: str  # as ``probes.SITES``
     place: int  # which of the site's tokens; -1 is the last
-    target: Belief
+    targets: tuple[Belief, ...]  # distributions over states, side by side
 
 
 def composition(run: Run, settings: Composition) -> Rows:
@@ -62,7 +64,7 @@ def composition(run: Run, settings: Composition) -> Rows:
     scored_on = test_problems(task, n_steps, settings.problems, seed)
     on = (questions(fitted_on), questions(scored_on))
     unlearned = replace(run, model=new_model(run.spec).eval())
-    own, before = (r2_by_layer(each, fitted_on, scored_on, on, settings.ridge) for each in (run, unlearned))
+    own, before = (r2_by_layer(each, fitted_on, scored_on, on, settings) for each in (run, unlearned))
     record = partial(row, task.name, seed=seed, split=split_of(task, n_steps), count=len(scored_on), n_steps=n_steps)
     rows = [
         record(name, metric=metric, value=value, layer=layer, step=step)
@@ -83,26 +85,26 @@ def questions(problems: Problems) -> list[Asked]:
     """Each belief of the path, where its observation was just read and at the answer mark; each window at the end."""
     asked, beliefs = [], problems.beliefs
     for k in range(1, problems.n_steps + 1):
-        window = window_belief(problems, k)
+        window = window_beliefs(problems, k)
         asked += [
-            Asked("path_r2", k, "question", k - 1, beliefs[:, k]),
-            Asked("answer_path_r2", k, "about_to_state", -1, beliefs[:, k]),
+            Asked("path_r2", k, "question", k - 1, (beliefs[:, k],)),
+            Asked("answer_path_r2", k, "about_to_state", -1, (beliefs[:, k],)),
             Asked("window_r2", k, "about_to_state", -1, window),
             Asked("question_window_r2", k, "question", -1, window),
         ]
     return asked
 
 
-def window_belief(problems: Problems, length: int) -> Belief:
+def window_beliefs(problems: Problems, length: int) -> tuple[Belief, ...]:
     r"""The last k observations alone, as what they make of known states.
 
-    $e_i T^{(x_{n-k+1})} \cdots T^{(x_n)}$, normalised, for each start state i (``start_states``), side by side. From a
-    state in which they are impossible, what they tell of any.
+    $e_i T^{(x_{n-k+1})} \cdots T^{(x_n)}$, normalised, for each start state i (``start_states``). From a state in which
+    they are impossible, what they tell of any.
     """
     process, seen = problems.process, problems.observations[:, problems.n_steps - length :]
     known = (1 - UNKNOWN) * np.eye(process.n_states) + UNKNOWN / process.n_states
-    ends = [filter_beliefs(process.transitions, known[start], seen).beliefs[:, -1] for start in start_states(process)]
-    return np.concatenate(ends, axis=1)
+    starts = start_states(process)
+    return tuple(filter_beliefs(process.transitions, known[start], seen).beliefs[:, -1] for start in starts)
 
 
 def start_states(process: Process) -> Int[np.ndarray, " start"]:
@@ -120,22 +122,31 @@ Found = dict[tuple[str, str, int], float]  # R2 by metric, layer and step
 
 
 def r2_by_layer(
-    run: Run, fitted_on: Problems, scored_on: Problems, asked: tuple[list[Asked], list[Asked]], ridge: float
+    run: Run, fitted_on: Problems, scored_on: Problems, asked: tuple[list[Asked], list[Asked]], settings: Composition
 ) -> Found:
-    """R2 of all that is asked, at each layer; one affine probe a token, layer and question."""
-    hear = activations(run, fitted_on), activations(run, scored_on)
+    """R2 of all that is asked, at each layer; each token, layer and distribution has a probe of its own."""
+    fitting, scoring = activations(run, fitted_on), activations(run, scored_on)
     found: Found = {}
-    for token in dict.fromkeys((each.site, each.place) for each in asked[0]):
-        fitting, scoring = ([each for each in part if (each.site, each.place) == token] for part in asked)
-        side_by_side = np.concatenate([each.target for each in fitting], axis=1)
+    for known, wanted in zip(*asked, strict=True):
+        exact = np.concatenate(wanted.targets, axis=1)
         for layer in layers(run):
-            seen, unseen = (heard(*token, layer) for heard in hear)
-            read_off, start = apply(fit(seen, side_by_side, ridge), unseen), 0
-            for each in scoring:
-                options = slice(start, start + each.target.shape[1])
-                found[each.metric, layer, each.step] = r2(each.target, read_off[:, options])
-                start = options.stop
+            seen, unseen = (heard(known.site, known.place, layer) for heard in (fitting, scoring))
+            read_off = [reading(seen, target, unseen, settings) for target in known.targets]
+            found[known.metric, layer, known.step] = r2(exact, np.concatenate(read_off, axis=1))
     return found
+
+
+def reading(
+    seen: Float[np.ndarray, "fitted width"],
+    target: Float[np.ndarray, "fitted option"],
+    unseen: Float[np.ndarray, "batch width"],
+    settings: Composition,
+) -> Belief:
+    """What a probe, fitted on some problems, says of others: a discriminant where states are certain, else a line."""
+    states = target.round()
+    if np.abs(target - states).max() < CERTAIN:
+        return classify(discriminant(moments(seen, states), settings.shrinkage), unseen)
+    return apply(fit(seen, target, settings.ridge), unseen)
 
 
 def activations(run: Run, problems: Problems) -> Callable[[str, int, str], Float[np.ndarray, "batch width"]]:
@@ -148,15 +159,13 @@ def activations(run: Run, problems: Problems) -> Callable[[str, int, str], Float
 def steps_read(own: Found, untrained: Found, metrics: tuple[str, ...], layer: str) -> int:
     """The most steps that can be read after a layer by any of these metrics; 0 if none can.
 
-    They are read where R2 is at least .5, and .2 more than the untrained network's; that of one step may be anybody's,
-    as nothing has to be composed for it.
+    They are read where half of what the untrained network's R2 leaves to 1 is explained. One step may be anybody's: as
+    nothing has to be composed for it, half of the variance will do.
     """
-    return max(
-        (
-            step
-            for (metric, at, step), value in own.items()
-            if (metric in metrics and at == layer and value >= READ)
-            and (step == 1 or value - untrained[metric, at, step] >= LEARNED)
-        ),
-        default=0,
-    )
+
+    def is_read(metric: str, step: int) -> bool:
+        before = 0.0 if step == 1 else max(0.0, untrained[metric, layer, step])
+        return own[metric, layer, step] - before >= READ * (1 - before) > 0
+
+    steps = {(metric, step) for metric, at, step in own if metric in metrics and at == layer}
+    return max((step for metric, step in steps if is_read(metric, step)), default=0)
