@@ -88,7 +88,10 @@ def compare(
 @app.command()
 def study(
     name: Annotated[
-        str, typer.Argument(help="The study: compare, worlds, pointer, locality, stride, faithfulness, law or modes.")
+        str,
+        typer.Argument(
+            help="The study: compare, worlds, pointer, locality, stride, faithfulness, law, modes or depth."
+        ),
     ],
     overrides: Overrides = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task (may be repeated).")] = None,

@@ -13,6 +13,7 @@ from unamortized.studies.figures.curves import (
     light_cone,
     triangle_along_trace,
 )
+from unamortized.studies.figures.depth import depth_accuracy, depth_steps, depth_windows
 from unamortized.studies.figures.gauges import dial, gauge_readings, gauges
 from unamortized.studies.figures.law import law
 from unamortized.studies.figures.locality import locality_mse
@@ -50,6 +51,9 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "law": law,
     "modes": modes,
     "modes_training": modes_training,
+    "depth_accuracy": depth_accuracy,
+    "depth_windows": depth_windows,
+    "depth_steps": depth_steps,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]
