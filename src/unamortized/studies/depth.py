@@ -93,7 +93,7 @@ def slowest_doubling(condition: str) -> Measure:
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
         steps = steps_by_layer(table, condition, "composed_steps", "path_steps").drop(columns=0, errors="ignore")
-        return steps.div([min(2**layer, TRAINED) for layer in steps.columns.tolist()]).min(axis=1)
+        return steps.div([min(2 ** int(layer), TRAINED) for layer in steps.columns.tolist()]).min(axis=1)
 
     return Measure(per_seed, "ratio")
 

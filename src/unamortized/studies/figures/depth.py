@@ -110,11 +110,10 @@ def depth_windows(tables: Tables) -> Figure | None:
             staircase(axes, *values.shape)
             axes.set_yticks(range(len(values)))
             axes.set_xticks(range(len(values.columns)), [str(step) for step in values.columns])
-            if line_of_panels is panels[0]:
-                axes.set_title(said(layers))
         line_of_panels[0].set_ylabel(f"{task}\n{kind}\nafter layer", fontsize=8)
-    for axes in panels[-1]:
-        axes.set_xlabel("steps k")
+    for top, bottom, layers in zip(panels[0], panels[-1], depths, strict=True):
+        top.set_title(said(layers))
+        bottom.set_xlabel("steps k")
     figure.colorbar(heat, ax=panels, label="R² of the probe", shrink=0.4, aspect=30)
     figure.suptitle("What has been put together after each layer?", x=0.01, ha="left")
     outline = Line2D([], [], color=DOUBLED, linewidth=1.6, label="$k = 2^{layer}$")
@@ -132,7 +131,7 @@ def explained(rows: pd.DataFrame, condition: str, metric: str) -> tuple[pd.DataF
         return own.pivot_table(index="layer", columns="step", values="value", aggfunc="mean").astype(float)
 
     own, before = table(condition), table(f"{condition}/untrained").clip(lower=0)
-    before = before.reindex_like(own).where(own.columns != 1, 0.0)
+    before = before.reindex_like(own) * (own.columns != 1)  # one step may be anybody's
     return own, (own - before >= READ * (1 - before)) & (before < 1)
 
 
@@ -170,7 +169,9 @@ def depth_steps(tables: Tables) -> Figure | None:
         axes.set_title(task)
         axes.set_xlabel("layer")
         axes.set_yscale("log", base=2)
-        axes.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+        ticks = [2**power for power in range(longest.bit_length())]
+        axes.set_yticks(ticks, [str(steps) for steps in ticks])
+        axes.set_ylim(0.9, 1.15 * longest)  # an interval of few seeds may begin below zero
     panels[0].set_ylabel("steps put together by then")
     figure.suptitle("Do layers double what is put together, or add a step?", x=0.01, ha="left")
     handles = [Line2D([], [], label=said(layers), **line_of(layers, depths)) for layers in depths]
