@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from tests.evaluation.oracle import Told, oracle_run, slow_task
 from tests.small_tasks import GENERALISED, small_task
 from tests.worlds.brute_force import enumerate_paths, marginal
-from unamortized.evaluation.composition import Composition, composition, start_states, window_beliefs
+from unamortized.evaluation.composition import Composition, composition, start_states, steps_read, window_beliefs
 from unamortized.evaluation.probes import classify, discriminant, moments, r2
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output, Transformer
@@ -161,6 +161,17 @@ def test_what_any_network_tells_does_not_count():
     rows = composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW)
     for metric, layer in itertools.product(("composed_steps", "path_steps"), "012"):
         assert value(rows, metric, "amortized", layer) <= 1
+
+
+def test_steps_count_that_close_half_of_what_the_untrained_network_leaves_open():
+    own = {("path_r2", "1", 1): 0.6, ("path_r2", "1", 2): 0.9, ("path_r2", "1", 3): 0.7, ("window_r2", "1", 4): 0.5}
+    untrained = dict(zip(own, (0.6, 0.9, 0.5, -0.3), strict=True))
+    assert steps_read(own, untrained, ("path_r2",), "1") == 1  # of which nothing had to be composed
+    assert steps_read(own, untrained | {("path_r2", "1", 3): 0.3}, ("path_r2",), "1") == 3
+    assert steps_read(own, untrained, ("path_r2", "window_r2"), "1") == 4
+    assert steps_read(own, untrained, ("path_r2",), "2") == 0
+    exact = dict.fromkeys(own, 1.0)
+    assert steps_read(exact, exact, ("path_r2",), "1") == 1  # nothing is left open
 
 
 def test_each_metric_has_each_layer_and_step_once():
