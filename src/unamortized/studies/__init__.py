@@ -1,6 +1,7 @@
 """Floor 6: studies, each a grid of runs, their evaluations, claims and figures; a line in ``STUDIES`` adds one."""
 
 from unamortized.studies.compare import COMPARE
+from unamortized.studies.depth import DEPTH
 from unamortized.studies.faithfulness import FAITHFULNESS
 from unamortized.studies.geometry import GEOMETRY
 from unamortized.studies.law import LAW
@@ -12,7 +13,8 @@ from unamortized.studies.study import Study
 from unamortized.studies.worlds import WORLDS
 
 STUDIES: dict[str, Study] = {
-    study.name: study for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES, GEOMETRY)
+    study.name: study
+    for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES, GEOMETRY, DEPTH)
 }
 
 

@@ -134,4 +134,39 @@ INSIDE = (
         "E KL(E[eta | c_t] || .99 simplex(probe) + .01 uniform)",
         "from the stated belief to the probed one",
     ),
+    Metric(
+        "path_r2",
+        "ratio",
+        "1 - sum |eta_t - probe|^2 / sum |eta_t - mean|^2 at the token of x_t, a probe for each t: affine, or a "
+        "linear discriminant where all eta_t are certain; step t",
+        "whether a model that writes no steps has walked the path so far when it has read x_t",
+    ),
+    Metric(
+        "answer_path_r2",
+        "ratio",
+        "the same of eta_k at the answer mark; step k",
+        "whether the beliefs on the way are there where the answer is given",
+    ),
+    *(
+        Metric(
+            f"{site}window_r2",
+            "ratio",
+            "the same of e_i T[x_{n-k+1}] .. T[x_n], normalised, for all i if S^2 <= 64, else one; step k",
+            f"what the last k observations make of known states, whatever came before, read {where}",
+        )
+        for site, where in (("", "at the answer mark"), ("question_", "at the token of x_n"))
+    ),
+    Metric(
+        "composed_steps",
+        "steps",
+        "largest k with (R2 - U) / (1 - U) >= .5, of window_r2 or question_window_r2; U the untrained network's, "
+        "0 for k = 1",
+        "how many of the last observations a layer has put together",
+    ),
+    Metric(
+        "path_steps",
+        "steps",
+        "largest t with (R2 - U) / (1 - U) >= .5, of path_r2; U the untrained network's, 0 for t = 1",
+        "how far from its start a layer has walked the path",
+    ),
 )

@@ -1,5 +1,6 @@
 """Affine belief probes: is the exact belief a linear function of the residual stream, and would controls do as well?"""
 
+from unamortized.evaluation.probes.discriminant import classify, discriminant
 from unamortized.evaluation.probes.readings import as_belief, as_distribution, to_simplex
 from unamortized.evaluation.probes.ridge import Moments, Probe, apply, fit, moments, r2, ridge_probe
 from unamortized.evaluation.probes.rivals import WINDOW, recent_observations
@@ -20,6 +21,8 @@ __all__ = [
     "as_belief",
     "as_distribution",
     "by_layer",
+    "classify",
+    "discriminant",
     "fit",
     "layers",
     "listen",

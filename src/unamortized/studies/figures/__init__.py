@@ -13,6 +13,7 @@ from unamortized.studies.figures.curves import (
     light_cone,
     triangle_along_trace,
 )
+from unamortized.studies.figures.depth import depth_accuracy, depth_steps, depth_windows
 from unamortized.studies.figures.gauges import dial, gauge_readings, gauges
 from unamortized.studies.figures.geometry import (
     probe_rivals,
@@ -64,6 +65,9 @@ FIGURES: dict[str, Callable[[Tables], Figure | None]] = {
     "steering": steering,
     "subspaces": subspaces,
     "routes": routes,
+    "depth_accuracy": depth_accuracy,
+    "depth_windows": depth_windows,
+    "depth_steps": depth_steps,
 }
 
 __all__ = ["FIGURES", "Tables", "save"]

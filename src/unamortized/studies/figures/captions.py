@@ -139,6 +139,27 @@ CAPTIONS = {
         "Above: causal reliance on average over lags 0 to 2, after 1, 2, 4, .. steps of training; below: KL from the "
         f"exact posterior to the answer at the same time, at the longest n of training. {SEEDS}"
     ),
+    "depth_accuracy": (
+        "Share of answers whose most probable state is a most probable state of the exact posterior, against the "
+        "number of observations; one line a number of layers of models that write nothing before their answer. Dashed "
+        "blue: a model of one layer that writes the belief after each step. Grey: exact inference from the last eight "
+        f"observations, without a band. {SEEDS} Shaded: lengths seen in training. All words of S3 of eight "
+        "observations, and all of S5 of up to seven, are so few that training shows every one of them."
+    ),
+    "depth_windows": (
+        "What can be read after each layer (0: the embedding), for models of one to six layers that write nothing, at "
+        "the longest n of training: R² of probes, fitted and scored on other questions where there are enough, means "
+        "over seeds. Rows called last k: what the last k observations make of known states, whatever came before "
+        "them, at the token of the last observation or at the answer mark, where more is read. Rows called first k: "
+        "the belief after k steps, where the k-th observation was just read. Outlined: what there would be if every "
+        "layer doubled it. Dots: where at least half is read of what the network before training leaves unexplained "
+        "(for one step, half of all). Negative R² are drawn as 0."
+    ),
+    "depth_steps": (
+        "The most steps that count as put together by a layer (the dots of the figure above), at the end of the "
+        "question or on its way, in that layer or an earlier one; one line a number of layers. Marks are means over "
+        "seeds, whiskers 95 % t-intervals. Dashed: twice as many in each layer; dotted: one more in each."
+    ),
     "stride_learning": (
         "KL divergence from the exact posterior to the answer against the number N of different training questions, "
         "all of one length; k: how many steps lie between the beliefs that the trace states. Every run takes as many "

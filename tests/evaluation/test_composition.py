@@ -1,0 +1,191 @@
+"""What a layer has put together is found, at the token where it is, and for as many steps as it is."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from tests.evaluation.oracle import Told, oracle_run, slow_task
+from tests.small_tasks import GENERALISED, small_task
+from tests.worlds.brute_force import enumerate_paths, marginal
+from unamortized.evaluation.composition import Composition, composition, start_states, steps_read, window_beliefs
+from unamortized.evaluation.probes import classify, discriminant, moments, r2
+from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.models.transformer import ModelSpec, Output, Transformer
+from unamortized.worlds.splits import draw
+
+N_STEPS = 8
+FEW = Composition(problems=384, fitted=512)
+GROUP = {
+    "process": {"family": "group_word", "group": "S3", "elements": ["213", "231"]},
+    "steps": {"train": [1, N_STEPS], "test": [4]},
+    "codebook": {"resolution": 1},
+}
+
+
+def value(rows, metric, condition, layer, step=None):
+    where = (metric, condition, layer, step)
+    (found,) = [row["value"] for row in rows if (row["metric"], row["condition"], row["layer"], row["step"]) == where]
+    return found
+
+
+# ── windows ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("start", ["fixed", "known"])
+@pytest.mark.parametrize("length", [1, 3])
+def test_windows_are_what_enumeration_makes_of_each_start_state(start, length):
+    problems = draw(slow_task(start=start), "test", 4, 6, 0)
+    transitions, seen = problems.process.transitions, problems.observations[:, 4 - length :]
+    table = np.broadcast_to(transitions, (length, *transitions.shape))
+    windows = window_beliefs(problems, length)
+    assert len(windows) == 3
+    for state, window in enumerate(windows):
+        for problem, symbols in enumerate(seen):
+            joint = enumerate_paths(table, np.eye(3)[state], symbols)
+            np.testing.assert_allclose(window[problem], marginal(joint, length, 3), atol=1e-7)
+
+
+def test_a_group_element_is_told_by_what_it_makes_of_the_identity():
+    task = small_task(**GROUP | {"process": {"family": "group_word", "group": "A5", "elements": ["23451", "23145"]}})
+    problems = draw(task, "test", 5, 32, 0)
+    assert start_states(problems.process).tolist() == [0]  # 60 states are too many for all of them
+    names = problems.process.state_names
+    (window,) = window_beliefs(problems, 3)
+    for row, symbols in zip(window, problems.observations, strict=True):
+        image = tuple(range(5))  # of each thing under the element so far: first that, then the next
+        for symbol in symbols[-3:]:
+            element = [int(digit) - 1 for digit in problems.process.symbol_names[symbol]]
+            image = tuple(element[place] for place in image)
+        assert names[row.argmax()] == "".join(str(place + 1) for place in image)
+        assert row.max() == pytest.approx(1, abs=1e-6)
+
+
+def test_windows_that_are_impossible_from_a_state_are_what_they_are_from_any():
+    task = small_task(process={"family": "no_consecutive_ones", "p": 0.5}, steps={"train": [6, 6], "test": [6]})
+    problems = draw(task, "validation", 6, 16, 0)
+    assert all(np.isfinite(window).all() for length in range(1, 7) for window in window_beliefs(problems, length))
+
+
+# ── the discriminant ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_discriminant_is_bayes_rule_for_normal_classes_of_one_covariance():
+    draws = np.random.default_rng(0)
+    classes = draws.choice(4, size=400, p=[0.1, 0.2, 0.3, 0.4])
+    features = draws.standard_normal((400, 3)) @ draws.standard_normal((3, 3)) + draws.standard_normal((4, 3))[classes]
+    means = np.array([features[classes == c].mean(axis=0) for c in range(4)])
+    within = np.cov((features - means[classes]).T, bias=True)
+    shrunk = within + 0.1 * np.diag(features.var(axis=0))
+    density = np.stack([multivariate_normal(mean, shrunk).pdf(features) for mean in means], axis=1)
+    expected = density * np.bincount(classes) / 400
+    with_constant = np.concatenate([features, np.ones((400, 1))], axis=1)  # a feature that does not vary says nothing
+    never = np.eye(5)[classes]  # the last class does not occur
+    told = classify(discriminant(moments(with_constant, never), 0.1), with_constant)
+    np.testing.assert_allclose(told[:, :4], expected / expected.sum(axis=1, keepdims=True), atol=1e-9)
+    assert (told[:, 4] == 0).all()
+
+
+def test_the_discriminant_tells_more_classes_apart_than_there_are_dimensions():
+    """Regression explains d of S - 1 equally likely classes, however far apart they are."""
+    draws = np.random.default_rng(1)
+    classes, centres = np.arange(3000) % 60, 10 * draws.standard_normal((60, 8))
+    features = centres[classes] + 0.1 * draws.standard_normal((3000, 8))
+    assert r2(np.eye(60)[classes], classify(discriminant(moments(features, np.eye(60)[classes]), 0.01), features)) > 0.9
+
+
+# ── what is read ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Doubler(Transformer):
+    """Holds, where the question ends, what the last 2^l observations make of known states, after layer l."""
+
+    def __init__(self, task, spec):
+        torch.nn.Module.__init__(self)
+        self.spec, self.process, self.samples = spec, task.build(), False
+        self.vocabulary = oracle_run(task, "amortized").vocabulary
+        states = self.process.n_states
+        self.map = np.random.default_rng(0).standard_normal((states**2, spec.width))
+
+    def new_cache(self, capacity):
+        return []
+
+    def forward(self, tokens, positions, *, taps=(), patches=None, cache=None, select=None):
+        told = Told(self, tokens.numpy())
+        transitions = self.process.transitions
+        taken = {tap: torch.zeros(*tokens.shape, self.spec.width) for tap in taps}
+        for layer in range(self.spec.layers):
+            length = min(2 ** (layer + 1), N_STEPS)
+            product = np.eye(self.process.n_states)
+            for symbols in told.symbols[:, -length:].T:
+                product = product @ transitions[symbols]
+            held = (product / product.sum(axis=2, keepdims=True)).reshape(len(tokens), -1) @ self.map
+            taken[f"blocks.{layer}.hook_resid_post"][:, -1] = torch.from_numpy(held).float()  # at the answer mark
+        return Output(torch.zeros(len(tokens), self.vocabulary.size), taken)
+
+
+@pytest.mark.parametrize("task", [slow_task(), small_task(**GROUP)], ids=["beliefs", "elements"])
+def test_a_model_that_doubles_its_windows_is_read_as_such(task):
+    spec = RunSpec(task=task, condition="amortized", model=ModelSpec(layers=3, width=40, heads=4))
+    rows = composition(Run(spec, Doubler(task, spec.model).eval(), Path("no folder")), FEW)
+    for layer, length in (("1", 2), ("2", 4), ("3", 8)):
+        assert value(rows, "composed_steps", "amortized", layer) == length
+        assert value(rows, "window_r2", "amortized", layer, length) > 0.97
+        longer = [value(rows, "window_r2", "amortized", layer, k) for k in range(length + 1, 9)]
+        assert max(longer, default=0) < 0.9
+        assert value(rows, "question_window_r2", "amortized", layer, length) < 0.1  # nothing is held there
+        assert value(rows, "path_steps", "amortized", layer) == 0
+    assert value(rows, "composed_steps", "amortized", "0") == 0
+    wholes = [value(rows, "answer_path_r2", "amortized", "3", k) for k in (1, 4)]
+    assert max(wholes) < 0.7
+
+
+@pytest.mark.parametrize("start", ["fixed", "known"])
+def test_beliefs_of_the_path_are_read_at_their_own_observation(start):
+    rows = composition(oracle_run(slow_task(start=start), "amortized"), FEW)
+    for step in range(1, N_STEPS + 1):
+        assert value(rows, "path_r2", "amortized", "1", step) > 0.99
+        assert value(rows, "path_r2", "amortized/untrained", "1", step) < 1.0
+    assert value(rows, "answer_path_r2", "amortized", "1", N_STEPS) > 0.99
+    assert value(rows, "answer_path_r2", "amortized", "1", N_STEPS - 2) < 0.8
+    assert value(rows, "path_steps", "amortized", "1") == N_STEPS
+    assert value(rows, "path_steps", "amortized", "0") == 0
+
+
+def test_what_any_network_tells_does_not_count():
+    """An untrained network in the place of the trained one has composed nothing beyond single observations."""
+    spec = RunSpec(task=slow_task(), condition="amortized", model=ModelSpec(layers=2, width=32))
+    rows = composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW)
+    for metric, layer in itertools.product(("composed_steps", "path_steps"), "012"):
+        assert value(rows, metric, "amortized", layer) <= 1
+
+
+def test_steps_count_that_close_half_of_what_the_untrained_network_leaves_open():
+    own = {("path_r2", "1", 1): 0.6, ("path_r2", "1", 2): 0.9, ("path_r2", "1", 3): 0.7, ("window_r2", "1", 4): 0.5}
+    untrained = dict(zip(own, (0.6, 0.9, 0.5, -0.3), strict=True))
+    assert steps_read(own, untrained, ("path_r2",), "1") == 1  # of which nothing had to be composed
+    assert steps_read(own, untrained | {("path_r2", "1", 3): 0.3}, ("path_r2",), "1") == 3
+    assert steps_read(own, untrained, ("path_r2", "window_r2"), "1") == 4
+    assert steps_read(own, untrained, ("path_r2",), "2") == 0
+    exact = dict.fromkeys(own, 1.0)
+    assert steps_read(exact, exact, ("path_r2",), "1") == 1  # nothing is left open
+
+
+def test_each_metric_has_each_layer_and_step_once():
+    rows = composition(oracle_run(slow_task(), "amortized"), Composition(32, 64))
+    names = ("path_r2", "answer_path_r2", "window_r2", "question_window_r2")
+    for condition, metric in itertools.product(("amortized", "amortized/untrained"), names):
+        own = [(row["layer"], row["step"]) for row in rows if (row["condition"], row["metric"]) == (condition, metric)]
+        assert sorted(own) == [(layer, step) for layer in "01" for step in range(1, N_STEPS + 1)]
+    assert {row["n_steps"] for row in rows} == {N_STEPS}
+    assert {row["split"] for row in rows} == {"in_distribution"}
+    assert {row["count"] for row in rows} == {32}
+
+
+def test_runs_that_write_a_trace_and_vectors_over_no_states_are_left_out():
+    assert composition(oracle_run(slow_task(), "cot"), FEW) == []
+    spec = RunSpec(task=small_task(**GENERALISED), condition="amortized", model=ModelSpec(layers=1, width=16))
+    assert composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW) == []
