@@ -61,7 +61,7 @@ PRESETS = {
     "full": Preset(
         (
             *(cell(task, AMORTIZED, layers, 3, STEPS[task]) for task in TASKS for layers in LAYERS),
-            *(cell(task, COT, 1, 3, COT_STEPS) for task in TASKS),
+            *(cell(task, COT, 1, 3, STEPS[task]) for task in TASKS),
         ),
         evaluations(512, fitted=1024),
     ),
@@ -132,7 +132,7 @@ CLAIMS = (
         measure=more_right(SIX, SHALLOW, TRAINED),
         holds=Range(low=0.3),
         control=Control(
-            "not for want of width or training: one layer that writes its steps is right in .95, after fewer of them",
+            "not for want of width or training: one layer that writes its steps is right in .95",
             right(f"{COT}@l1", TRAINED),
             Range(low=0.95),
         ),

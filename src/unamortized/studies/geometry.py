@@ -15,7 +15,7 @@ from unamortized.studies.claims import Claim, Control, Range
 from unamortized.studies.statistics import Measure, level, paired_difference, paired_ratio, select
 from unamortized.studies.study import Cell, Preset, Study
 
-AMORTIZED, EQUAL_FLOPS, COT, NEXT = "amortized", "amortized_equal_flops", "cot", "next_token"
+AMORTIZED, COT, NEXT = "amortized", "cot", "next_token"
 NOISY, MESS3, RRXOR = "noisy_permutation", "mess3@next", "rrxor@next"
 RIVALS = ("untrained", "window_10", "random_relu", "own_output", "wrong_process", "control_task", "shuffled_belief")
 STEERED_BESIDE = ("random_subspace", "wrong_state", "mean_patch")
@@ -85,8 +85,8 @@ PRESETS = {
         (
             next_symbol("mess3", seeds=4, steps=1000),
             next_symbol("rrxor", seeds=4, steps=3000),
-            Cell(NOISY, (AMORTIZED, EQUAL_FLOPS, COT), 6, TrainSpec(steps=500)),
-            Cell("mess3", (AMORTIZED, COT), 6, TrainSpec(steps=200)),
+            Cell(NOISY, (AMORTIZED, COT), 6, TrainSpec(steps=500)),
+            Cell("mess3", (AMORTIZED, COT), 4, TrainSpec(steps=200)),
         ),
         evaluations(512, every=2),
     ),

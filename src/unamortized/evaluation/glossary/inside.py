@@ -59,7 +59,7 @@ INSIDE = (
             (
                 "probe_selectivity",
                 "ratio",
-                "probe_r2 - R2 of a belief dealt out to each word of three observations",
+                "probe_r2 - R2 of a belief dealt out at random to each word of a few observations",
                 "what is read above what is learned by heart",
             ),
         )

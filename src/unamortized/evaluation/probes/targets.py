@@ -21,7 +21,7 @@ Steps = Int[np.ndarray, " step"]
 Target = Callable[[Problems, Steps], Float[np.ndarray, "batch step option"]]
 
 FORGOTTEN = 0.5  # share of a wrong process's moves that go anywhere
-REMEMBERED = 3  # observations that decide what the control task asks for
+WORDS = 64  # at least so many kinds of words decide what the control task asks for
 POOL = 4096  # beliefs that it deals out
 LONG = 2**16  # steps after which nothing of the start is left
 
@@ -73,20 +73,27 @@ def wrong_belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "batch s
 def wrong_process(process: Process) -> Process:
     r"""Another process whose symbols are as frequent, but whose beliefs are others.
 
-    Where a symbol says how the state moves, and leaves all states as likely as they were (each move is doubly
-    stochastic), the moves of the symbols are exchanged in a circle: it remembers for as long, but something else.
-    Elsewhere half of all moves go anywhere, $T'^{(x)} = (T^{(x)} + E_x \pi^\top) / 2$ with the stationary
-    distribution $\pi$: it forgets sooner.
+    In groups the moves of the symbols are exchanged in a circle: it remembers for as long, but something else. Where
+    that would change how frequent symbols are, half of all moves go anywhere, $T'^{(x)} = (T^{(x)} + E_x \pi^\top) / 2$
+    with the stationary distribution $\pi$: it forgets sooner.
     """
-    transitions, emissions = process.transitions, process.emissions  # (..., V, S, S), (..., S, V)
-    by_symbol = np.moveaxis(emissions, -1, -2)[..., None]
+    transitions, emissions, usual = process.transitions, process.emissions, in_the_long_run(process)
+    by_symbol = np.moveaxis(emissions, -1, -2)[..., None]  # (..., V, S, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = transitions / by_symbol
-    shuffles = process.readout is None and np.isfinite(moves).all() and np.allclose(moves.sum(axis=-2), 1)
-    if shuffles and not np.allclose(moves, moves[..., :1, :, :]):
-        return Process(np.roll(moves, 1, axis=-3) * by_symbol, process.initial)
-    anywhere = by_symbol * in_the_long_run(process)[..., None, None, :]
+    if process.readout is None and np.isfinite(moves).all() and not np.allclose(moves, moves[..., :1, :, :]):
+        exchanged = Process(np.roll(moves, 1, axis=-3) * by_symbol, process.initial)
+        if np.allclose(frequencies(in_the_long_run(exchanged), emissions), frequencies(usual, emissions)):
+            return exchanged
+    anywhere = by_symbol * usual[..., None, None, :]
     return Process((1 - FORGOTTEN) * transitions + FORGOTTEN * anywhere, process.initial, readout=process.readout)
+
+
+def frequencies(
+    states: Float[np.ndarray, "*problem state"], emissions: Float[np.ndarray, "*problem state symbol"]
+) -> Float[np.ndarray, "*problem symbol"]:
+    """How frequent symbols are where states are so frequent."""
+    return (states[..., None, :] @ emissions)[..., 0, :]
 
 
 def in_the_long_run(process: Process) -> Float[np.ndarray, "*problem state"]:
@@ -104,14 +111,16 @@ def shuffled_belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "batc
 
 
 def control_task(problems: Problems, steps: Steps) -> Float[np.ndarray, "batch step state"]:
-    """A belief dealt out at random to each word of the last three observations (Hewitt & Liang 2019).
+    """A belief dealt out at random to each word of the last few observations (Hewitt & Liang 2019).
 
-    A probe that learns it has learned the words by heart: what it reads above that is there to be read.
+    A probe that learns it has learned words by heart: what it reads above that is there to be read. Words are so long
+    that there are 64 kinds of them or more.
     """
     n_symbols, n_states = problems.process.n_symbols, problems.process.n_states
-    padded = np.pad(problems.observations + 1, ((0, 0), (REMEMBERED, 0)))
+    length = int(np.ceil(np.log(WORDS) / np.log(max(2, n_symbols)) - 1e-9))
+    padded = np.pad(problems.observations + 1, ((0, 0), (length, 0)))
     words = np.zeros((len(problems), len(steps)), dtype=np.int64)
-    for back in range(REMEMBERED):
+    for back in range(length):
         words = words * (n_symbols + 1) + padded[:, steps + back]
     dealt = stream("control_task", n_symbols, n_states).dirichlet(np.full(n_states, 0.5), size=POOL)
     return dealt[words % POOL]
