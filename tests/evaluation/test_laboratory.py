@@ -12,11 +12,10 @@ from unamortized.evaluation.baselines import blinded, window
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.faithfulness import Laboratory, edits
 from unamortized.evaluation.faithfulness.lead import expected_end, steps_ahead
-from unamortized.evaluation.faithfulness.patching import as_large, likeliest_change, shares
+from unamortized.evaluation.faithfulness.patching import shares
 from unamortized.evaluation.faithfulness.simulation import with_another_end
 from unamortized.evaluation.faithfulness.truncation import horizon
 from unamortized.evaluation.generalization import ByLength, by_length
-from unamortized.evaluation.probes import apply, fit
 from unamortized.evaluation.readers import reader_run
 from unamortized.evaluation.responses import respond
 from unamortized.learning.runs import RunSpec, TrainSpec, load_run
@@ -133,53 +132,6 @@ def test_another_end_leaves_the_beginning_and_is_solved_exactly():
 
 
 # ── activations ──────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("width", [12, 64])
-def test_the_likeliest_change_makes_the_probe_read_the_belief_and_none_is_likelier(width):
-    generator = np.random.default_rng(0)
-    features, mixing = (
-        generator.standard_normal((500, width)) * np.arange(1, width + 1),
-        generator.standard_normal((width, 2)),
-    )
-    two = features @ mixing * 0.01
-    beliefs = np.concatenate([two, -two.sum(axis=1, keepdims=True)], axis=1) + 1 / 3
-    probe, wanted, covariance = (
-        fit(features, beliefs, 1e-6),
-        generator.dirichlet([1, 1, 1], size=500),
-        np.cov(features.T),
-    )
-    change = likeliest_change(probe, covariance, features, wanted)
-    np.testing.assert_allclose(apply(probe, features + change), wanted, atol=1e-6)
-    idle = generator.standard_normal((20, width))
-    weights = probe.weights.T
-    idle -= idle @ np.linalg.pinv(weights, rcond=1e-6) @ weights  # directions that the probe does not read
-
-    def unlikely(changes):
-        return np.einsum("bi,ij,bj->b", changes, np.linalg.inv(covariance), changes)
-
-    for direction in idle:
-        np.testing.assert_allclose(apply(probe, features + change + direction), wanted, atol=1e-6)
-        assert (unlikely(change + direction) >= unlikely(change) - 1e-9).all()
-
-
-def test_the_likeliest_change_is_the_one_by_which_beliefs_move_features():
-    generator = np.random.default_rng(1)
-    beliefs, mixing = generator.dirichlet([1, 1, 1], size=4000), generator.standard_normal((3, 64))
-    features = beliefs @ mixing + 0.05 * generator.standard_normal((4000, 64))
-    probe, wanted = fit(features, beliefs, 1.0), np.roll(beliefs, 1, axis=0)
-    change = likeliest_change(probe, np.cov(features.T), features, wanted)
-    expected = (wanted - beliefs) @ mixing
-    assert 1 - ((change - expected) ** 2).sum() / (expected**2).sum() > 0.95
-
-
-def test_a_random_change_is_as_large_and_elsewhere_but_where_features_vary():
-    changes = np.random.default_rng(0).standard_normal((2000, 30))
-    covariance = np.diag([1.0] * 10 + [0.0] * 20)
-    random = as_large(changes, covariance, np.random.default_rng(1))
-    np.testing.assert_allclose(np.linalg.norm(random, axis=1), np.linalg.norm(changes, axis=1))
-    assert abs((random * changes).sum() / (changes**2).sum()) < 0.05
-    np.testing.assert_allclose(random[:, 10:], 0, atol=1e-12)
 
 
 def test_the_weights_of_two_sources_are_found():

@@ -1,0 +1,140 @@
+"""Steering finds out what is read: a model whose answer is read off its stream is steered, one that is not is not."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.evaluation.oracle import Oracle, Told, oracle_run, slow_task
+from unamortized.evaluation.faithfulness import Laboratory
+from unamortized.evaluation.steering import CHOSEN, steering
+from unamortized.language.vocabulary import ANSWER
+from unamortized.learning.runs import Run, new_model
+from unamortized.models.transformer import Output
+
+FEW = Laboratory(problems=256, lags=(0, 2))
+TAP = "blocks.0.hook_resid_post"
+
+
+class Steerable(Oracle):
+    """Answers at once, from its stream at the answer mark: beliefs in three directions, recent symbols in others."""
+
+    def __init__(self, task: Any, reads_stream: bool) -> None:
+        super().__init__(task, "amortized")
+        self.reads_stream = reads_stream
+        basis = np.linalg.qr(np.random.default_rng(3).standard_normal((16, 16)))[0]
+        self.map, self.rest = basis[:3] * 2.0, basis[3:]
+        self.noise = np.random.default_rng(4).standard_normal((self.vocabulary.size, 13))
+
+    def forward(self, tokens: Tensor, positions: Tensor, *, taps=(), patches=None, cache=None, select=None) -> Output:
+        told = Told(self, tokens.numpy())
+        stream = told.beliefs_held() @ self.map
+        last = told.tokens[:, told.observed[-1]], told.tokens[:, told.observed[-2]]
+        stream[:, -1] += (self.noise[last[0]] + self.noise[last[1]][:, ::-1]) @ self.rest
+        activation = torch.from_numpy(stream).float()
+        embedding = torch.zeros(*tokens.shape, 16)
+        embedding = (patches or {}).get("hook_embed", lambda own: own)(embedding)
+        activation = (patches or {}).get(TAP, lambda own: own)(activation)
+        held = activation[:, -1].double().numpy() @ np.linalg.pinv(self.map)
+        answers = np.maximum(held, 1e-6) if self.reads_stream else told.answer()
+        logits = np.full((len(tokens), self.vocabulary.size), -np.inf)
+        assert tokens[0, -1] == ANSWER
+        logits[:, self.vocabulary.blocks["answer"]] = np.log(answers / answers.sum(axis=1, keepdims=True))
+        every = {"hook_embed": embedding, TAP: activation}
+        return Output(torch.from_numpy(logits), {tap: every[tap] for tap in taps})
+
+
+def steerable(reads_stream: bool) -> Run:
+    run = oracle_run(slow_task(), "amortized")
+    return replace(run, model=Steerable(run.task, reads_stream).eval())
+
+
+def value(rows, metric: str, beside: str = "", layer: str = "1", step: int | None = 0) -> float:
+    name = f"amortized/{beside}" if beside else "amortized"
+    (found,) = [
+        row["value"]
+        for row in rows
+        if (row["metric"], row["condition"], row["layer"], row["step"]) == (metric, name, layer, step)
+    ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {reads: steering(steerable(reads), FEW) for reads in (True, False)}
+
+
+def test_a_model_that_reads_its_stream_goes_where_it_is_steered(rows):
+    found = rows[True]
+    assert value(found, "steered_kl") < 0.01
+    assert value(found, "steered_reliance") == pytest.approx(1, abs=0.03)
+    assert value(found, "steered_kl", "donor_subspace") < 0.02
+    assert value(found, "steered_kl", "donor_patch") < 0.02
+    for beside in ("random_subspace", "wrong_state", "mean_patch", "donor_random", "unsteered"):
+        assert value(found, "steered_kl", beside) > 0.1
+    assert value(found, "steered_reliance", "random_subspace") < 0.4
+    assert value(found, "steered_reliance", "unsteered") == 0
+
+
+def test_a_model_that_does_not_read_its_stream_stays_where_it_is(rows):
+    found = rows[False]
+    assert value(found, "steered_kl") == pytest.approx(value(found, "steered_kl", "unsteered"))
+    assert value(found, "steered_reliance") == pytest.approx(0, abs=1e-6)
+    assert value(found, "erased_kl") == pytest.approx(value(found, "erased_kl", "untouched"))
+
+
+def test_erasing_costs_what_losing_the_belief_costs_and_the_rest_can_go(rows):
+    found = rows[True]
+    lost = value(found, "erased_kl", "exact_loss")
+    assert value(found, "erased_kl") == pytest.approx(lost, rel=0.1)
+    assert value(found, "erased_kl", "untouched") < 0.01
+    assert value(found, "erased_kl", "random_subspace") < 0.6 * lost
+    assert value(found, "alone_kl") < 0.01
+    assert value(found, "alone_kl", "random_subspace") > 0.5 * lost
+
+
+def test_the_layer_is_chosen_on_other_problems_and_all_is_told_of_it(rows):
+    found = rows[True]
+    assert value(found, "steered_kl", layer=CHOSEN) < 0.01
+    assert value(found, "steered_kl", layer=CHOSEN, step=None) == value(found, "steered_kl", layer=CHOSEN)
+    assert value(found, "steered_kl", layer="0") == pytest.approx(value(found, "steered_kl", "unsteered"))
+    halves = value(found, "steered_kl", "unsteered", CHOSEN), value(found, "steered_kl", "unsteered")
+    assert halves[0] != halves[1]
+    assert halves[0] == pytest.approx(halves[1], rel=0.2)
+
+
+def test_in_the_question_nothing_is_read_by_it(rows):
+    found = rows[True]
+    for lag in (0, 2):
+        assert value(found, "question_steered_reliance", step=lag) == pytest.approx(0, abs=1e-6)
+        kls = {value(found, "question_steered_kl", beside, step=lag) for beside in ("", "donor_patch", "unsteered")}
+        assert max(kls) == pytest.approx(min(kls))
+    lags = {row["step"] for row in found if row["metric"] == "steered_kl" and row["layer"] == "1"}
+    assert lags == {0}  # at the answer mark, there is but one
+
+
+def test_traces_are_steered_where_they_are_about_to_state_and_beside_an_edited_code():
+    run = oracle_run(slow_task(), "cot")
+    run = replace(run, model=new_model(run.spec).eval())
+    found = steering(run, FEW)
+    assert {row["metric"] for row in found} == {
+        "steered_kl",
+        "steered_reliance",
+        "steered_agreement",
+        "erased_kl",
+        "alone_kl",
+    }
+    names = {row["condition"] for row in found if row["metric"] == "steered_kl"}
+    assert "cot/token_edit" in names
+    reliances = [row["value"] for row in found if row["metric"] == "steered_reliance"]
+    assert max(map(abs, reliances)) < 0.1  # an untrained network reads nothing
+
+
+@pytest.mark.parametrize("condition", ["cot_state", "hint_told"])
+def test_what_is_drawn_or_hinted_at_is_not_steered(condition):
+    run = oracle_run(slow_task(), "cot")
+    run = replace(run, spec=run.spec.model_copy(update={"condition": condition}))
+    assert steering(replace(run, model=new_model(run.spec).eval()), FEW) == []
