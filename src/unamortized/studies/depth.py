@@ -23,7 +23,7 @@ LAYERS = (1, 2, 3, 6)
 TRAINED = 8  # observations in the longest training question, for which three doublings do
 LENGTHS = (*range(1, TRAINED + 1), 12, 16, 32)
 RATES = {S5: 2e-3, S3: 1e-3, NOISY: 2e-3}
-STEPS = {S5: 2500, S3: 4000, NOISY: 1000}  # until models that are deep enough have left their plateaus
+STEPS = {S5: 6000, S3: 4000, NOISY: 1000}  # until models that are deep enough have left their plateaus
 COT_STEPS = 600
 
 
