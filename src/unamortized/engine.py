@@ -136,10 +136,11 @@ def run_specs(
     """
     of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
     measured = _measure(specs, of_runs, root, workers, console)
-    for each in measured:  # also where all was measured before, as something else may have been since
-        own = each._replace(world="", variant="")
-        write_text(each.folder / "metrics.csv", collect([own], "metrics"))
-    return [each.folder for each in measured]
+    folders = list(dict.fromkeys(each.folder for each in measured))
+    for folder in folders:  # also where all was measured before, as something else may have been since
+        own = [each._replace(world="", variant="") for each in measured if each.folder == folder]
+        write_text(folder / "metrics.csv", collect(own, "metrics"))
+    return folders
 
 
 def _measure(
@@ -166,7 +167,7 @@ def _measure(
     comparing: dict[Path, Job] = {}
     for spec in specs:
         folder = run_folder(spec, root)
-        if own := tuple(each.at(spec.task) for each in evaluations if each.compares(spec, root)):
+        if own := tuple(each.at(spec.task) for each in evaluations if each.compares(spec, root, jobs)):
             before = jobs[folder].evaluations
             comparing[folder] = RunJob(spec, (*before, *own), root)
             measured.append(Measured(folder, own, spec.world, spec.variant))

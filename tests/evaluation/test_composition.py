@@ -15,7 +15,7 @@ from unamortized.evaluation.composition import Composition, composition, start_s
 from unamortized.evaluation.probes import classify, discriminant, moments, r2
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output, Transformer
-from unamortized.worlds.splits import draw
+from unamortized.worlds.splits import apart, content_hash, draw
 
 N_STEPS = 8
 FEW = Composition(problems=384, fitted=512)
@@ -155,23 +155,36 @@ def test_beliefs_of_the_path_are_read_at_their_own_observation(start):
     assert value(rows, "path_steps", "amortized", "0") == 0
 
 
-def test_what_any_network_tells_does_not_count():
-    """An untrained network in the place of the trained one has composed nothing beyond single observations."""
+def test_what_any_network_tells_is_told_of_the_untrained_one_too():
+    """An untrained network in the place of the trained one: whatever it knows by heart, it has composed nothing."""
     spec = RunSpec(task=slow_task(), condition="amortized", model=ModelSpec(layers=2, width=32))
     rows = composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW)
     for metric, layer in itertools.product(("composed_steps", "path_steps"), "012"):
-        assert value(rows, metric, "amortized", layer) <= 1
+        steps = value(rows, metric, "amortized", layer)
+        assert steps == value(rows, metric, "amortized/untrained", layer) <= 3
 
 
 def test_steps_count_that_close_half_of_what_the_untrained_network_leaves_open():
-    own = {("path_r2", "1", 1): 0.6, ("path_r2", "1", 2): 0.9, ("path_r2", "1", 3): 0.7, ("window_r2", "1", 4): 0.5}
-    untrained = dict(zip(own, (0.6, 0.9, 0.5, -0.3), strict=True))
-    assert steps_read(own, untrained, ("path_r2",), "1") == 1  # of which nothing had to be composed
+    own = {("path_r2", "1", 1): 0.6, ("path_r2", "1", 2): 0.9, ("path_r2", "1", 3): 0.65, ("window_r2", "1", 4): 0.5}
+    untrained = dict(zip(own, (0.6, 0.9, 0.4, -0.3), strict=True))
+    assert steps_read(own, untrained, ("path_r2",), "1") == 2  # known by heart, before and after
     assert steps_read(own, untrained | {("path_r2", "1", 3): 0.3}, ("path_r2",), "1") == 3
     assert steps_read(own, untrained, ("path_r2", "window_r2"), "1") == 4
     assert steps_read(own, untrained, ("path_r2",), "2") == 0
-    exact = dict.fromkeys(own, 1.0)
-    assert steps_read(exact, exact, ("path_r2",), "1") == 1  # nothing is left open
+    forgotten = own | {("path_r2", "1", 2): 0.4}
+    assert steps_read(forgotten, untrained, ("path_r2",), "1") == 1  # known before, and no longer
+
+
+def test_short_questions_that_splits_share_are_fitted_and_scored_on_halves_apart():
+    task = small_task(
+        process={"family": "group_word", "group": "S3", "elements": ["213", "231"]}, codebook={"resolution": 1}
+    )
+    a, b = (apart(task, draw(task, split, 5, 400, 0), split) for split in ("validation", "test"))
+    assert len(a) > 50
+    assert len(b) > 50
+    assert not np.isin(content_hash(b), content_hash(a)).any()
+    longer = draw(task, "test", 14, 50, 0)
+    assert apart(task, longer, "test") is longer  # which no other split shares
 
 
 def test_each_metric_has_each_layer_and_step_once():

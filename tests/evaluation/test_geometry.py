@@ -38,6 +38,8 @@ def test_a_stream_that_is_the_belief_has_its_dimensions_and_nothing_else():
     assert {row["metric"] for row in rows} == {
         f"{site}{name}" for site in ("", "question_") for name in ("effective_dimension", "belief_variance")
     }
+    (left,) = values(rows, "belief_variance", "cot/random_subspace")
+    assert left == pytest.approx(0, abs=1e-6)  # where all is belief, nothing else can match it
 
 
 def test_a_stream_that_is_the_same_map_at_every_length_is_read_beyond_training():
@@ -84,18 +86,14 @@ def test_the_sibling_of_a_run_differs_in_its_condition_alone():
     assert sibling(spec, "amortized", Path("results")) == run_folder(expected, Path("results"))
 
 
-def test_runs_are_compared_only_where_both_are_finished(tmp_path):
+def test_runs_are_compared_only_with_others_of_the_same_study(tmp_path):
     evaluation = Evaluation("between", between_conditions, FEW, against="amortized")
     specs = {name: plan_run(slow_task(), name, 0, ModelSpec(), TrainSpec(steps=1)) for name in ("cot", "amortized")}
-    assert not evaluation.compares(specs["cot"], tmp_path)
-    assert not evaluation.compares(specs["amortized"], tmp_path)
-    folder = run_folder(specs["amortized"], tmp_path)
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").touch()
-    (folder / "run.json").write_text('{"spec": {}, "finished": true}')
-    assert evaluation.compares(specs["cot"], tmp_path)
-    assert not evaluation.compares(specs["amortized"], tmp_path)  # itself
-    assert not replace(evaluation, against=None).compares(specs["cot"], tmp_path)
+    folders = {name: run_folder(spec, tmp_path) for name, spec in specs.items()}
+    assert evaluation.compares(specs["cot"], tmp_path, folders.values())
+    assert not evaluation.compares(specs["cot"], tmp_path, [folders["cot"]])
+    assert not evaluation.compares(specs["amortized"], tmp_path, folders.values())  # itself
+    assert not replace(evaluation, against=None).compares(specs["cot"], tmp_path, folders.values())
 
 
 def test_a_model_is_compared_with_the_other_conditions_of_the_same_weights(tmp_path, monkeypatch):

@@ -13,10 +13,10 @@ from unamortized.evaluation.faithfulness import Laboratory
 from unamortized.evaluation.steering import CHOSEN, steering
 from unamortized.language.vocabulary import ANSWER
 from unamortized.learning.runs import Run, new_model
-from unamortized.models.transformer import Output
+from unamortized.models.transformer import ModelSpec, Output
 
 FEW = Laboratory(problems=256, lags=(0, 2))
-TAP = "blocks.0.hook_resid_post"
+TAPS = ("hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
 
 
 class Steerable(Oracle):
@@ -35,21 +35,24 @@ class Steerable(Oracle):
         last = told.tokens[:, told.observed[-1]], told.tokens[:, told.observed[-2]]
         stream[:, -1] += (self.noise[last[0]] + self.noise[last[1]][:, ::-1]) @ self.rest
         activation = torch.from_numpy(stream).float()
-        embedding = torch.zeros(*tokens.shape, 16)
-        embedding = (patches or {}).get("hook_embed", lambda own: own)(embedding)
-        activation = (patches or {}).get(TAP, lambda own: own)(activation)
+        stages = {"hook_embed": torch.zeros(*tokens.shape, 16)}
+        activation = torch.from_numpy(stream).float()
+        for tap in TAPS:
+            activation = stages.get(tap, activation)
+            activation = stages[tap] = (patches or {}).get(tap, lambda own: own)(activation)
+            activation = torch.from_numpy(stream).float() if tap == "hook_embed" else activation
         held = activation[:, -1].double().numpy() @ np.linalg.pinv(self.map)
         answers = np.maximum(held, 1e-6) if self.reads_stream else told.answer()
         logits = np.full((len(tokens), self.vocabulary.size), -np.inf)
         assert tokens[0, -1] == ANSWER
         logits[:, self.vocabulary.blocks["answer"]] = np.log(answers / answers.sum(axis=1, keepdims=True))
-        every = {"hook_embed": embedding, TAP: activation}
-        return Output(torch.from_numpy(logits), {tap: every[tap] for tap in taps})
+        return Output(torch.from_numpy(logits), {tap: stages[tap] for tap in taps})
 
 
 def steerable(reads_stream: bool) -> Run:
     run = oracle_run(slow_task(), "amortized")
-    return replace(run, model=Steerable(run.task, reads_stream).eval())
+    spec = run.spec.model_copy(update={"model": ModelSpec(layers=2, width=16)})
+    return replace(run, spec=spec, model=Steerable(run.task, reads_stream).eval())
 
 
 def value(rows, metric: str, beside: str = "", layer: str = "1", step: int | None = 0) -> float:
@@ -101,6 +104,14 @@ def test_the_layer_is_chosen_on_other_problems_and_all_is_told_of_it(rows):
     assert value(found, "steered_kl", layer=CHOSEN) < 0.01
     assert value(found, "steered_kl", layer=CHOSEN, step=None) == value(found, "steered_kl", layer=CHOSEN)
     assert value(found, "steered_kl", layer="0") == pytest.approx(value(found, "steered_kl", "unsteered"))
+    assert value(found, "steered_kl", layer="2") < 0.01  # where nothing is left to compute: not to be chosen
+    one, other = (
+        {row["value"] for row in found if row["metric"] == "steered_kl" and row["layer"] == layer} for layer in "12"
+    )
+    assert one != other
+    assert value(found, "steered_kl", "random_subspace", CHOSEN) == pytest.approx(
+        value(found, "steered_kl", "random_subspace", "1"), rel=0.3
+    )
     halves = value(found, "steered_kl", "unsteered", CHOSEN), value(found, "steered_kl", "unsteered")
     assert halves[0] != halves[1]
     assert halves[0] == pytest.approx(halves[1], rel=0.2)

@@ -97,12 +97,18 @@ def test_the_likeliest_change_is_the_one_by_which_beliefs_move_activations():
 
 
 def test_a_random_subspace_is_its_match_in_rank_and_variance_and_lies_elsewhere(world):
-    activations, _, found, _, subspace = world
+    activations, beliefs, found, _, subspace = world
     random = random_subspace(subspace, found.covariance, np.random.default_rng(2))
     assert random.rank == subspace.rank
     assert random.variance(found.covariance) == pytest.approx(subspace.variance(found.covariance), rel=0.1)
     np.testing.assert_allclose(random.across @ random.along, np.eye(2), atol=1e-8)
     assert angle_between(random.along, subspace.along) > 15
+    np.testing.assert_allclose(random.across @ subspace.along, 0, atol=1e-8)
+    np.testing.assert_allclose(subspace.across @ random.along, 0, atol=1e-8)
+    still = random.erased(activations)  # what is read is still there
+    assert r2(beliefs, apply(fit(still, beliefs, 1e-6), still)) == pytest.approx(
+        r2(beliefs, apply(fit(activations, beliefs, 1e-6), activations)), abs=0.01
+    )
     kept = np.trace(np.cov(subspace.part(activations - subspace.mean).T)) / np.trace(np.cov(activations.T))
     assert subspace.variance(found.covariance) == pytest.approx(kept, rel=1e-6)
 

@@ -9,6 +9,7 @@ from scipy.special import entr
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.generalization import test_problems as problems_of_tests
 from unamortized.evaluation.probes import EVERYTHING, Probes, along_training, apply, by_layer, fit, listen, read, sweep
+from unamortized.evaluation.probes.targets import TARGETS
 from unamortized.learning.runs import TrainSpec, load_run, new_model
 from unamortized.learning.training import train_run
 from unamortized.worlds.splits import draw
@@ -31,9 +32,12 @@ def test_everything_has_a_row_of_its_own(rows):
     keys = [(row["metric"], row["condition"], row["layer"], row["step"]) for row in rows]
     assert len(set(keys)) == len(keys)
     beside = {row["condition"].partition("/")[2] for row in rows}
-    assert beside == {"", *EVERYTHING, "belief_1_back", "belief_4_back"} - {"own_output"}  # an oracle has none
+    targets = {"belief_1_back", "belief_4_back", *TARGETS}
+    untrained = {f"untrained/{name}" for name in targets}
+    assert beside == {"", *EVERYTHING, *targets, *untrained} - {"own_output"}  # an oracle has none
     nothing = [row for row in rows if not np.isfinite(row["value"])]
-    assert {(row["condition"], row["step"]) for row in nothing} == {("cot/belief_4_back", 2)}  # where all began
+    began = {("cot/belief_4_back", 2), ("cot/untrained/belief_4_back", 2)}
+    assert {(row["condition"], row["step"]) for row in nothing} == began
 
 
 def test_what_is_held_is_read_and_what_can_be_told_from_it(rows):

@@ -20,7 +20,7 @@ from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.processes import Process
-from unamortized.worlds.splits import draw
+from unamortized.worlds.splits import apart, draw
 
 MOST_OPTIONS = 64  # numbers that a window is described by, if one start state does not have to do
 UNKNOWN = 1e-9  # weight of all other start states, so that no window is impossible
@@ -60,8 +60,8 @@ def composition(run: Run, settings: Composition) -> Rows:
     if run.condition.trace != "none" or task.build().is_generalised:
         return []
     n_steps = task.steps.train[1]
-    fitted_on = draw(task, "validation", n_steps, settings.fitted, seed, "probes")
-    scored_on = test_problems(task, n_steps, settings.problems, seed)
+    fitted_on = apart(task, draw(task, "validation", n_steps, settings.fitted, seed, "probes"), "validation")
+    scored_on = apart(task, test_problems(task, n_steps, settings.problems, seed), "test")
     on = (questions(fitted_on), questions(scored_on))
     unlearned = replace(run, model=new_model(run.spec).eval())
     own, before = (r2_by_layer(each, fitted_on, scored_on, on, settings) for each in (run, unlearned))
@@ -72,9 +72,10 @@ def composition(run: Run, settings: Composition) -> Rows:
         for (metric, layer, step), value in found.items()
     ]
     for metric, among in (("path_steps", ("path_r2",)), ("composed_steps", ("window_r2", "question_window_r2"))):
-        rows += [
-            record(condition, metric=metric, value=steps_read(own, before, among, at), layer=at) for at in layers(run)
-        ]
+        for name, found in ((condition, own), (f"{condition}/untrained", before)):
+            rows += [
+                record(name, metric=metric, value=steps_read(found, before, among, at), layer=at) for at in layers(run)
+            ]
     return rows
 
 
@@ -159,13 +160,13 @@ def activations(run: Run, problems: Problems) -> Callable[[str, int, str], Float
 def steps_read(own: Found, untrained: Found, metrics: tuple[str, ...], layer: str) -> int:
     """The most steps that can be read after a layer by any of these metrics; 0 if none can.
 
-    They are read where half of what the untrained network's R2 leaves to 1 is explained. One step may be anybody's: as
-    nothing has to be composed for it, half of the variance will do.
+    They are read where half of the variance is explained, and half of what the untrained network leaves. A few steps
+    are words that can be known by heart, and are read from an untrained network, too: of them the first will do.
     """
 
     def is_read(metric: str, step: int) -> bool:
-        before = 0.0 if step == 1 else max(0.0, untrained[metric, layer, step])
-        return own[metric, layer, step] - before >= READ * (1 - before) > 0
+        before, now = max(0.0, untrained[metric, layer, step]), own[metric, layer, step]
+        return now >= READ and (before >= READ or now - before >= READ * (1 - before))
 
     steps = {(metric, step) for metric, at, step in own if metric in metrics and at == layer}
     return max((step for metric, step in steps if is_read(metric, step)), default=0)

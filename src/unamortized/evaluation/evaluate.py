@@ -4,7 +4,7 @@ What was measured is kept under a hash of the settings and of the source code th
 module and all that it imports), so that a changed metric is measured anew while the trained weights stay.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,6 @@ from unamortized.learning.runs import (
     Run,
     RunSpec,
     exclusively,
-    is_finished,
     load_run,
     marked,
     read_record,
@@ -64,11 +63,11 @@ class Evaluation:
         """Whether this is measured for a seed."""
         return self.only_seed is None or self.only_seed == seed
 
-    def compares(self, spec: RunSpec, root: Path) -> bool:
-        """Whether there is another run for this one to be compared with."""
+    def compares(self, spec: RunSpec, root: Path, folders: Container[Path]) -> bool:
+        """Whether another run for this one to be compared with is among those in these folders."""
         if self.against is None or spec.condition == self.against:
             return False
-        return is_finished(sibling(spec, self.against, root))
+        return sibling(spec, self.against, root) in folders
 
     def at(self, task: Task | NetTask) -> "Evaluation":
         """The same with a task's tests: a run is not trained again for others, but measured again."""

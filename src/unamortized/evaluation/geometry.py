@@ -35,7 +35,7 @@ from unamortized.evaluation.subspaces import (
 )
 from unamortized.learning.runs import Run, load_run, sibling
 from unamortized.worlds.randomness import stream
-from unamortized.worlds.splits import draw
+from unamortized.worlds.splits import apart, draw
 
 LONGER = 2  # test lengths beyond training that are looked at
 POINTS = 2048  # of a cloud
@@ -69,7 +69,7 @@ def _reads(
     run: Run, n_steps: int, settings: Geometry, site: str, name: str = "geometry", split: str = "validation"
 ) -> Read:
     """Activations of some problems; of steps beyond training alone, where their length is beyond it."""
-    problems = draw(run.task, split, n_steps, settings.problems, run.spec.seed, name)
+    problems = apart(run.task, draw(run.task, split, n_steps, settings.problems, run.spec.seed, name), split)
     seen = read(run, problems, listen(run, problems), site)
     kept = seen.steps > (run.task.steps.train[1] if n_steps > run.task.steps.train[1] else 0)
     features = {layer: values[:, kept] for layer, values in seen.features.items()}
@@ -79,7 +79,8 @@ def _reads(
 def dimensions(run: Run, settings: Geometry) -> Rows:
     """Effective dimension of activations by site and layer, and the share of their variance that is of the belief.
 
-    Under ``<condition>/exact_belief``, the effective dimension of the exact beliefs themselves.
+    Under ``<condition>/exact_belief``, the effective dimension of the exact beliefs themselves; under
+    ``/random_subspace``, the variance that the random subspaces of other evaluations reach, which are to match it.
     """
     n_steps, rows = run.task.steps.train[1], Rows()
     for site in SITES:
@@ -91,6 +92,12 @@ def dimensions(run: Run, settings: Geometry) -> Rows:
             rows += [
                 record("", "effective_dimension", effective_dimension(covariance), layer=layer),
                 record("", "belief_variance", found.subspace.variance(covariance), layer=layer),
+                record(
+                    "random_subspace",
+                    "belief_variance",
+                    _random(run, site, layer, found).variance(covariance),
+                    layer=layer,
+                ),
             ]
         beliefs = moments(seen.beliefs, seen.beliefs).covariance
         rows.append(record("exact_belief", "effective_dimension", effective_dimension(beliefs)))
@@ -162,11 +169,14 @@ def clouds(run: Run, settings: Geometry) -> pd.DataFrame:
 
 def _angles(run: Run, site: str, layer: str, own: Fitted, others: dict[str, Fitted]) -> dict[str, float]:
     """Mean principal angles of a subspace with others; and, by chance, with what is as large where the first one is."""
-    generator = stream("subspace_angle", run.task.fingerprint(), run.spec.seed, site, layer)
-    first = others[""]
-    random = random_subspace(first.subspace, first.moments.covariance, generator)
+    random = _random(run, site, layer, others[""])
     subspaces = {name: each.subspace for name, each in others.items()} | {"random_subspace": random}
     return {name: angle_between(own.subspace.along, each.along) for name, each in subspaces.items()}
+
+
+def _random(run: Run, site: str, layer: str, like: Fitted) -> Subspace:
+    generator = stream("random_subspace", run.task.fingerprint(), run.spec.seed, site, layer)
+    return random_subspace(like.subspace, like.moments.covariance, generator)
 
 
 def _row(

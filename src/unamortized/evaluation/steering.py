@@ -38,7 +38,7 @@ from unamortized.worlds.splits import draw
 
 RIDGE = 1.0
 FITTED = 4  # problems that probes are fitted on, for each that they are tried on: a step has no more than these
-CHOSEN = "chosen"  # the layer that steers best on one half of the problems; scored on the other half
+CHOSEN = "chosen"  # the inner layer that steers best on one half of the problems; scored on the other half
 Answers = Float[np.ndarray, "batch answer"]
 
 
@@ -204,17 +204,26 @@ def _erased(
 
 
 def _chosen(asked: Asked, site: str, steered: dict[tuple[str, str, int], np.ndarray]) -> Rows:
-    """The KLs at the layer that steers best on even problems, on odd ones; by lag and as the mean over lags."""
+    """The KLs at the layer that steers best on one half of the problems, on the others; by lag and over lags.
+
+    Where something is about to be written, the stream after the last block is that: nothing is left to compute, and it
+    is not among the layers to choose from.
+    """
     rows: Rows = []
     if not steered:
         return rows
+    last = [*layers(asked.run)][-1] if site == "about_to_state" else ""
     lags = sorted({lag for _, _, lag in steered})
-    best = {layer: np.mean([np.nanmean(steered["", layer, lag][::2]) for lag in lags]) for _, layer, _ in steered}
+    kept = {key: losses[np.isfinite(losses)] for key, losses in steered.items()}
+    best = {
+        layer: float(np.mean([kept["", layer, lag][::2].mean() for lag in lags]))
+        for _, layer, _ in steered
+        if layer != last
+    }
     chosen = min(best, key=lambda layer: best[layer])
     for name in dict.fromkeys(name for name, _, _ in steered):
-        losses = {lag: steered[name, chosen, lag][1::2] for lag in lags}
-        means = {lag: float(np.nanmean(each)) for lag, each in losses.items()}
-        count = int(sum(np.isfinite(each).sum() for each in losses.values()))
+        losses = {lag: kept[name, chosen, lag][1::2] for lag in lags}
+        means, count = {lag: float(each.mean()) for lag, each in losses.items()}, sum(map(len, losses.values()))
         record = _recorder(asked, name, count, layer=CHOSEN)
         rows += [record(f"{_prefix(site)}steered_kl", mean, step=lag) for lag, mean in means.items()]
         rows.append(record(f"{_prefix(site)}steered_kl", float(np.mean(list(means.values())))))

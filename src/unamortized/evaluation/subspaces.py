@@ -52,9 +52,9 @@ def belief_subspace(
 
     With the probe's directions $W$ and the activations' covariance $\Sigma$, activations differ on average by
     $\Sigma W^\top (W \Sigma W^\top)^{-1}$ where readings differ by one. To put the reading at its mean along these
-    directions is the least change after which no affine probe reads anything (LEACE, Belrose et al. 2023, theorem 4.3);
-    to put it elsewhere along them is the likeliest change. The change that is least in plain length follows directions
-    that hardly vary, and nothing reads them: in pilot runs it moved no answer at all.
+    directions is, up to the ridge, the least change after which no affine probe reads anything (LEACE, Belrose et al.
+    2023, theorem 4.3); to put it elsewhere along them is the likeliest change. The change that is least in plain length
+    follows directions that hardly vary, and nothing reads them: in pilot runs it moved no answer at all.
     """
     _, values, directions = np.linalg.svd(probe.weights.T, full_matrices=False)
     return _spanned(directions[values > NO_DIRECTION * max(values[0], np.finfo(float).tiny)], covariance, mean)
@@ -63,17 +63,20 @@ def belief_subspace(
 def random_subspace(
     like: Subspace, covariance: Float[np.ndarray, "width width"], generator: np.random.Generator
 ) -> Subspace:
-    """A random subspace of the same rank and, of many that were drawn, with nearly the same variance.
+    """A random subspace of the same rank that tells nothing of what the other holds, nearest to it in variance.
 
-    Each direction is drawn as activations vary, or evenly, or in between.
+    Activations are uncorrelated between the two, so that to erase or move one leaves what is read off the other. Where
+    the other holds most of the variance, what is left may hold less: see its ``variance``. Each direction is drawn as
+    activations vary, or evenly, or in between.
     """
-    values, vectors = np.linalg.eigh(covariance)
+    outside = np.eye(len(covariance)) - like.along @ like.across
+    values, vectors = np.linalg.eigh(outside @ covariance @ outside.T)
     values = values.clip(min=values.max() * 1e-9) if values.max() > 0 else np.ones_like(values)
     wanted = like.variance(covariance)
     drawn = []
     for power in generator.uniform(-1.0, 1.5, size=TRIED):
         weights = generator.standard_normal((like.rank, len(values))) * values**power
-        drawn.append(_spanned(np.linalg.qr((weights @ vectors.T).T)[0].T, covariance, like.mean))
+        drawn.append(_spanned(np.linalg.qr((weights @ vectors.T @ outside).T)[0].T, covariance, like.mean))
     return min(drawn, key=lambda each: abs(each.variance(covariance) - wanted))
 
 

@@ -189,6 +189,16 @@ def in_split(task: Task, problems: Questions | Problems, split: str) -> Bool[np.
     return np.asarray(np.isin(bucket, np.array(SPLITS[split], dtype=np.uint64)))
 
 
+def apart(task: Task, problems: Problems, split: str) -> Problems:
+    """Of problems so short that splits share their questions, those of one half for tests and of the other elsewhere.
+
+    What is fitted and scored on such problems would be scored on what it was fitted on.
+    """
+    if not shares_questions(task, problems.n_steps):
+        return problems
+    return problems.take(content_hash(problems) % np.uint64(2) == np.uint64(split == "test"))
+
+
 def content_hash(problems: Questions | Problems, n_first: int | None = None) -> np.ndarray:
     """A 64-bit hash of what is asked: the (first) observations, and the start and the table where told (batch,)."""
     columns = [problems.observations[:, :n_first].T]

@@ -159,14 +159,14 @@ INSIDE = (
     Metric(
         "composed_steps",
         "steps",
-        "largest k with (R2 - U) / (1 - U) >= .5, of window_r2 or question_window_r2; U the untrained network's, "
-        "0 for k = 1",
+        "largest k with R2 >= .5, of window_r2 or question_window_r2, and (R2 - U) / (1 - U) >= .5 unless U >= .5; "
+        "U the untrained network's",
         "how many of the last observations a layer has put together",
     ),
     Metric(
         "path_steps",
         "steps",
-        "largest t with (R2 - U) / (1 - U) >= .5, of path_r2; U the untrained network's, 0 for t = 1",
+        "the same of path_r2, largest t",
         "how far from its start a layer has walked the path",
     ),
 )

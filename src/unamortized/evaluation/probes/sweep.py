@@ -21,7 +21,7 @@ from unamortized.evaluation.probes.sites import SITES, listen, read, steps_at
 from unamortized.evaluation.probes.targets import TARGETS, belief, resolve_target
 from unamortized.learning.runs import Run, load_run, new_model, snapshot_steps
 from unamortized.worlds.problems import Problems
-from unamortized.worlds.splits import draw
+from unamortized.worlds.splits import apart, draw
 
 UNTRAINED = "untrained"
 EVERYTHING = (UNTRAINED, *RIVALS, *TARGETS)
@@ -78,6 +78,7 @@ def by_layer(run: Run, settings: Probes) -> Rows:
     n_steps, seed = run.task.steps.train[1], run.spec.seed
     fitted_on = draw(run.task, "validation", n_steps, settings.fitted or settings.problems, seed, "probes")
     scored_on = test_problems(run.task, n_steps, settings.problems, seed)
+    fitted_on, scored_on = apart(run.task, fitted_on, "validation"), apart(run.task, scored_on, "test")
     fits, codelengths = _fit(run, fitted_on, settings)
     tallies = _score(run, scored_on, fits, settings)
     return _told(run, tallies, codelengths, len(scored_on), n_steps, settings)
@@ -111,7 +112,7 @@ def looks(run: Run, problems: Problems, settings: Probes) -> Iterator[Look]:
             yield Look(site, "", layer, features, targets, steps)
         if unlearned and before:
             for layer, features in read(unlearned, problems, before, site).features.items():
-                yield Look(site, UNTRAINED, layer, features, only, steps)
+                yield Look(site, UNTRAINED, layer, features, targets, steps)
         heard = Heard(run, problems, response, site, steps)
         for name in settings.beside:
             if name in RIVALS and (rival := RIVALS[name](heard)) is not None:
@@ -223,7 +224,7 @@ class Scored(NamedTuple):
 
 def _score(run: Run, scored_on: Problems, fits: dict[Key, Fitted], settings: Probes) -> dict[tuple[Key, str], Scored]:
     """Tallies by what is looked at and target."""
-    once = _share_of_each(scored_on)
+    once: dict[str, Float[np.ndarray, "batch step"]] = {}
     tallies: dict[tuple[Key, str], Scored] = {}
     first = 0
     for chunk in portions(scored_on):
@@ -231,6 +232,8 @@ def _score(run: Run, scored_on: Problems, fits: dict[Key, Fitted], settings: Pro
         first = rows.stop
         for look in looks(run, chunk, settings):
             key: Key = (look.site, look.name, look.layer)
+            if settings.closely and look.site not in once:
+                once[look.site] = _share_of_each(scored_on.beliefs[:, look.steps])
             start = 0
             for name, targets in look.targets.items():
                 which = slice(start, start + targets.shape[2])
@@ -247,17 +250,17 @@ def _score(run: Run, scored_on: Problems, fits: dict[Key, Fitted], settings: Pro
                     own = apply(fits[key].by_step[step].options(which), look.features[:, here])
                     scored.by_step[step].add(targets[:, here], own, weights[:, here])
                 if settings.closely and not name:
-                    scored.distinct.add(targets, read_off, once[rows][:, look.steps])
+                    scored.distinct.add(targets, read_off, once[look.site][rows])
                     exact = as_distribution(run, targets)
                     scored.kls.append(kl(exact, as_belief(as_distribution(run, read_off))))
     return tallies
 
 
-def _share_of_each(problems: Problems) -> Float[np.ndarray, "batch time"]:
-    """One over how often each problem's belief occurs at any step of any problem."""
-    cells = np.floor(problems.beliefs / SAME + 1 / np.e).astype(np.int64).reshape(-1, problems.beliefs.shape[2])
+def _share_of_each(beliefs: Float[np.ndarray, "batch step state"]) -> Float[np.ndarray, "batch step"]:
+    """One over how often each belief occurs at any step of any problem."""
+    cells = np.floor(beliefs / SAME + 1 / np.e).astype(np.int64).reshape(-1, beliefs.shape[2])
     _, which, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    return (1 / counts[which.reshape(-1)]).reshape(problems.beliefs.shape[:2])
+    return (1 / counts[which.reshape(-1)]).reshape(beliefs.shape[:2])
 
 
 # ── what is told ─────────────────────────────────────────────────────────────────────────────────
@@ -275,7 +278,7 @@ def _told(
     rows: Rows = []
     for (key, target), scored in tallies.items():
         site, control, layer = key
-        name = "/".join(part for part in (condition, control or target) if part)
+        name = "/".join(part for part in (condition, control, target) if part)
         prefix = "question_" if site == "question" else ""
         record = partial(row, run.task.name, name, run.spec.seed, split, count=count, n_steps=n_steps)
         at: dict[str, Any] = {"layer": layer} if layer else {}

@@ -73,15 +73,16 @@ def wrong_belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "batch s
 def wrong_process(process: Process) -> Process:
     r"""Another process whose symbols are as frequent, but whose beliefs are others.
 
-    In groups the moves of the symbols are exchanged in a circle: it remembers for as long, but something else. Where
-    that would change how frequent symbols are, half of all moves go anywhere, $T'^{(x)} = (T^{(x)} + E_x \pi^\top) / 2$
-    with the stationary distribution $\pi$: it forgets sooner.
+    Where symbols tell how states move, their moves are exchanged in a circle: it remembers for as long, but something
+    else. Where that would change how frequent symbols are, half of all moves go anywhere,
+    $T'^{(x)} = (T^{(x)} + E_x \pi^\top) / 2$ with the stationary distribution $\pi$: it forgets sooner.
     """
     transitions, emissions, usual = process.transitions, process.emissions, in_the_long_run(process)
     by_symbol = np.moveaxis(emissions, -1, -2)[..., None]  # (..., V, S, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         moves = transitions / by_symbol
-    if process.readout is None and np.isfinite(moves).all() and not np.allclose(moves, moves[..., :1, :, :]):
+    alike = process.readout is None and not process.per_problem  # or what is exchanged would depend on who asks
+    if alike and np.isfinite(moves).all() and not np.allclose(moves, moves[..., :1, :, :]):
         exchanged = Process(np.roll(moves, 1, axis=-3) * by_symbol, process.initial)
         if np.allclose(frequencies(in_the_long_run(exchanged), emissions), frequencies(usual, emissions)):
             return exchanged
