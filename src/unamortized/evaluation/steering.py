@@ -8,7 +8,7 @@ as large a change elsewhere.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +25,9 @@ from unamortized.evaluation.faithfulness.asked import (
 from unamortized.evaluation.faithfulness.edits import donors_of, place_of
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import kl, total_variation
-from unamortized.evaluation.probes import SITES, Moments, layers, listen, moments, read, ridge_probe
+from unamortized.evaluation.probes import SITES, Moments, Probe, layers, listen, moments, read, ridge_probe
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.subspaces import as_far, belief_subspace, likeliest_change, random_subspace
+from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, likeliest_change, random_subspace
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -59,6 +59,22 @@ class Spot:
     n_forced: int | None  # how much of the trace is written before
 
 
+class Held(NamedTuple):
+    """What the activations there hold, and where else they could be changed."""
+
+    activations: Float[np.ndarray, "batch width"]
+    probe: Probe
+    subspace: Subspace
+    random: Subspace
+    generator: np.random.Generator
+
+
+def _held(found: Moments, activations: Float[np.ndarray, "batch width"], generator: np.random.Generator) -> Held:
+    probe, covariance = ridge_probe(found, RIDGE), found.covariance
+    subspace = belief_subspace(probe, covariance, found.x_mean)
+    return Held(activations, probe, subspace, random_subspace(subspace, covariance, generator), generator)
+
+
 @without_hints
 def steering(run: Run, settings: Laboratory) -> Rows:
     """KL of answers to the exact counterfactual after a change, by site, layer and lag; and what it costs to erase.
@@ -88,10 +104,11 @@ def steering(run: Run, settings: Laboratory) -> Rows:
         for spot in spots:
             for layer, tap in layers(run).items():
                 found = moments(fitting.features[layer][:, spot.at], fitting.beliefs[:, spot.at])
-                activations = seen.features[layer][:, spot.at]
-                try_ = partial(_answers, asked, spot, tap)
-                rows += _moved(asked, spot, layer, found, activations, try_, steered)
-                rows += _erased(asked, spot, layer, found, activations, try_)
+                generator = stream("steering", run.task.fingerprint(), run.spec.seed, site, spot.step, layer)
+                held = _held(found, seen.features[layer][:, spot.at], generator)
+                answers_with = partial(_answers, asked, spot, tap)
+                rows += _moved(asked, spot, layer, held, answers_with, steered)
+                rows += _erased(asked, spot, layer, held, answers_with)
         rows += _chosen(asked, site, steered)
     return rows
 
@@ -126,17 +143,13 @@ def _moved(
     asked: Asked,
     spot: Spot,
     layer: str,
-    found: Moments,
-    activations: Float[np.ndarray, "batch width"],
+    held: Held,
     answers_with: Callable[[np.ndarray], Answers],
     steered: dict[tuple[str, str, int], np.ndarray],
 ) -> Rows:
     """All ways to move an activation; their KLs are noted in ``steered``, too."""
     run, own = asked.run, asked.own.answers
-    probe, covariance = ridge_probe(found, RIDGE), found.covariance
-    subspace = belief_subspace(probe, covariance, found.x_mean)
-    generator = stream("steering", run.task.fingerprint(), run.spec.seed, spot.site, spot.step, layer)
-    random = random_subspace(subspace, covariance, generator)
+    activations, probe, subspace, random, generator = held
     there, elsewhere = (
         likeliest_change(probe, subspace, activations, belief)
         for belief in (spot.belief, np.roll(spot.belief, 1, axis=0))
@@ -146,7 +159,7 @@ def _moved(
         "": answers_with(activations + there),
         "random_subspace": answers_with(activations + as_far(there, random, generator)),
         "wrong_state": answers_with(activations + elsewhere),
-        "mean_patch": answers_with(np.broadcast_to(found.x_mean, activations.shape).copy()),
+        "mean_patch": answers_with(np.broadcast_to(subspace.mean, activations.shape).copy()),
         "donor_subspace": answers_with(activations + subspace.part(given - activations)),
         "donor_random": answers_with(activations + random.part(given - activations)),
         "donor_patch": answers_with(given),
@@ -176,15 +189,12 @@ def _erased(
     asked: Asked,
     spot: Spot,
     layer: str,
-    found: Moments,
-    activations: Float[np.ndarray, "batch width"],
+    held: Held,
     answers_with: Callable[[np.ndarray], Answers],
 ) -> Rows:
     """What is lost without the belief subspace, and with nothing else."""
     run, problems = asked.run, asked.problems
-    subspace = belief_subspace(ridge_probe(found, RIDGE), found.covariance, found.x_mean)
-    generator = stream("erasing", run.task.fingerprint(), run.spec.seed, spot.site, spot.step, layer)
-    random = random_subspace(subspace, found.covariance, generator)
+    activations, _, subspace, random, _ = held
     average = np.broadcast_to(problems.beliefs[:, spot.step].mean(axis=0), spot.belief.shape)
     lost = counterfactual_answers(run.task, problems, spot.step, edited_beliefs(problems, spot.step, average))
     answers = {
