@@ -229,6 +229,9 @@ def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
     """Claims with estimate, interval, control and verdict, as a table."""
     from unamortized.studies.claims import measured, wanted
 
+    if not claims:
+        console.print("No claim of this study is about what was measured; the table and the figures are.")
+        return
     colours = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
     table = Table(title="Claims: mean over seeds and 95 % t-interval", title_justify="left", show_lines=True)
     table.add_column("verdict")

@@ -321,6 +321,32 @@ CLAIMS = (
         tasks=(NOISY,),
     ),
     Claim(
+        name="a_step_fetches_its_observation",
+        says="cot: with every head cut off from x_t where step t is about to be stated, the new code moves by at least "
+        "half (TV)." + SEEN,
+        measure=level("route_tv", f"{COT}/observation", "probability", layer="all"),
+        holds=Range(low=0.5),
+        control=Control(
+            "cut off from another observation it moves by at most .05",
+            level("route_tv", f"{COT}/random_columns", "probability", layer="all"),
+            Range(high=0.05),
+        ),
+        tasks=(NOISY, "mess3"),
+    ),
+    Claim(
+        name="one_head_fetches_it",
+        says="cot: another symbol that reaches the new code through the steepest head of the first layer alone moves "
+        "it at least .7 of the way that exact Bayes goes." + SEEN,
+        measure=level("route_reliance", f"{COT}/observation", "ratio", layer="L0H0"),
+        holds=Range(low=0.7),
+        control=Control(
+            "another last code does not come through it: at most .2",
+            level("route_reliance", f"{COT}/last_code", "ratio", layer="L0H0"),
+            Range(high=0.2),
+        ),
+        tasks=(NOISY, "mess3"),
+    ),
+    Claim(
         name="amortized_and_cot_hold_the_belief_in_the_same_directions",
         says="From the same weights and questions: the belief subspaces of cot and amortized, at the last layer where "
         "it is about to be said, are at least 10 degrees nearer than chance." + SEEN,
