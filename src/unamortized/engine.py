@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from threadpoolctl import threadpool_limits
 
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.learning.conditions import resolve_condition
@@ -199,7 +200,8 @@ def _alone(job: Job, tell: Tell) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the pool, so that the numbers are those of the pool
     try:
-        job.work(tell)
+        with threadpool_limits(1):
+            job.work(tell)
     except Exception as error:
         raise JobError(f"{job.title}: {error}") from error
     finally:
