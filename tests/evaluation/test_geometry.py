@@ -8,8 +8,9 @@ import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation import geometry
+from unamortized.evaluation.clouds import Clouds, clouds
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.geometry import Geometry, across_lengths, between_conditions, clouds, dimensions
+from unamortized.evaluation.geometry import Geometry, across_lengths, between_conditions, dimensions
 from unamortized.evaluation.probes import Read
 from unamortized.learning.runs import TrainSpec, plan_run, run_folder, sibling
 from unamortized.models.transformer import ModelSpec
@@ -69,15 +70,18 @@ def test_beyond_training_only_steps_beyond_it_are_looked_at(monkeypatch):
 
 
 def test_clouds_hold_exact_and_probed_beliefs_of_the_same_problems_and_steps():
-    run = oracle_run(slow_task(), "cot")
-    table = clouds(run, FEW)
-    assert set(table["source"]) == {"exact", "layer 0", "layer 1", "layer all"}
+    run = oracle_run(slow_task(), "amortized")
+    assert clouds(run, Clouds()).empty  # which predicts no symbols
+    run = replace(run, spec=run.spec.model_copy(update={"condition": "next_token"}))
+    table = clouds(run, Clouds(problems=256, points=160))
+    assert set(table["source"]) == {"exact", "layer 1", "layer all"}
     keys = ["problem", "step", "state"]
     exact, probed = (table[table["source"] == source].set_index(keys)["value"] for source in ("exact", "layer 1"))
     both = exact.to_frame("exact").join(probed.rename("probed"), how="inner")
-    assert len(both) > 0.95 * len(exact)
+    assert len(both) > 0.95 * len(exact) > 0.9 * 160 * 3
     assert np.abs(both["exact"] - both["probed"]).max() < 0.05
     assert set(table["step"]) == set(range(1, 9))
+    assert set(table["problem"]) == set(range(20))
 
 
 def test_the_sibling_of_a_run_differs_in_its_condition_alone():

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import pandas as pd
-
-from unamortized.evaluation.examples import as_examples
 from unamortized.evaluation.generalization import Rows, split_of
 from unamortized.evaluation.metrics import row
 from unamortized.evaluation.probes import (
@@ -18,7 +15,6 @@ from unamortized.evaluation.probes import (
     Probe,
     Read,
     apply,
-    fit,
     layers,
     listen,
     moments,
@@ -38,8 +34,6 @@ from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import apart, draw
 
 LONGER = 2  # test lengths beyond training that are looked at
-POINTS = 2048  # of a cloud
-PLACES = 4  # decimals of its coordinates
 
 
 @dataclass(frozen=True)
@@ -150,21 +144,6 @@ def between_conditions(run: Run, settings: Geometry) -> Rows:
                 beside = "_".join(part for part in (settings.against, name) if part)
                 rows.append(_row(run, site, n_steps, settings.problems, beside, "subspace_angle", angle, layer=layer))
     return rows
-
-
-def clouds(run: Run, settings: Geometry) -> pd.DataFrame:
-    """Exact beliefs of test problems and what probes of each layer, and of all, read, for pictures of their geometry.
-
-    The sources are ``exact`` and ``layer 0``, .., ``layer all``; steps are those of the question.
-    """
-    n_steps = run.task.steps.train[1]
-    fitting, seen = (_reads(run, n_steps, settings, "question", split=split) for split in ("validation", "test"))
-    shown = slice(POINTS // n_steps)
-    clouds = {"exact": seen.beliefs[shown]}
-    for layer, features in seen.features.items():
-        probe = fit(fitting.features[layer], fitting.beliefs, settings.ridge)
-        clouds[f"layer {layer}"] = apply(probe, features[shown])
-    return as_examples(run, n_steps, {name: (seen.steps, values.round(PLACES)) for name, values in clouds.items()})
 
 
 def _angles(run: Run, site: str, layer: str, own: Fitted, others: dict[str, Fitted]) -> dict[str, float]:

@@ -6,7 +6,7 @@ their beliefs down beside each other. What a probe reads is moved, erased and le
 
 import pandas as pd
 
-from unamortized.evaluation import examples, generalization, geometry, probes, routes, steering
+from unamortized.evaluation import clouds, examples, generalization, geometry, probes, routes, steering
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import Laboratory
 from unamortized.learning.runs import TrainSpec
@@ -61,7 +61,7 @@ def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
         Evaluation("between_conditions", geometry.between_conditions, held, against=held.against),
         Evaluation("steering", steering.steering, moved),
         Evaluation("routes", routes.routes, routes.Routes(problems // 2)),
-        Evaluation("clouds", geometry.clouds, held, gives="examples", only_seed=0),
+        Evaluation("clouds", clouds.clouds, clouds.Clouds(problems), gives="examples", only_seed=0),
         Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
     )
 

@@ -97,8 +97,7 @@ def residual_simplex(tables: Tables) -> Figure | None:
 
 
 def _layers(examples: pd.DataFrame) -> list[str]:
-    names = sorted({name for name in examples["source"].unique() if name.startswith("layer ")})
-    return [name for name in names if name != "layer 0"]  # which holds one symbol
+    return sorted({name for name in examples["source"].unique() if name.startswith("layer ")})
 
 
 def _column_title(name: str, task: str, metrics: pd.DataFrame) -> str:
