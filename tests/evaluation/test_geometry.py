@@ -74,9 +74,11 @@ def test_clouds_hold_exact_and_probed_beliefs_of_the_same_problems_and_steps():
     assert clouds(run, Clouds()).empty  # which predicts no symbols
     run = replace(run, spec=run.spec.model_copy(update={"condition": "next_token"}))
     table = clouds(run, Clouds(problems=256, points=160))
-    assert set(table["source"]) == {"exact", "layer 1", "layer all"}
+    assert set(table["source"]) == {"cloud exact", "cloud layer 1", "cloud layer all"}
     keys = ["problem", "step", "state"]
-    exact, probed = (table[table["source"] == source].set_index(keys)["value"] for source in ("exact", "layer 1"))
+    exact, probed = (
+        table[table["source"] == source].set_index(keys)["value"] for source in ("cloud exact", "cloud layer 1")
+    )
     both = exact.to_frame("exact").join(probed.rename("probed"), how="inner")
     assert len(both) > 0.95 * len(exact) > 0.9 * 160 * 3
     assert np.abs(both["exact"] - both["probed"]).max() < 0.05

@@ -69,8 +69,8 @@ def test_steering_is_set_against_the_best_of_its_controls_at_the_chosen_layer():
 
 def test_erasing_is_told_as_a_share_of_what_exact_bayes_loses():
     values = {"": 0.8, "/random_subspace": 0.3, "/exact_loss": 1.1, "/untouched": 0.1}
-    rows = [steered(f"cot{name}", value, metric="erased_kl", layer="2", step=0) for name, value in values.items()]
-    rows += [{**row, "layer": "1", "value": 7.0} for row in rows] + [{**row, "step": 4, "value": 7.0} for row in rows]
+    rows = [steered(f"cot{name}", value, metric="erased_kl", layer="1", step=0) for name, value in values.items()]
+    rows += [{**row, "layer": "2", "value": 7.0} for row in rows] + [{**row, "step": 4, "value": 7.0} for row in rows]
     assert cost_of_erasing("cot").per_seed(table(rows)).to_list() == pytest.approx([0.7])
     assert cost_of_erasing("cot", "random_subspace").per_seed(table(rows)).to_list() == pytest.approx([0.2])
 
@@ -140,7 +140,7 @@ def tables() -> Tables:
         (MESS3, "next_token", 0, 16, problem, step, source, state, float(value))
         for problem in range(5)
         for step in (1, 2)
-        for source in ("exact", "layer 1", "layer all")
+        for source in ("cloud exact", "cloud layer 1", "cloud layer all")
         for state, value in enumerate(generator.dirichlet([1, 1, 1]))
     ]
     return Tables(table(rows), pd.DataFrame(cloud, columns=list(EXAMPLE_COLUMNS)))
@@ -164,7 +164,7 @@ def test_the_residual_stream_stands_beside_the_truth_in_the_truths_colours(table
     colours = [axes.collections[0].get_facecolors()[:, :3] for axes in figure.axes]
     for shades in colours[1:]:
         np.testing.assert_allclose(shades, colours[0])
-    exact = tables.examples[tables.examples["source"] == "exact"]["value"].to_numpy().reshape(-1, 3)
+    exact = tables.examples[tables.examples["source"] == "cloud exact"]["value"].to_numpy().reshape(-1, 3)
     np.testing.assert_allclose(colours[0], exact)
 
 

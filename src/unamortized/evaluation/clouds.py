@@ -26,8 +26,8 @@ class Clouds:
 def clouds(run: Run, settings: Clouds) -> pd.DataFrame:
     """Exact beliefs at the observations of test problems, and what probes of each layer, and of all, read there.
 
-    Of models that predict the next symbol; nothing of others. The sources are ``exact`` and ``layer 1``, .., ``layer
-    all``.
+    Of models that predict the next symbol; nothing of others. The sources are ``cloud exact`` and ``cloud layer 1``,
+    .., ``cloud layer all``: their problems are others than those that are told in full.
     """
     if not run.condition.reads_aloud:
         return pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
@@ -36,9 +36,9 @@ def clouds(run: Run, settings: Clouds) -> pd.DataFrame:
     shown = apart(run.task, test_problems(run.task, n_steps, settings.problems, seed), "test")
     shown = shown.take(slice(max(1, settings.points // n_steps)))
     fitting, seen = (read(run, each, listen(run, each), "question") for each in (fitted_on, shown))
-    told = {"exact": (seen.steps, seen.beliefs.round(PLACES))}
+    told = {"cloud exact": (seen.steps, seen.beliefs.round(PLACES))}
     for layer, features in seen.features.items():
         if layer != EMBEDDING:
             probe = fit(fitting.features[layer], fitting.beliefs, settings.ridge)
-            told[f"layer {layer}"] = (seen.steps, apply(probe, features).round(PLACES))
+            told[f"cloud layer {layer}"] = (seen.steps, apply(probe, features).round(PLACES))
     return as_examples(run, n_steps, told)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from unamortized.studies.figures.simplex import beliefs_of, outline, to_triangle
 from unamortized.studies.figures.style import (
@@ -61,9 +62,10 @@ MOVES = {  # in the order of the legend: name, colour, mark
 def residual_simplex(tables: Tables) -> Figure | None:
     """Exact beliefs, and what is read of them at each layer and at all, of models of the next symbol."""
     rows = tables.examples
-    rows = rows[(rows["condition"] == NEXT) & rows["source"].isin(["exact", *_layers(rows)])] if len(rows) else rows
+    rows = rows[(rows["condition"] == NEXT) & rows["source"].str.startswith("cloud ")] if len(rows) else rows
     if rows.empty:
         return None
+    rows = rows.assign(source=rows["source"].str.removeprefix("cloud "))
     tasks, columns = tasks_of(rows), ["exact", *_layers(rows)]
     figure = Figure(figsize=(1.75 * len(columns) + 0.4, 2.05 * len(tasks) + 1.0))
     panels = figure.subplots(len(tasks), len(columns), squeeze=False)
@@ -309,8 +311,10 @@ def subspaces(tables: Tables) -> Figure | None:
         strict=True,
     ):
         axes.set_title(title, fontsize=9)
-    for axes in grid[-1]:
+    for axes in grid.flat:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer")
+        axes.set_visible(bool(axes.lines))
     figure.suptitle("In how many directions, and in which ones, does the belief lie?", x=0.01, ha="left")
     handles = [Line2D([], [], label=name, **look(name)) for name in names]
     handles += [
