@@ -152,8 +152,8 @@ CAPTIONS = {
         "over seeds. Rows called last k: what the last k observations make of known states, whatever came before "
         "them, at the token of the last observation or at the answer mark, where more is read. Rows called first k: "
         "the belief after k steps, where the k-th observation was just read. Outlined: what there would be if every "
-        "layer doubled it. Dots: where at least half is read of what the network before training leaves unexplained "
-        "(for one step, half of all). Negative R² are drawn as 0."
+        "layer doubled it. Dots: where half of the variance is read, and half of what the network before training "
+        "leaves; or which that network, too, knows by heart. Negative R² are drawn as 0."
     ),
     "depth_steps": (
         "The most steps that count as put together by a layer (the dots of the figure above), at the end of the "

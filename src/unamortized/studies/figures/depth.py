@@ -131,8 +131,8 @@ def explained(rows: pd.DataFrame, condition: str, metric: str) -> tuple[pd.DataF
         return own.pivot_table(index="layer", columns="step", values="value", aggfunc="mean").astype(float)
 
     own, before = table(condition), table(f"{condition}/untrained").clip(lower=0)
-    before = before.reindex_like(own) * (own.columns != 1)  # one step may be anybody's
-    return own, (own - before >= READ * (1 - before)) & (before < 1)
+    before = before.reindex_like(own)
+    return own, (own >= READ) & ((before >= READ) | (own - before >= READ * (1 - before)))  # as ``steps_read`` counts
 
 
 def staircase(axes: Axes, layers: int, steps: int) -> None:
