@@ -168,11 +168,11 @@ def test_heat_maps_show_the_mean_of_what_is_read_best_and_mark_what_counts(metri
     expected = [[0.95 if k <= min(2**layer, 8) else 0.08 for k in range(1, 9)] for layer in range(4)]
     np.testing.assert_allclose(np.asarray(doubling.images[0].get_array()), expected)
     dots = set(zip(*(values.tolist() for values in doubling.lines[0].get_data()), strict=True))
-    counted = {(k - 1, layer) for layer in range(4) for k in range(1, min(2**layer, 8) + 1) if k != 2}
-    assert dots == counted  # of two steps the untrained network tells .9
+    assert dots == {(k - 1, layer) for layer in range(4) for k in range(1, min(2**layer, 8) + 1)}
     assert doubling.lines[1].get_xdata().max() == 7.5
     _, counts = explained(one_task, f"{AMORTIZED}@l3", "window_r2")
-    assert counts.loc[3].tolist() == [True, False] + [True] * 6
+    assert counts.loc[3].tolist() == [True] * 8  # of two steps the untrained network tells .9, too
+    assert counts.loc[0].tolist() == [True] + [False] * 7
 
 
 def test_steps_are_drawn_by_layer_beside_both_predictions(metrics):
