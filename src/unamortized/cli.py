@@ -39,7 +39,9 @@ TaskName = Annotated[str, typer.Argument(help="A task file, or the name of one i
 def train(
     task: TaskName,
     overrides: Overrides = None,
-    condition: Annotated[str, typer.Option(help="amortized, cot, cot_state, cot_every_4 …")] = "cot",
+    condition: Annotated[
+        str, typer.Option(help="amortized, cot, cot_state, cot_every_4 …; README lists them.")
+    ] = "cot",
     preset: Preset = "quick",
     seeds: Seeds = None,
     workers: Workers = None,

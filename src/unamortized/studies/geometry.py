@@ -19,7 +19,7 @@ AMORTIZED, COT, NEXT = "amortized", "cot", "next_token"
 NOISY, MESS3, RRXOR = "noisy_permutation", "mess3@next", "rrxor@next"
 RIVALS = ("untrained", "window_10", "random_relu", "own_output", "wrong_process", "control_task", "shuffled_belief")
 STEERED_BESIDE = ("random_subspace", "wrong_state", "mean_patch")
-SEEN = " (Stated when one seed had been seen.)"
+SEEN = " (Stated when results had been seen.)"
 
 
 def next_symbol(task: str, seeds: int, steps: int, layers: int = 4, batch_size: int = 128) -> Cell:

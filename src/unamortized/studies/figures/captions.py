@@ -150,10 +150,10 @@ CAPTIONS = {
         "What can be read after each layer (0: the embedding), for models of one to six layers that write nothing, at "
         "the longest n of training: R² of probes, fitted and scored on other questions where there are enough, means "
         "over seeds. Rows called last k: what the last k observations make of known states, whatever came before "
-        "them, at the token of the last observation or at the answer mark, where more is read. Rows called first k: "
-        "the belief after k steps, where the k-th observation was just read. Outlined: what there would be if every "
-        "layer doubled it. Dots: where half of the variance is read, and half of what the network before training "
-        "leaves; or which that network, too, knows by heart. Negative R² are drawn as 0."
+        "them, at the token of the last observation or at the answer mark, where more is read; of k = 8 it is the "
+        "answer. First k: the belief after k steps, where the k-th observation was just read. Outlined: what there "
+        "would be if every layer doubled it. Dots: where half of the variance is read, and half of what the network "
+        "before training leaves; or which that network, too, knows by heart. Negative R² are drawn as 0."
     ),
     "depth_steps": (
         "The most steps that count as put together by a layer (the dots of the figure above), at the end of the "
@@ -192,7 +192,10 @@ CAPTIONS = {
         "R² of affine probes, fitted and scored on disjoint problems, steps pooled, all layers concatenated. Diamond: "
         "the belief from the trained network; line: its place. Dark dots: the belief from features that tell nothing "
         "of the trained network, or only of what it says. Light squares: the trained network asked for something "
-        "else. Marks are means over seeds, lines 95 % t-intervals. Values below −0.2 are drawn there."
+        "else. Constrained belief: the sum of each observation's own evidence, as faded as it is old. A wrong "
+        "process: as frequent symbols, other moves or less memory. Words by heart: a random belief for each word of a "
+        "few observations. Empty rows: not defined there. Marks are means over seeds, lines 95 % t-intervals. Values "
+        "below −0.2 are drawn there."
     ),
     "probe_training": (
         "R² of an affine probe of the exact belief at the observations, by layer, on the weights that runs kept after "
@@ -201,18 +204,20 @@ CAPTIONS = {
     "steering": (
         "One activation is changed and the model goes on by itself; KL from the exact counterfactual, had the belief "
         "been the one that is steered to, to its answer, on problems whose exact answer moves; the mean over lags of "
-        "0, 2 and 4 steps. Blue and green: moved along the directions that a probe reads; grey: as far in random "
-        "directions of the same number and variance. Black: a donor problem's whole activation, the edited code, "
-        "nothing at all. Where a belief (or the answer) is about to be written, or at the observation of that step. "
-        "Marks are means over seeds, lines 95 % t-intervals."
+        "0, 2 and 4 steps, but where an answer is about to be written, which has lag 0 alone. Blue and green: moved "
+        "along the directions that a probe reads, or given a donor problem's values there; grey: the same in random "
+        "directions of the same number and variance that tell nothing of the belief. Orange: along the probed "
+        "directions, to a wrong belief; pink: the mean activation. Black: all of the donor's activation, the edited "
+        "code, nothing at all. Layer 0 is the embedding, and at an answer mark alike for all problems; after the last "
+        "layer nothing is left to compute but what is written. Marks are means over seeds, lines 95 % t-intervals."
     ),
     "subspaces": (
         "By layer, where a belief (or the answer) is about to be written; for models of the next symbol, at the "
         "observations. Effective dimension: participation ratio of the variances along principal components, dashed "
         "of the exact beliefs. Then the share of the activations' variance that lies in the belief subspace; the mean "
-        "principal angle between that subspace at the training length and at the second length beyond it; and between "
+        "principal angle between that subspace at the training length and at the longest length compared; and between "
         "the subspaces of this model and of the amortized one that began from the same weights. Dashed: two fits of "
-        f"one subspace; dotted: a random one of the same rank and variance. {SEEDS}"
+        f"one subspace; dotted: a random one of the same rank and, as nearly as there is one, variance. {SEEDS}"
     ),
     "routes": (
         "Where a step of the trace is computed, read at the column that is about to state step t, with the model's own "

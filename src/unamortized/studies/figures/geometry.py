@@ -40,7 +40,7 @@ NAMED = {  # what follows a condition's slash: what it is called, and whether it
     "belief_1_back": "belief one step ago",
     "belief_2_back": "belief two steps ago",
     "belief_4_back": "belief four steps ago",
-    "wrong_process": "a wrong process's belief",
+    "wrong_process": "a wrong process's exact belief",
     "control_task": "words by heart",
     "shuffled_belief": "another problem's belief",
 }
@@ -74,7 +74,8 @@ def residual_simplex(tables: Tables) -> Figure | None:
         clouds = {name: beliefs_of(own, name) for name in columns if name in set(own["source"])}
         exact = clouds["exact"]
         place, paint = _projection(exact.to_numpy())
-        limits = None
+        every = [clouds[name].reindex(columns=exact.columns, fill_value=0.0) for name in clouds]
+        limits = _frame(np.concatenate([place(cloud.to_numpy()) for cloud in every]))
         for axes, name in zip(line, columns, strict=True):
             axes.set_axis_off()
             if name not in clouds:
@@ -85,7 +86,6 @@ def residual_simplex(tables: Tables) -> Figure | None:
             points = place(cloud.to_numpy())
             axes.scatter(*points.T, c=paint, s=4, alpha=0.6, linewidths=0, rasterized=True, zorder=2)
             if exact.shape[1] != 3:
-                limits = limits or _frame(points)
                 axes.set(xlim=limits[0], ylim=limits[1])
                 axes.set_aspect("equal")
             axes.set_title(_column_title(name, task, tables.metrics), fontsize=9, loc="center")
@@ -127,7 +127,7 @@ def _projection(exact: Float[np.ndarray, "point state"]):
 
 def _frame(points: Float[np.ndarray, "point 2"]) -> list[tuple[float, float]]:
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.25 * (high - low)
+    margin = 0.05 * (high - low)
     return [(float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True)]
 
 
@@ -300,21 +300,18 @@ def subspaces(tables: Tables) -> Figure | None:
         line[0].set_ylabel(task)
         line[2].set_ylim(0, 90)
         line[3].set_ylim(0, 90)
-    for axes, title in zip(
-        grid[0],
-        (
-            "effective dimension",
-            "variance that is the belief's\n[fraction]",
-            "angle to longest n tested\n[degrees]",
-            "angle to amortized\n[degrees]",
-        ),
-        strict=True,
-    ):
-        axes.set_title(title, fontsize=9)
     for axes in grid.flat:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("layer")
         axes.set_visible(bool(axes.lines))
+    titles = (
+        "effective dimension",
+        "variance that is the belief's\n[fraction]",
+        "angle to the longest n compared\n[degrees]",
+        "angle to amortized\n[degrees]",
+    )
+    for column, title in zip(grid.T, titles, strict=True):
+        next((axes for axes in column if axes.get_visible()), column[0]).set_title(title, fontsize=9)
     figure.suptitle("In how many directions, and in which ones, does the belief lie?", x=0.01, ha="left")
     handles = [Line2D([], [], label=name, **look(name)) for name in names]
     handles += [
