@@ -104,13 +104,15 @@ def test_runs_are_compared_only_with_others_of_the_same_study(tmp_path):
 
 def test_a_model_is_compared_with_the_other_conditions_of_the_same_weights(tmp_path, monkeypatch):
     own, other = oracle_run(slow_task(), "cot"), oracle_run(slow_task(), "amortized")
-    monkeypatch.setattr(geometry, "load_run", lambda folder: other)
+    loaded = []
+    monkeypatch.setattr(geometry, "load_run", lambda folder: loaded.append(folder) or other)
     found = {
         row["condition"]: row["value"]
         for row in between_conditions(replace(own, folder=tmp_path / "runs" / "x"), FEW)
         if row["metric"] == "question_subspace_angle" and row["layer"] == "1"
     }
     assert set(found) == {"cot/amortized", "cot/amortized_refit", "cot/amortized_random_subspace"}
+    assert loaded == [sibling(own.spec, "amortized", tmp_path)]
     assert found["cot/amortized"] < 1  # oracles hold beliefs alike, whatever they write
     other.model.map = np.random.default_rng(9).standard_normal(other.model.map.shape)
     again = between_conditions(replace(own, folder=tmp_path / "runs" / "x"), FEW)

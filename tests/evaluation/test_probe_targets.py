@@ -77,6 +77,16 @@ def test_after_one_observation_of_a_stationary_start_the_constrained_belief_is_t
 
 
 @pytest.mark.parametrize("name", WORLDS)
+def test_in_the_long_run_nothing_moves_any_more(name):
+    process = WORLDS[name]
+    usual = in_the_long_run(process)
+    np.testing.assert_allclose(usual @ process.transitions.sum(axis=0), usual, atol=1e-9)
+    assert word_probability(process, usual, []) == pytest.approx(1)
+    if name == "S3":
+        np.testing.assert_allclose(usual, 1 / 6, atol=1e-9)  # however the word began
+
+
+@pytest.mark.parametrize("name", WORLDS)
 def test_a_wrong_process_has_the_same_symbols_as_often_but_other_beliefs(name):
     process = WORLDS[name]
     wrong, usual = wrong_process(process), in_the_long_run(process)
