@@ -5,14 +5,12 @@ Elsewhere is at lengths beyond training, and in the model of another condition t
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from unamortized.evaluation.generalization import Rows, split_of
 from unamortized.evaluation.metrics import row
 from unamortized.evaluation.probes import (
     SITES,
-    Moments,
-    Probe,
     Read,
     apply,
     layers,
@@ -20,13 +18,13 @@ from unamortized.evaluation.probes import (
     moments,
     r2,
     read,
-    ridge_probe,
 )
 from unamortized.evaluation.subspaces import (
+    Fitted,
     Subspace,
     angle_between,
-    belief_subspace,
     effective_dimension,
+    fitted,
     random_subspace,
 )
 from unamortized.learning.runs import Run, load_run, sibling
@@ -45,18 +43,8 @@ class Geometry:
     against: str = "amortized"  # the condition whose model of the same seed is compared with
 
 
-class Fitted(NamedTuple):
-    """A probe, the subspace that it reads, and what both were fitted to."""
-
-    probe: Probe
-    subspace: Subspace
-    moments: Moments
-
-
 def _fitted(seen: Read, layer: str, settings: Geometry) -> Fitted:
-    found = moments(seen.features[layer], seen.beliefs)
-    probe = ridge_probe(found, settings.ridge)
-    return Fitted(probe, belief_subspace(probe, found.covariance, found.x_mean), found)
+    return fitted(moments(seen.features[layer], seen.beliefs), settings.ridge)
 
 
 def _reads(
@@ -108,16 +96,16 @@ def across_lengths(run: Run, settings: Geometry) -> Rows:
     trained, rows = run.task.steps.train[1], Rows()
     for site in SITES:
         home, again = (_reads(run, trained, settings, site, name) for name in ("geometry", "geometry again"))
+        at_home = {layer: (_fitted(home, layer, settings), _fitted(again, layer, settings)) for layer in layers(run)}
         for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
             there = _reads(run, n_steps, settings, site)
             scored = _reads(run, n_steps, settings, site, split="test")
             record = partial(_row, run, site, n_steps, settings.problems)
-            for layer in layers(run):
-                own, elsewhere = _fitted(home, layer, settings), _fitted(there, layer, settings)
+            for layer, (own, refit) in at_home.items():
+                elsewhere = _fitted(there, layer, settings)
                 for name, probe in (("", own.probe), ("refitted", elsewhere.probe)):
                     score = r2(scored.beliefs, apply(probe, scored.features[layer]))
                     rows.append(record(name, "probe_r2", score, layer=layer))
-                refit = _fitted(again, layer, settings)
                 for name, angle in _angles(run, site, layer, own, {"": elsewhere, "refit": refit}).items():
                     rows.append(record(name, "subspace_angle", angle, layer=layer))
     return rows
@@ -139,8 +127,8 @@ def between_conditions(run: Run, settings: Geometry) -> Rows:
         own, again = (_reads(run, n_steps, settings, site, name) for name in ("geometry", "geometry again"))
         theirs = _reads(other, n_steps, settings, site)
         for layer in layers(run):
-            fitted = {"": _fitted(theirs, layer, settings), "refit": _fitted(again, layer, settings)}
-            for name, angle in _angles(run, site, layer, _fitted(own, layer, settings), fitted).items():
+            others = {"": _fitted(theirs, layer, settings), "refit": _fitted(again, layer, settings)}
+            for name, angle in _angles(run, site, layer, _fitted(own, layer, settings), others).items():
                 beside = "_".join(part for part in (settings.against, name) if part)
                 rows.append(_row(run, site, n_steps, settings.problems, beside, "subspace_angle", angle, layer=layer))
     return rows

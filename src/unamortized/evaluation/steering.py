@@ -25,9 +25,9 @@ from unamortized.evaluation.faithfulness.asked import (
 from unamortized.evaluation.faithfulness.edits import donors_of, place_of
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import kl, total_variation
-from unamortized.evaluation.probes import SITES, Moments, Probe, layers, listen, moments, read, ridge_probe
+from unamortized.evaluation.probes import SITES, Moments, Probe, layers, listen, moments, read
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, likeliest_change, random_subspace
+from unamortized.evaluation.subspaces import Subspace, as_far, fitted, likeliest_change, random_subspace
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -70,9 +70,8 @@ class Held(NamedTuple):
 
 
 def _held(found: Moments, activations: Float[np.ndarray, "batch width"], generator: np.random.Generator) -> Held:
-    probe, covariance = ridge_probe(found, RIDGE), found.covariance
-    subspace = belief_subspace(probe, covariance, found.x_mean)
-    return Held(activations, probe, subspace, random_subspace(subspace, covariance, generator), generator)
+    probe, subspace, _ = fitted(found, RIDGE)
+    return Held(activations, probe, subspace, random_subspace(subspace, found.covariance, generator), generator)
 
 
 @without_hints

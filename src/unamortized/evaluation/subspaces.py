@@ -1,11 +1,12 @@
 """Belief subspaces: the few directions of an activation that a belief probe reads, to be compared, erased and moved."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from unamortized.evaluation.probes import Probe, apply
+from unamortized.evaluation.probes import Moments, Probe, apply, ridge_probe
 
 NO_DIRECTION = 1e-6  # singular values smaller than this, of the largest, are rounding: beliefs sum to one
 TRIED = 256  # random subspaces, of which the one whose variance is nearest is taken
@@ -58,6 +59,20 @@ def belief_subspace(
     """
     _, values, directions = np.linalg.svd(probe.weights.T, full_matrices=False)
     return _spanned(directions[values > NO_DIRECTION * max(values[0], np.finfo(float).tiny)], covariance, mean)
+
+
+class Fitted(NamedTuple):
+    """A probe, the subspace that it reads, and what both were fitted to."""
+
+    probe: Probe
+    subspace: Subspace
+    moments: Moments
+
+
+def fitted(found: Moments, ridge: float) -> Fitted:
+    """The ridge probe of what was gathered, and its belief subspace."""
+    probe = ridge_probe(found, ridge)
+    return Fitted(probe, belief_subspace(probe, found.covariance, found.x_mean), found)
 
 
 def random_subspace(

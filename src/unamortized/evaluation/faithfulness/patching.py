@@ -15,8 +15,8 @@ from unamortized.evaluation.faithfulness.asked import Laboratory, ask, causal_re
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
 from unamortized.evaluation.generalization import Rows
 from unamortized.evaluation.metrics import total_variation
-from unamortized.evaluation.probes import layers, listen, moments, read, ridge_probe
-from unamortized.evaluation.subspaces import as_far, belief_subspace, likeliest_change, random_subspace
+from unamortized.evaluation.probes import layers, listen, moments, read
+from unamortized.evaluation.subspaces import as_far, fitted, likeliest_change, random_subspace
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch
@@ -38,7 +38,7 @@ def patching(run: Run, settings: Laboratory) -> Rows:
     task, problems, own = run.task, asked.problems, asked.own
     fitted_on = draw(task, "validation", problems.n_steps, settings.problems, run.spec.seed, "patching")
     fitting, seen = (read(run, each, listen(run, each), "about_to_state") for each in (fitted_on, problems))
-    found = {layer: moments(fitting.features[layer], fitting.beliefs) for layer in layers(run)}
+    found = {layer: fitted(moments(fitting.features[layer], fitting.beliefs), RIDGE) for layer in layers(run)}
     rows, last = Rows(), [*layers(run)][-1]
     for lag, step in editable_steps(asked, settings):
         edit = edit_step(run, problems, own, step)
@@ -51,11 +51,10 @@ def patching(run: Run, settings: Laboratory) -> Rows:
         column, free = int(own.columns["about_to_state"][at]), edit.place
         for layer, tap in layers(run).items():
             features = seen.features[layer][:, at]
-            probe, covariance = ridge_probe(found[layer], RIDGE), found[layer].covariance
-            subspace = belief_subspace(probe, covariance, found[layer].x_mean)
+            probe, subspace, gathered = found[layer]
             generator = stream("random patch", task.fingerprint(), run.spec.seed, step, layer)
             moved = likeliest_change(probe, subspace, features, edit.belief)
-            random = as_far(moved, random_subspace(subspace, covariance, generator), generator)
+            random = as_far(moved, random_subspace(subspace, gathered.covariance, generator), generator)
             patch, anything = (_patch(tap, column, features + change) for change in (moved, random))
             by_patch = asked.again(forced=own.written, n_forced=free, patches=[patch])
             at_random = asked.again(forced=own.written, n_forced=free, patches=[anything])

@@ -267,11 +267,7 @@ def steering(tables: Tables) -> Figure | None:
 @styled
 def subspaces(tables: Tables) -> Figure | None:
     """Effective dimension, share of variance, and angles of belief subspaces, by layer."""
-    drawn = {
-        "effective_dimension": "effective dimension",
-        "belief_variance": "variance of the belief  [fraction]",
-        "subspace_angle": "angle  [degrees]",
-    }
+    drawn = ("effective_dimension", "belief_variance", "subspace_angle")
     rows = rows_of(tables.metrics, *drawn, *(f"question_{name}" for name in drawn))
     if rows.empty:
         return None
