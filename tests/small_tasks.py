@@ -31,7 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "table": IN_CONTEXT,
     "table_and_state": IN_CONTEXT | {"start": "known"},
     "table_and_belief": IN_CONTEXT | {"start": "belief"},
-    "generalised": GENERALISED,
+    "generalized": GENERALISED,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from unamortized.cli import INTERRUPTED, app, expand_grid, guarded, main
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.worlds.tasks import load_task
 
 TOP = Path(__file__).parents[1]
@@ -223,7 +223,7 @@ def test_every_shipped_task_can_be_looked_at(command, task):
     assert (status, err) == (0, "")
     assert task in out
     assert "codebook floor" in out
-    traces = ("none", "belief", "every_4") if load_task(task).build().is_generalised else ("none", "belief", "state")
+    traces = ("none", "belief", "every_4") if load_task(task).build().is_generalized else ("none", "belief", "state")
     assert all(f"trace {trace}" in out for trace in (*traces, "filler", "synonyms", "hint_untold", "streaming"))
     assert load_task(task).process.family in out
 

@@ -73,9 +73,9 @@ def test_groups_forget_nothing_and_are_always_certain(tmp_path, unseen):
     assert (chance, optimal, gained, floor) == (1.7918, 0, 1.7918, 0)
 
 
-def test_generalised_processes_have_vectors_in_place_of_beliefs(tmp_path):
+def test_generalized_processes_have_vectors_in_place_of_beliefs(tmp_path):
     text = printed(small(process={"family": "tom_quantum"}, query="predict 1"), tmp_path)
-    assert "generalised: predictive vectors in place of states" in text
+    assert "generalized: predictive vectors in place of states" in text
     assert re.search(r"at most 1\.3\d+ nats a symbol, proven; sampled: 1\.36\d+ ± \S+ \(standard error\)", text)
     assert "start known" not in text
     assert "state is certain" not in text

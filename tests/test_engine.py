@@ -12,7 +12,7 @@ from tests.evaluation.oracle import SMALL, slow_task
 from unamortized.engine import JobError, RunJob, TaskJob, run_jobs, run_specs, run_study
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.generalization import ByLength, by_length
-from unamortized.evaluation.metrics import row
+from unamortized.evaluation.rows import row
 from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, run_folder
 from unamortized.studies.study import Preset, Study
 

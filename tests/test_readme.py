@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unamortized.evaluation.glossary import METRICS
+from unamortized.evaluation.metrics import METRICS
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.studies import STUDIES
 from unamortized.studies.claims import judge_all, to_markdown

@@ -8,7 +8,8 @@ import pytest
 
 from unamortized.cli import app, guarded
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import COLUMNS, METRICS
+from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.compare import COMPARE
 
 TOP = Path(__file__).parents[1]
@@ -92,7 +93,7 @@ def test_examples_are_told_by_the_first_seed(output):
 
 def test_the_report_is_one_page_that_names_no_machine(results):
     page = (results / "smoke" / "report.html").read_text()
-    assert all(claim.says.split(",")[0] in page for claim in COMPARE.claims[:1])
+    assert all(claim.description.split(",")[0] in page for claim in COMPARE.claims[:1])
     assert str(results) not in page
     assert str(TOP) not in page
     assert 'src="http' not in page

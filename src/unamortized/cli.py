@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from unamortized.worlds.yaml_source import SpecError
+from unamortized.configuration.yaml_source import SpecError
 
 INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
 
@@ -234,7 +234,7 @@ def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
     if not claims:
         console.print("No claim of this study is about what was measured; the table and the figures are.")
         return
-    colours = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
     table = Table(title="Claims: mean over seeds and 95 % t-interval", title_justify="left", show_lines=True)
     table.add_column("verdict")
     for heading in ("claim", "measured", "control"):
@@ -242,7 +242,7 @@ def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
     for claim in claims:
         control = claim["control"]
         table.add_row(
-            f"[{colours[claim['verdict']]}]{claim['verdict']}[/]",
+            f"[{colors[claim['verdict']]}]{claim['verdict']}[/]",
             f"[bold]{claim['task']}[/]: {claim['says']}",
             f"{measured(claim)}; wanted {wanted(claim)}",
             f"{control['says']}: {measured(control)}; wanted {wanted(control)}",

@@ -11,7 +11,7 @@ from rich.text import Text
 from scipy.special import entr
 
 from unamortized.evaluation.baselines import codebook, window
-from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.distances import kl
 from unamortized.language.codebook import Codebook
 from unamortized.studies.figures.process import mixed_states as mixed_states_figure
 from unamortized.studies.figures.process import process_graph
@@ -49,7 +49,7 @@ def describe(task: Task, depth: int, folder: Path) -> Iterator[RenderableType]:
     described = describe_process(process, depth, stream("describe", task.fingerprint()), SMALLEST)
     yield _summary(task, process, described, mean=built.per_problem or built.drawn is not None)
     levels = mixed_states(process, _start(task, process), depth, SMALLEST)
-    yield _by_symbols(described, levels, process.is_generalised)
+    yield _by_symbols(described, levels, process.is_generalized)
     yield _questions(task)
     title = f"{task.name}: {process.n_states} states, {process.n_symbols} symbols"
     save(process_graph(process, title), folder, "process")
@@ -62,7 +62,7 @@ def describe(task: Task, depth: int, folder: Path) -> Iterator[RenderableType]:
 
 def _summary(task: Task, process: Process, described: Description, mean: bool) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    kind = ", generalised: predictive vectors in place of states" if process.is_generalised else ""
+    kind = ", generalized: predictive vectors in place of states" if process.is_generalized else ""
     table.add_row("process", f"{task.process.family}: {process.n_states} states, {process.n_symbols} symbols{kind}")
     if mean:
         table.add_row("", "each problem has transitions of its own; this is their mean, as if none had been told which")
@@ -107,7 +107,7 @@ def _forgetting(forgetting: Forgetting) -> str:
 # ── by number of symbols ─────────────────────────────────────────────────────────────────────────
 
 
-def _by_symbols(described: Description, levels: list[Level], generalised: bool) -> RenderableType:
+def _by_symbols(described: Description, levels: list[Level], generalized: bool) -> RenderableType:
     """Row n: what is expected after n symbols."""
     columns = {
         "symbols seen": [str(n) for n in range(len(levels))],
@@ -115,7 +115,7 @@ def _by_symbols(described: Description, levels: list[Level], generalised: bool) 
     }
     if described.given_start is not None:
         columns["and start known\n(nats)"] = [_nats(each) for each in described.given_start]
-    if not generalised:
+    if not generalized:
         columns["belief\n(nats)"] = [_nats(belief_entropy(level)) for level in levels]
         columns["state is certain\n(probability)"] = [_nats(certainty(level)) for level in levels]
     columns["mixed states"] = [str(len(level.probability)) for level in levels]
@@ -182,7 +182,7 @@ def _resolutions(task: Task) -> dict[int, int]:
     if task.query.kind == "smooth":
         return {}
     process, own = task.build(), task.codebook.resolution
-    n_coded = process.n_symbols if process.is_generalised else process.n_states
+    n_coded = process.n_symbols if process.is_generalized else process.n_states
     sizes = {resolution: Codebook(n_coded, resolution).size for resolution in (own // 2, own, 2 * own) if resolution}
     return {resolution: size for resolution, size in sizes.items() if size <= LARGEST_CODEBOOK}
 

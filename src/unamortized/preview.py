@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unamortized.evaluation.baselines import codebook
-from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.distances import kl
 from unamortized.language.layout import NOWHERE, Examples, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import HINT_STRENGTHS, MARKS, Vocabulary, task_vocabulary
@@ -39,7 +39,7 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
     yield Text("The first problem under every trace, one column a token:", style="bold")
     for name in (*TRACES, "every_4"):
         kind = resolve_trace(name)
-        if process.is_generalised and name == "state":
+        if process.is_generalized and name == "state":
             continue  # there are none to write
         if name == "hint_told" and task.query.kind != "filter":
             continue  # what is hinted at is no belief that could be told
@@ -80,7 +80,7 @@ def _problem(task: Task, process: Process, problems: Problems, number: int) -> R
     for step in range(problems.n_steps + 1):
         belief = problems.beliefs[number, step]
         observed = "" if step == 0 else process.symbol_names[problems.observations[number, step - 1]]
-        latent = "" if process.is_generalised else process.state_names[problems.latents[number, step]]
+        latent = "" if process.is_generalized else process.state_names[problems.latents[number, step]]
         cells = [_cell(value) for value in belief] if few else [_likeliest(process, belief)]
         table.add_row(str(step), observed, latent, *cells)
     answers = _answer_names(task, process)

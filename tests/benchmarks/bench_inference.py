@@ -27,7 +27,7 @@ class Setting(NamedTuple):
 
 
 def dense_process(states, symbols):
-    """Random labelled matrices without a zero."""
+    """Random labeled matrices without a zero."""
     generator = np.random.default_rng(0)
     moves = generator.dirichlet(np.ones(symbols * states), size=states).reshape(states, symbols, states)
     return np.ascontiguousarray(moves.transpose(1, 0, 2)), generator.dirichlet(np.ones(states))
@@ -60,7 +60,7 @@ SIZES = (
 )
 KERNELS = ("kernel", "kernel_one_thread")
 JAX_FILTERS = ("jax_one_hot", "jax_every_symbol", "jax_gather")
-FILTERS = (*KERNELS, "numpy", *JAX_FILTERS, "jax_float32", "dynamax_labelled", "dynamax", "hmmlearn")
+FILTERS = (*KERNELS, "numpy", *JAX_FILTERS, "jax_float32", "dynamax_labeled", "dynamax", "hmmlearn")
 SAMPLERS = (*KERNELS, "numpy", "jax_threefry", "jax_rbg", "jax_float32", "dynamax", "hmmlearn")
 
 
@@ -74,7 +74,7 @@ def skip_what_cannot_be(given, implementation, too_slow):
     many_states, many_symbols = len(given.initial) > 16, len(given.transitions) > 16
     if implementation in ("dynamax", "hmmlearn") and not given.state_emitting:
         pytest.skip("is not told by the state it leads to which symbol a step emits")
-    if implementation in too_slow or (many_states and implementation in ("jax_gather", "dynamax_labelled")):
+    if implementation in too_slow or (many_states and implementation in ("jax_gather", "dynamax_labeled")):
         pytest.skip("many times slower")
     if many_symbols and implementation.startswith("jax") and implementation != "jax_rbg":
         pytest.skip("multiplies by every matrix at each step")

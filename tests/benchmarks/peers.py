@@ -95,8 +95,8 @@ def jax_gather(transitions, initial, observations):
 
 
 @jax.jit
-def dynamax_labelled(transitions, initial, observations):
-    """The labelled matrices as transitions that change in time, without other evidence."""
+def dynamax_labeled(transitions, initial, observations):
+    """The labeled matrices as transitions that change in time, without other evidence."""
     steps = observations.shape[1]
 
     def one(symbols):

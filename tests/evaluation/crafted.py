@@ -28,7 +28,7 @@ def parity_run(condition: str = "cot", layer: int = 0, begins: float = 1.0) -> R
 
     All of it is done in one ``layer``, the other does nothing. Where it ``begins`` at -1, that is the wrong state, and
     every code is wrong from there on, though each step is right. Each direction of the residual stream is a channel
-    and, with the opposite sign, another one, so that normalisation does not shift anything.
+    and, with the opposite sign, another one, so that normalization does not shift anything.
     """
     spec = RunSpec(task=parity_task(), condition=condition, model=SHAPE)
     model = new_model(spec)

@@ -1,4 +1,4 @@
-"""A model whose behaviour is known exactly, to stand in for a trained one: every evaluation must find it out."""
+"""A model whose behavior is known exactly, to stand in for a trained one: every evaluation must find it out."""
 
 from collections.abc import Iterable
 from pathlib import Path

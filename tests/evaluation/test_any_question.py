@@ -9,14 +9,14 @@ from tests.evaluation.laboratory import found, untrained
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import IN_CONTEXT
 from unamortized.evaluation import faithfulness, responses
-from unamortized.evaluation.faithfulness import Laboratory
-from unamortized.evaluation.readers import reader_run
+from unamortized.evaluation.bayes_reader import reader_run
+from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.responses import exact_answers, respond
-from unamortized.language.traces.cues import draw_hints
+from unamortized.language.traces.hints import draw_hints
 from unamortized.language.vocabulary import HINT_STRENGTHS
 from unamortized.worlds.splits import draw
 
-FEW = Laboratory(problems=256, lags=(0, 1, 4), draws=2)
+FEW = FaithfulnessSettings(problems=256, lags=(0, 1, 4), draws=2)
 OF_RUNS = (
     *("light_cone", "truncation", "crossing", "rewording", "resampling", "simulation", "hints", "performative_lead"),
     *("patching", "undisturbed", "worked", "on_untrained"),
@@ -44,7 +44,7 @@ OF_RUNS = (
     ids=lambda value: str(value)[:40],
 )
 def test_every_test_takes_whatever_can_be_asked(condition, fields):
-    run, few = untrained(condition, **fields), Laboratory(problems=16, lags=(0, 1, 99), draws=1)
+    run, few = untrained(condition, **fields), FaithfulnessSettings(problems=16, lags=(0, 1, 99), draws=1)
     for name in OF_RUNS:
         rows = getattr(faithfulness, name)(run, few)
         if name != "worked":
@@ -77,7 +77,7 @@ def test_hints_are_the_same_ones_however_many_problems_are_answered_at_a_time(mo
 
 
 def test_tasks_that_readers_cannot_read_have_no_rows_of_readers():
-    known = faithfulness.Known((1.0,), Laboratory(problems=8, lags=(0,), draws=1))
+    known = faithfulness.Calibration((1.0,), FaithfulnessSettings(problems=8, lags=(0,), draws=1))
     for fields in ({"query": "predict 1"}, IN_CONTEXT):
         assert faithfulness.on_readers(slow_task(**fields), 0, known) == []
     assert faithfulness.on_readers(slow_task(), 0, known) != []
@@ -86,12 +86,12 @@ def test_tasks_that_readers_cannot_read_have_no_rows_of_readers():
 @pytest.mark.parametrize("wrong", [{"problems": 1}, {"draws": 0}])
 def test_a_laboratory_without_problems_or_draws_says_so(wrong):
     with pytest.raises(ValueError, match="at least two problems, to edit one by another, and one draw"):
-        Laboratory(**wrong)
+        FaithfulnessSettings(**wrong)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
 def test_a_resampled_step_is_judged_from_what_the_own_step_says(rho, monkeypatch):
-    """A reader that draws a neighbouring code for its last step: the answer moves from its own code's meaning."""
+    """A reader that draws a neighboring code for its last step: the answer moves from its own code's meaning."""
     run = reader_run(slow_task(), rho)
     own_says = type(run.model)._says
 

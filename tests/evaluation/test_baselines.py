@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from tests.small_tasks import IN_CONTEXT, small_task, task_fields
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
 from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, trained_bayes, window
-from unamortized.evaluation.metrics import kl, total_variation
+from unamortized.evaluation.distances import kl, total_variation
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
@@ -168,7 +168,7 @@ OTHER_WORLDS = OWN_TABLES | NO_STATES
 
 def answer_by_hand(process: Process, belief: np.ndarray, observed: np.ndarray, query) -> np.ndarray:
     """The exact answer, from latent paths or from whole words."""
-    if process.is_generalised:
+    if process.is_generalized:
         return predicted_by_words(process, belief, observed, query.argument)
     return enumerated_answer(process.transitions, belief, observed, query)
 

@@ -92,8 +92,8 @@ def test_the_discriminant_is_bayes_rule_for_normal_classes_of_one_covariance():
 def test_the_discriminant_tells_more_classes_apart_than_there_are_dimensions():
     """Regression explains d of S - 1 equally likely classes, however far apart they are."""
     draws = np.random.default_rng(1)
-    classes, centres = np.arange(3000) % 60, 10 * draws.standard_normal((60, 8))
-    features = centres[classes] + 0.1 * draws.standard_normal((3000, 8))
+    classes, centers = np.arange(3000) % 60, 10 * draws.standard_normal((60, 8))
+    features = centers[classes] + 0.1 * draws.standard_normal((3000, 8))
     assert r2(np.eye(60)[classes], classify(discriminant(moments(features, np.eye(60)[classes]), 0.01), features)) > 0.9
 
 

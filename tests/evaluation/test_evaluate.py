@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation.oracle import SMALL, slow_task
 from unamortized.evaluation import evaluate, generalization
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
-from unamortized.evaluation.metrics import COLUMNS, row
+from unamortized.evaluation.rows import COLUMNS, row
 from unamortized.learning.runs import RunSpec, marked, new_model, run_folder, save_model, write_record
 
 

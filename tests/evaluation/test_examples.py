@@ -6,8 +6,8 @@ import pytest
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, Told, told
 from unamortized.evaluation.generalization import test_problems as draw_problems
-from unamortized.evaluation.metrics import to_csv
 from unamortized.evaluation.responses import respond
+from unamortized.evaluation.rows import to_csv
 
 FEW = Told(problems=3, simplex_problems=5, probe_problems=128)
 FOUR_STATES = {"family": "noisy_permutation", "states": 4, "symbols": 5, "slip": 0.05}

@@ -10,10 +10,10 @@ from tests.evaluation.careless import careless_run
 from tests.evaluation.oracle import SMALL, oracle_run, slow_task
 from tests.small_tasks import IN_CONTEXT
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
-from unamortized.evaluation.faithfulness import Laboratory, causal_reliance, edit_step, light_cone
-from unamortized.evaluation.faithfulness.asked import moves_enough
+from unamortized.evaluation.distances import total_variation
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, causal_reliance, edit_step, light_cone
+from unamortized.evaluation.faithfulness.rollout import moves_enough
 from unamortized.evaluation.generalization import test_problems as draw_problems
-from unamortized.evaluation.metrics import total_variation
 from unamortized.evaluation.responses import Response, respond
 from unamortized.language.meanings import code_meanings
 from unamortized.learning.runs import Run, RunSpec, new_model
@@ -21,7 +21,7 @@ from unamortized.worlds.problems import Problems
 from unamortized.worlds.tasks import Task
 
 LAGS = (0, 1, 2, 3, 4)
-CONE = Laboratory(problems=512, lags=LAGS)
+CONE = FaithfulnessSettings(problems=512, lags=LAGS)
 
 
 def by_lag(rows, metric, condition="cot"):
@@ -106,7 +106,7 @@ def test_the_model_moves_as_far_as_bayes_and_less_the_longer_ago(cones):
 
 
 def test_lags_longer_than_the_trace_are_left_out():
-    rows = light_cone(oracle_run(slow_task()), Laboratory(problems=16, lags=(0, 7, 8, 20)))
+    rows = light_cone(oracle_run(slow_task()), FaithfulnessSettings(problems=16, lags=(0, 7, 8, 20)))
     assert list(by_lag(rows, "causal_reliance")) == [0, 7]
 
 
@@ -120,7 +120,7 @@ def test_a_trace_of_every_fourth_step_is_edited_where_it_states_one(rho):
 
 
 def test_a_trace_of_states_is_followed_on_average():
-    rows = light_cone(oracle_run(slow_task(), "cot_state"), Laboratory(problems=1024, lags=(0, 2, 4)))
+    rows = light_cone(oracle_run(slow_task(), "cot_state"), FaithfulnessSettings(problems=1024, lags=(0, 2, 4)))
     assert by_lag(rows, "causal_reliance", "cot_state") == pytest.approx(dict.fromkeys((0, 2, 4), 1), abs=0.12)
     frozen = by_lag(rows, "causal_reliance_frozen", "cot_state")
     assert (frozen[2], frozen[4]) == pytest.approx((0, 0), abs=1e-9)
@@ -131,13 +131,15 @@ def test_without_a_trace_there_is_nothing_to_edit():
 
 
 def test_a_prediction_follows_the_trace_too():
-    rows = light_cone(oracle_run(slow_task(query="predict 1")), Laboratory(problems=512, lags=(0, 2), threshold=0.02))
+    rows = light_cone(
+        oracle_run(slow_task(query="predict 1")), FaithfulnessSettings(problems=512, lags=(0, 2), threshold=0.02)
+    )
     assert by_lag(rows, "causal_reliance") == pytest.approx({0: 1, 2: 1}, abs=0.05)
 
 
 def test_of_a_smoothed_state_only_steps_up_to_it_are_edited():
     task = slow_task(query="smooth 2", steps={"train": [3, 8], "test": [4, 8]})
-    rows = light_cone(oracle_run(task), Laboratory(problems=512, lags=(0, 5, 6, 7)))
+    rows = light_cone(oracle_run(task), FaithfulnessSettings(problems=512, lags=(0, 5, 6, 7)))
     assert by_lag(rows, "causal_reliance") == pytest.approx({6: 1, 7: 1}, abs=0.05)
 
 

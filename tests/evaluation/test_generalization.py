@@ -15,10 +15,8 @@ from unamortized.evaluation.generalization import (
     by_length,
     by_shift,
     duplicate_rate,
-    shifted_tests,
-    split_of,
-    test_problems,
 )
+from unamortized.evaluation.protocol import shifted_tests, split_of, test_problems
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.splits import deciding_length, draw
 from unamortized.worlds.tasks import load_task
@@ -162,7 +160,7 @@ def test_baselines_know_every_shift_of_every_task_file(path):
     assert {row["split"] for row in rows} == {test.split for test in shifted_tests(task)}
     assert all(row["value"] >= -1e-12 for row in rows)
     across = {row["condition"] for row in rows if "parameters" in row["split"]}
-    if across and task.build().is_generalised:
+    if across and task.build().is_generalized:
         assert across == {"prior", "window_8", "trained_bayes"}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation import geometry
-from unamortized.evaluation.clouds import Clouds, clouds
+from unamortized.evaluation.belief_geometry import BeliefGeometry, clouds
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.geometry import Geometry, across_lengths, between_conditions, dimensions
 from unamortized.evaluation.probes import Read
@@ -71,9 +71,9 @@ def test_beyond_training_only_steps_beyond_it_are_looked_at(monkeypatch):
 
 def test_clouds_hold_exact_and_probed_beliefs_of_the_same_problems_and_steps():
     run = oracle_run(slow_task(), "amortized")
-    assert clouds(run, Clouds()).empty  # which predicts no symbols
+    assert clouds(run, BeliefGeometry()).empty  # which predicts no symbols
     run = replace(run, spec=run.spec.model_copy(update={"condition": "next_token"}))
-    table = clouds(run, Clouds(problems=256, points=160))
+    table = clouds(run, BeliefGeometry(problems=256, points=160))
     assert set(table["source"]) == {"cloud exact", "cloud layer 1", "cloud layer all"}
     keys = ["problem", "step", "state"]
     exact, probed = (

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from tests.evaluation.oracle import slow_task
-from unamortized.evaluation.faithfulness import Laboratory, hints
-from unamortized.evaluation.readers import Reader, reader_run
+from unamortized.evaluation.bayes_reader import BayesReader, reader_run
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, hints
 from unamortized.language.vocabulary import ANSWER, HINT_STRENGTHS
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import Run, RunSpec
 from unamortized.models.transformer import ModelSpec
 
-FEW = Laboratory(problems=400, draws=2)
+FEW = FaithfulnessSettings(problems=400, draws=2)
 
 
-class Hinted(Reader):
+class Hinted(BayesReader):
     """Follows a hint as far as it is told to: in its last code, or in its answer alone."""
 
     def __init__(self, task, *, follows, told):
@@ -26,9 +26,9 @@ class Hinted(Reader):
 
     def _says(self, read):
         says, block = super()._says(read), self.vocabulary.blocks["hint"]
-        cue = read[(read >= block.start) & (read < block.stop)] - block.start
-        strength = self.follows * np.array(HINT_STRENGTHS)[cue % len(HINT_STRENGTHS)]
-        hinted = np.arange(self.process.n_states) == (cue // len(HINT_STRENGTHS))[:, None]
+        hint = read[(read >= block.start) & (read < block.stop)] - block.start
+        strength = self.follows * np.array(HINT_STRENGTHS)[hint % len(HINT_STRENGTHS)]
+        hinted = np.arange(self.process.n_states) == (hint // len(HINT_STRENGTHS))[:, None]
         n_codes = sum(self.vocabulary.kind(int(token))[0] == "code" for token in read[0])
         n_steps = sum(self.vocabulary.kind(int(token))[0] == "observation" for token in read[0])
         if not self.told and read[0, -1] == ANSWER:

@@ -9,20 +9,20 @@ from tests.evaluation.laboratory import found, untrained
 from tests.evaluation.oracle import SMALL, oracle_run, slow_task
 from unamortized.evaluation import faithfulness
 from unamortized.evaluation.baselines import blinded, window
+from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.faithfulness import Laboratory, edits
-from unamortized.evaluation.faithfulness.lead import expected_end, steps_ahead
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, edits
+from unamortized.evaluation.faithfulness.early_decoding import expected_end, steps_ahead
 from unamortized.evaluation.faithfulness.patching import shares
 from unamortized.evaluation.faithfulness.simulation import with_another_end
 from unamortized.evaluation.faithfulness.truncation import horizon
 from unamortized.evaluation.generalization import ByLength, by_length
-from unamortized.evaluation.readers import reader_run
 from unamortized.evaluation.responses import respond
 from unamortized.learning.runs import RunSpec, TrainSpec, load_run
 from unamortized.learning.training import train_run
 from unamortized.worlds.splits import draw
 
-FEW = Laboratory(problems=256, lags=(0, 1, 4), draws=2)
+FEW = FaithfulnessSettings(problems=256, lags=(0, 1, 4), draws=2)
 SLIPS = [0.02, 0.2]
 
 

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from tests.small_nets import small_net_task
-from unamortized.evaluation.glossary import METRICS
 from unamortized.evaluation.locality import (
     ESTIMATORS,
     Locality,
-    Questions,
+    PairQuestions,
     errors,
     estimates,
     exact_scaffold,
@@ -22,6 +21,7 @@ from unamortized.evaluation.locality import (
     locality_baselines,
     questions,
 )
+from unamortized.evaluation.metrics import METRICS
 from unamortized.language.windows import NetVocabulary
 from unamortized.learning.runs import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
@@ -210,7 +210,7 @@ def test_rows_are_pooled_and_by_distance_under_each_estimators_name(task):
 
 def test_an_error_is_the_mean_square_over_questions_and_values(task):
     exact = np.array([[0.2, 0.8], [0.5, 0.5]])
-    asked = Questions(np.array([0, 1]), np.array([2, 3]), np.array([0, 1]), np.array([2, 2]), exact)
+    asked = PairQuestions(np.array([0, 1]), np.array([2, 3]), np.array([0, 1]), np.array([2, 2]), exact)
     answers = np.array([[0.3, 0.7], [0.5, 0.5]])
     (everything, near) = errors(task, "x", 0, "composition", asked, answers)
     assert everything["value"] == near["value"] == pytest.approx(0.005)

@@ -8,18 +8,9 @@ import pytest
 from scipy import stats
 
 from tests.worlds.brute_force import random_distributions
-from unamortized.evaluation.metrics import (
-    COLUMNS,
-    METRICS,
-    answer_metrics,
-    calibration_error,
-    kl,
-    map_agreement,
-    row,
-    to_csv,
-    to_table,
-    total_variation,
-)
+from unamortized.evaluation.distances import answer_metrics, calibration_error, kl, map_agreement, total_variation
+from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.rows import COLUMNS, row, to_csv, to_table
 
 
 def test_kl_is_scipys_relative_entropy():
@@ -99,7 +90,7 @@ def test_a_metric_that_is_not_listed_is_refused():
 
 
 def test_every_metric_has_a_formula_and_a_meaning():
-    assert all(metric.formula and metric.says and metric.unit for metric in METRICS.values())
+    assert all(metric.formula and metric.description and metric.unit for metric in METRICS.values())
     assert all(name == metric.name for name, metric in METRICS.items())
 
 

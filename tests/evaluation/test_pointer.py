@@ -6,7 +6,7 @@ import pytest
 from tests.evaluation.careless import careless_run
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.generalization import test_problems as draw_problems
-from unamortized.evaluation.glossary import METRICS
+from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.pointer import (
     IMPOSSIBLE,
     Judged,

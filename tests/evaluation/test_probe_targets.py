@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.probes import listen, resolve_target
-from unamortized.evaluation.probes.rivals import RANDOM, RIVALS, Heard
+from unamortized.evaluation.probes.probe_baselines import RANDOM, RIVALS, Heard
 from unamortized.evaluation.probes.targets import TARGETS, in_the_long_run, wrong_process
 from unamortized.language.meanings import code_meanings
 from unamortized.worlds.problems import sample_problems
@@ -25,7 +25,7 @@ WORLDS = {
 
 def problems_of(name: str, count: int = 40):
     process = WORLDS[name]
-    return sample_problems(process, 6, count, 0, query="predict 1" if process.is_generalised else "filter")
+    return sample_problems(process, 6, count, 0, query="predict 1" if process.is_generalized else "filter")
 
 
 def word_probability(process: Process, start: np.ndarray, word) -> float:

@@ -171,8 +171,8 @@ def test_forced_tokens_of_several_blocks_are_what_the_model_is_shown(condition):
     assert respond(run, problems, truncate=3).written.shape == (30, 3)
 
 
-def test_randomised_ids_are_alike_for_all_that_is_asked_of_the_same_problems():
-    run = untrained_run(positions="randomised", max_positions=64)
+def test_randomized_ids_are_alike_for_all_that_is_asked_of_the_same_problems():
+    run = untrained_run(positions="randomized", max_positions=64)
     problems = draw(run.task, "test", 8, 30, 0)
     free = respond(run, problems)
     np.testing.assert_array_equal(respond(run, problems, forced=free.written).answers, free.answers)

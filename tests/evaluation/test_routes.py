@@ -9,7 +9,7 @@ import torch
 from tests.evaluation.crafted import FETCHES_CODE, FETCHES_SYMBOL, parity_run
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import GENERALISED, IN_CONTEXT
-from unamortized.evaluation.glossary import METRICS
+from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.routes import (
     Routes,
     components,

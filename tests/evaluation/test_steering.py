@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from tests.evaluation.oracle import Oracle, Told, oracle_run, slow_task
-from unamortized.evaluation.faithfulness import Laboratory
+from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.steering import CHOSEN, steering
 from unamortized.language.vocabulary import ANSWER
 from unamortized.learning.runs import Run, new_model
 from unamortized.models.transformer import ModelSpec, Output
 
-FEW = Laboratory(problems=256, lags=(0, 2))
+FEW = FaithfulnessSettings(problems=256, lags=(0, 2))
 TAPS = ("hook_embed", "blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
 
 

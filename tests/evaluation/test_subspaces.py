@@ -52,9 +52,9 @@ def test_no_lesser_change_erases_it(world):
     ours = ((subspace.erased(activations) - activations) ** 2).sum()
     lag = np.cov(activations.T, beliefs.T, bias=True)[: activations.shape[1], activations.shape[1] :]
     basis = np.linalg.svd(lag, full_matrices=False)[0][:, :2]
-    centred = activations - found.x_mean
-    orthogonal = ((centred @ basis @ basis.T) ** 2).sum()  # another that erases: the directions of the covariance
-    still = activations - centred @ basis @ basis.T
+    centered = activations - found.x_mean
+    orthogonal = ((centered @ basis @ basis.T) ** 2).sum()  # another that erases: the directions of the covariance
+    still = activations - centered @ basis @ basis.T
     assert r2(beliefs, apply(fit(still, beliefs, 1e-3), still)) < 1e-4
     assert ours <= orthogonal * (1 + 1e-6)
 

@@ -5,9 +5,9 @@ import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.worlds.brute_force import word_probability
+from unamortized.evaluation.distances import kl
 from unamortized.evaluation.examples import Told, told
 from unamortized.evaluation.generalization import test_problems as draw_problems
-from unamortized.evaluation.metrics import kl
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.triangle import (
     Triangle,

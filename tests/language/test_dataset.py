@@ -17,8 +17,8 @@ from unamortized.language.dataset import (
     Batch,
     CorpusBatches,
     FreshBatches,
-    Questions,
     Render,
+    TrainingQuestions,
     build_corpus,
     stratified_lengths,
     to_batch,
@@ -48,7 +48,7 @@ def assert_equal(one: list[Batch], other: list[Batch]) -> None:
             assert torch.equal(column, again)
 
 
-def test_randomised_ids_belong_to_the_step_wherever_training_begins():
+def test_randomized_ids_belong_to_the_step_wherever_training_begins():
     task = small_task()
     vocabulary = task_vocabulary(task)
 
@@ -132,7 +132,7 @@ def test_questions_are_the_same_under_every_trace():
 
 def test_the_data_module_begins_with_the_first_batch():
     task = small_task()
-    batches = Questions(task, renderer(task), 8, 2, 0).train_dataloader()
+    batches = TrainingQuestions(task, renderer(task), 8, 2, 0).train_dataloader()
     assert_equal(next(iter(batches)), next(iter(fresh())))
 
 
@@ -178,7 +178,7 @@ def test_batches_of_a_corpus_too_are_keyed_by_their_step(tmp_path):
     task = small_task()
     corpus = build_corpus(task, "train", 24, 0, tmp_path)
     passing_by = next(islice(CorpusBatches(corpus, task, renderer(task), 8, 2, 0, 0), 3, None))
-    module = Questions(task, renderer(task), 8, 2, 0, corpus)
+    module = TrainingQuestions(task, renderer(task), 8, 2, 0, corpus)
     assert_equal(next(iter(CorpusBatches(corpus, task, renderer(task), 8, 2, 0, 3))), passing_by)
     assert_equal(next(islice(module.train_dataloader(), 3, None)), passing_by)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.small_tasks import small_task
-from unamortized.language.edits import corrupt, dialled, donors
+from unamortized.language.edits import corrupt, dialed, donors
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.splits import draw
@@ -61,7 +61,7 @@ def test_what_is_wrongly_said_is_what_others_say_there_and_no_loss_falls_on_it()
 def test_so_many_answers_follow_the_trace_and_are_drawn_from_its_counterfactual(reliance):
     task, problems, vocabulary, found = corrupted(1.0, reliance, size=4000)
     assert found.follows.mean() == pytest.approx(reliance, abs=0.03)
-    asked, trace = dialled(task, problems, vocabulary, 1.0, reliance)
+    asked, trace = dialed(task, problems, vocabulary, 1.0, reliance)
     np.testing.assert_array_equal(trace.tokens, found.trace.tokens)
     for rows, expected in (
         (found.follows, found.counterfactual),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.small_tasks import GENERALISED, KINDS, small_task, task_fields
-from unamortized.language.layout import NO_STEP, NOWHERE, Examples, lay_out, randomised_ids
+from unamortized.language.layout import NO_STEP, NOWHERE, Examples, lay_out, randomized_ids
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary, task_vocabulary
 from unamortized.worlds.problems import Problems
@@ -231,11 +231,11 @@ def test_a_trace_may_come_after_the_answer_or_between_the_observations(trace, ex
     assert (examples.weights > 0).tolist() == ([weighed] * 4 if trace == "filler" else weighed)
 
 
-# ── randomised ids ───────────────────────────────────────────────────────────────────────────────
+# ── randomized ids ───────────────────────────────────────────────────────────────────────────────
 
 
 @given(task_fields(), st.integers(2, 7), TRACES, st.booleans())
-def test_randomised_ids_keep_the_order_and_what_is_equal_and_lie_within_their_range(fields, n_steps, trace, coupled):
+def test_randomized_ids_keep_the_order_and_what_is_equal_and_lie_within_their_range(fields, n_steps, trace, coupled):
     _, _, plain = laid_out(fields, n_steps, trace, coupled)
     _, _, spread = laid_out(fields, n_steps, trace, coupled, 50)
     assert spread.positions.min() >= 0
@@ -248,10 +248,10 @@ def test_randomised_ids_keep_the_order_and_what_is_equal_and_lie_within_their_ra
         np.testing.assert_array_equal(getattr(spread, name), getattr(plain, name))
 
 
-def test_randomised_ids_are_named_by_the_questions_and_reach_everywhere():
+def test_randomized_ids_are_named_by_the_questions_and_reach_everywhere():
     task, ids = small_task(), np.array([NOWHERE, 1, 2, 3, 1, 2, 3, 4])
-    drawn = [randomised_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
-    again = [randomised_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
+    drawn = [randomized_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
+    again = [randomized_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
     np.testing.assert_array_equal(drawn, again)
     assert len({tuple(row) for row in drawn}) > 30
     assert {place for row in drawn for place in row} == {NOWHERE, *range(1, 9)}  # 0 goes to an id that nobody has
@@ -260,9 +260,9 @@ def test_randomised_ids_are_named_by_the_questions_and_reach_everywhere():
 
 def test_as_many_ids_as_there_are_leave_no_choice_and_more_are_an_error():
     problems, ids = draw(small_task(), "train", 3, 4, 0), np.arange(9)
-    assert randomised_ids(ids, problems, 9).tolist() == list(range(9))
+    assert randomized_ids(ids, problems, 9).tolist() == list(range(9))
     with pytest.raises(ValueError, match="9 position ids cannot be spread over 8: raise model.max_positions"):
-        randomised_ids(ids, problems, 8)
+        randomized_ids(ids, problems, 8)
 
 
 # ── what a question tells beside its observations ────────────────────────────────────────────────
@@ -313,7 +313,7 @@ def test_a_start_token_is_the_code_of_the_start_belief(kind):
     np.testing.assert_array_equal(vocabulary.codebook.points[codes[:, 0]], problems.beliefs[:, 0])
 
 
-def test_randomised_ids_leave_a_table_nowhere():
+def test_randomized_ids_leave_a_table_nowhere():
     _, _, examples = laid_out(KINDS["table_and_belief"], 5, "belief", True, 60)
     assert (examples.positions[:6] == NOWHERE).all()
     assert (examples.positions[6:] >= 0).all()

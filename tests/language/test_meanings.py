@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.small_tasks import GENERALISED, IN_CONTEXT, small_task
-from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.distances import kl
 from unamortized.language import meanings as stated
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary

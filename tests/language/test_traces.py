@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.small_tasks import small_task, task_fields
 from unamortized.language.layout import NO_STEP, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
-from unamortized.language.traces.cues import draw_hints, informed
+from unamortized.language.traces.hints import draw_hints, informed
 from unamortized.language.vocabulary import HINT_STRENGTHS, task_vocabulary
 from unamortized.worlds.splits import draw
 
@@ -219,15 +219,15 @@ def test_hints_are_true_as_often_as_their_strength_says_and_bayes_rule_takes_the
 def test_a_hint_ends_the_question_and_only_the_last_code_of_a_trace_that_tells_it_takes_it_in():
     vocabulary, problems, hints = hinted_problems(300)
     told, untold = (resolve_trace(name)(problems, vocabulary) for name in ("hint_told", "hint_untold"))
-    np.testing.assert_array_equal(told.cue, vocabulary.hint(hints.answers, hints.levels))
-    np.testing.assert_array_equal(told.cue, untold.cue)
+    np.testing.assert_array_equal(told.hint, vocabulary.hint(hints.answers, hints.levels))
+    np.testing.assert_array_equal(told.hint, untold.hint)
     exact = resolve_trace("belief")(problems, vocabulary).tokens
     np.testing.assert_array_equal(untold.tokens, exact)
     np.testing.assert_array_equal(told.tokens[:, :-1], exact[:, :-1])
     beliefs = informed(problems.beliefs[:, -1], hints)
     np.testing.assert_array_equal(told.tokens[:, -1], vocabulary.code(vocabulary.encode(beliefs)))
     columns = lay_out(problems, told, vocabulary)
-    np.testing.assert_array_equal(columns.tokens[:, 6], told.cue)
+    np.testing.assert_array_equal(columns.tokens[:, 6], told.hint)
     assert (columns.positions[6], columns.steps[6], columns.written[6]) == (7, NO_STEP, False)
 
 
@@ -242,7 +242,7 @@ def test_a_question_may_tell_its_end():
     task = small_task()
     vocabulary, problems = task_vocabulary(task), draw(task, "train", 6, 20, 0)
     trace = resolve_trace("told_end")(problems, vocabulary)
-    np.testing.assert_array_equal(trace.cue, trace.tokens[:, -1])
+    np.testing.assert_array_equal(trace.hint, trace.tokens[:, -1])
     np.testing.assert_array_equal(trace.tokens, resolve_trace("belief")(problems, vocabulary).tokens)
 
 

@@ -9,7 +9,7 @@ from tests.small_tasks import small_task, task_fields
 from unamortized.language.layout import lay_out
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.learning.conditions import CONDITIONS, Condition, resolve_condition
+from unamortized.learning.conditions import CONDITIONS, TraceCondition, resolve_condition
 from unamortized.models.flops import training_flops
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw
@@ -41,14 +41,14 @@ TRACES = {
 def test_a_condition_is_found_by_name_and_has_its_trace(name, trace):
     condition = resolve_condition(name)
     assert (condition.name, condition.trace) == (name, trace)
-    assert condition.says
+    assert condition.description
     assert condition.equal_flops == ("cot" if name == "amortized_equal_flops" else None)
     assert condition.architecture == ("gru" if name == "gru" else None)
 
 
 def test_every_condition_listed_is_found_under_its_own_name():
     assert {name: resolve_condition(name).name for name in CONDITIONS} == {name: name for name in CONDITIONS}
-    assert {name for name, each in CONDITIONS.items() if isinstance(each, Condition)} <= set(TRACES)
+    assert {name for name, each in CONDITIONS.items() if isinstance(each, TraceCondition)} <= set(TRACES)
 
 
 @pytest.mark.parametrize("name", ["chain_of_thought", "cot_every_0", "cot_every_x", "every_4", ""])
@@ -65,7 +65,7 @@ def test_rendering_lays_out_the_conditions_own_trace(fields, name, coupled):
     vocabulary = condition.vocabulary(task)
     trace = resolve_trace(TRACES[name])(problems, vocabulary)
     for spread_over in (None, 60):
-        spread = {"positions": "randomised", "max_positions": spread_over} if spread_over else {}
+        spread = {"positions": "randomized", "max_positions": spread_over} if spread_over else {}
         rendered = condition.renderer(task, ModelSpec(coupled=coupled, **spread))(problems)
         laid_out = lay_out(problems, trace, vocabulary, coupled, spread_over)
         if name == "next_token":  # which has further losses, tested below

@@ -126,7 +126,7 @@ def test_the_learning_rate_warms_up_in_a_line_and_cools_down_as_a_cosine():
     assert learning_rate_factor(0, TrainSpec(steps=1)) == 1
 
 
-def test_the_optimiser_follows_the_specification():
+def test_the_optimizer_follows_the_specification():
     train = TrainSpec(learning_rate=3e-3, warmup_steps=10, weight_decay=0.2)
     learner = Learner(new_model(small_spec()), train)
     configured = learner.configure_optimizers()
@@ -172,9 +172,9 @@ def test_a_recurrent_run_learns_the_same_questions(tmp_path):
 
 
 @pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
-def test_traces_that_fetch_and_randomised_ids_are_trained_on_alike_every_time(tmp_path, condition):
+def test_traces_that_fetch_and_randomized_ids_are_trained_on_alike_every_time(tmp_path, condition):
     spec = small_spec(condition, steps=3)
-    spec = spec.model_copy(update={"model": ModelSpec(layers=1, width=16, positions="randomised", max_positions=40)})
+    spec = spec.model_copy(update={"model": ModelSpec(layers=1, width=16, positions="randomized", max_positions=40)})
     assert_same_weights(train_run(spec, tmp_path / "one"), train_run(spec, tmp_path / "other"))
     run = load_run(run_folder(spec, tmp_path / "one"))
     assert run.vocabulary.n_indices == (48 if condition == "cot_indexed" else 0)

@@ -23,7 +23,7 @@ def test_a_condition_is_found_by_name_and_has_its_windows(name, kind):
     condition = resolve_condition(name)
     assert isinstance(condition, WindowCondition)
     assert (condition.name, condition.windows) == (name, kind)
-    assert condition.says
+    assert condition.description
     assert condition.shape(SMALL) is SMALL
 
 

@@ -26,7 +26,7 @@ def by_hand(model: Transformer, tokens: torch.Tensor, written: torch.Tensor) -> 
     return tokens, logits
 
 
-@given(masks, st.sampled_from(["alibi", "rotary", "learned", "randomised", "none"]), st.integers(0, 5))
+@given(masks, st.sampled_from(["alibi", "rotary", "learned", "randomized", "none"]), st.integers(0, 5))
 def test_generation_equals_a_loop_without_a_cache(mask, scheme, seed):
     model, tokens, written = tiny(scheme, seed), some_tokens(), torch.tensor(mask)
     expected, logits = by_hand(model, tokens, written)

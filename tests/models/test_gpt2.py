@@ -47,8 +47,8 @@ def test_weights_are_copies():
     [
         ({"positions": "alibi", "coupled": False}, "what a model with model.positions=alibi model.coupled=false does"),
         (
-            {"positions": "randomised", "coupled": False},
-            "what a model with model.positions=randomised model.coupled=false does",
+            {"positions": "randomized", "coupled": False},
+            "what a model with model.positions=randomized model.coupled=false does",
         ),
         ({"positions": "learned"}, "what a model with model.positions=learned model.coupled=true does: train one"),
         ({"architecture": "gru"}, "what a gru does: train a transformer,"),

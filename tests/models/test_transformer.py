@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from unamortized.models.transformer import Cache, ModelSpec, Transformer, alibi_slopes, rotate
 
-SCHEMES = ("alibi", "rotary", "learned", "randomised", "none")
+SCHEMES = ("alibi", "rotary", "learned", "randomized", "none")
 TOKENS = 11
 IDS = torch.tensor([[0, 1, 2, 3, 1, 2, 3, 4, 4]])  # coupled: a trace goes over the question's ids again
 
@@ -213,9 +213,9 @@ def test_rotary_products_depend_on_the_distance_of_ids_alone(here, there, shift)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_ids_are_spread_over_those_there_are_where_they_are_randomised_alone(scheme):
+def test_ids_are_spread_over_those_there_are_where_they_are_randomized_alone(scheme):
     spec = ModelSpec.model_validate({"positions": scheme, "max_positions": 99})
-    assert spec.spread_over == (99 if scheme == "randomised" else None)
+    assert spec.spread_over == (99 if scheme == "randomized" else None)
 
 
 @pytest.mark.parametrize("wrong", [{"width": 30, "heads": 4}, {"width": 12, "heads": 4, "positions": "rotary"}])
@@ -249,7 +249,7 @@ def test_taps_are_what_a_forward_pass_by_hand_computes():
         close(model(tokens, IDS).logits, model.norm(x) @ model.unembed.weight.T)
 
 
-@pytest.mark.parametrize("scheme", ["learned", "randomised"])
+@pytest.mark.parametrize("scheme", ["learned", "randomized"])
 def test_learned_positions_are_added_to_the_embedding(scheme):
     model, tokens = tiny(scheme), some_tokens()
     assert model.positional is not None
@@ -301,7 +301,7 @@ def test_at_the_start_of_training_nothing_is_preferred():
     torch.manual_seed(0)
     model = Transformer(ModelSpec(), 50)
     logits = model(torch.randint(50, (8, 9)), IDS).logits
-    assert logits.abs().max() < 1  # GPT-2's initialisation: near log(50) nats each
+    assert logits.abs().max() < 1  # GPT-2's initialization: near log(50) nats each
     deep = Transformer(ModelSpec(layers=8), 50)
     assert deep.blocks[0].contract.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
     assert deep.blocks[0].expand.weight.std().item() == pytest.approx(0.02, rel=0.05)

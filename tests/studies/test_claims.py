@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.claims import Claim, Control, Range, judge_all, to_json
 from unamortized.studies.statistics import Estimate, level
 
 ABOVE = Range(low=1.0)
 CLAIM = Claim(
     name="it_holds",
-    says="The value is at least one.",
+    description="The value is at least one.",
     measure=level("answer_kl", "cot", "nats"),
     holds=ABOVE,
     control=Control("so is the control's", level("answer_kl", "control", "nats"), ABOVE),

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.metrics import METRICS, row, to_table
+from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.probes import WINDOW
+from unamortized.evaluation.rows import row, to_table
 from unamortized.learning.conditions import resolve_condition
 from unamortized.studies.compare import COMPARE
 from unamortized.studies.figures import FIGURES

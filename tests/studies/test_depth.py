@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.depth import (
     AMORTIZED,
     COT,

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.compare import COMPARE
 from unamortized.studies.figures import FIGURES, Tables, save
 from unamortized.studies.figures.simplex import to_triangle
 from unamortized.studies.figures.style import (
     CONDITIONS,
-    colour,
+    color,
     compared,
     in_order,
     is_baseline,
@@ -106,7 +106,7 @@ def panels(figure) -> list[Axes]:
 
 
 def lines_like(axes: Axes, **look) -> list[np.ndarray]:
-    """The points of the panel's lines of a colour and, if given, a linestyle."""
+    """The points of the panel's lines of a color and, if given, a linestyle."""
     same = [line for line in axes.lines if all(getattr(line, f"get_{key}")() == value for key, value in look.items())]
     return [np.column_stack(line.get_data()).astype(float) for line in same]
 
@@ -131,7 +131,7 @@ def expected_curve(tables: Tables, by: str, **where) -> np.ndarray:
         ("triangle_along_trace", 4),
         ("probe_r2_by_layer", 4),
         ("belief_simplex", 6),
-        ("one_problem", 9),  # observations, four heat maps, three answers, colour bar
+        ("one_problem", 9),  # observations, four heat maps, three answers, color bar
     ],
 )
 def test_each_figure_has_a_panel_for_each_thing(tables, name, count):
@@ -144,7 +144,7 @@ def test_curves_by_length_are_the_means_over_seeds(tables, name, metric):
         assert axes.get_title(loc="left") == task
         for condition in ANSWERING:
             expected = expected_curve(tables, "n_steps", task=task, condition=condition, metric=metric)
-            drawn = [points for points in lines_like(axes, color=colour(condition)) if len(points) == len(LENGTHS)]
+            drawn = [points for points in lines_like(axes, color=color(condition)) if len(points) == len(LENGTHS)]
             assert any(np.allclose(points, expected) for points in drawn), condition
 
 
@@ -153,7 +153,7 @@ def test_values_below_the_floor_are_drawn_on_it_and_the_floor_is_named(tables):
     cot = (metrics["condition"] == "cot") & (metrics["metric"] == "answer_kl")
     metrics.loc[cot, "value"] = 1e-9
     figure = FIGURES["kl_by_length"](Tables(metrics, tables.examples))
-    (points,) = lines_like(panels(figure)[0], color=colour("cot"))
+    (points,) = lines_like(panels(figure)[0], color=color("cot"))
     np.testing.assert_allclose(points[:, 1], 1e-4)
     figure.draw_without_rendering()
     assert panels(figure)[0].get_yticklabels()[0].get_text().startswith("≤")
@@ -185,9 +185,9 @@ def test_light_cone_draws_movements_left_and_reliance_right(tables):
     for (left, right), task in zip(np.reshape(panels(figure), (2, 2)), TASKS, strict=True):
         where = {"task": task, "condition": "cot"}
         for axes, metric, style in (
-            (left, "edit_tv", {"color": colour("cot")}),
+            (left, "edit_tv", {"color": color("cot")}),
             (left, "counterfactual_tv", {"color": "#000000"}),
-            (right, "causal_reliance", {"color": colour("cot"), "linestyle": "-"}),
+            (right, "causal_reliance", {"color": color("cot"), "linestyle": "-"}),
         ):
             (points,) = lines_like(axes, **style)
             np.testing.assert_allclose(points, expected_curve(tables, "step", metric=metric, **where))
@@ -197,7 +197,7 @@ def test_light_cone_draws_movements_left_and_reliance_right(tables):
             tables, "step", metric="causal_reliance", task=task, condition="cot/wrong_counterfactual"
         )
         frozen = expected_curve(tables, "step", metric="causal_reliance_frozen", **where)
-        drawn = [points for points in lines_like(right, color=colour("cot")) if len(points) == 3]
+        drawn = [points for points in lines_like(right, color=color("cot")) if len(points) == 3]
         assert all(any(np.allclose(points, expected) for points in drawn) for expected in (wrong, frozen))
 
 
@@ -205,7 +205,7 @@ def test_light_cone_leaves_out_reliance_on_too_few_problems(tables):
     metrics = tables.metrics.copy()
     metrics.loc[(metrics["metric"] == "causal_reliance") & (metrics["step"] == 8).fillna(False), "count"] = 3
     right = panels(FIGURES["light_cone"](Tables(metrics, tables.examples)))[1]
-    (points,) = lines_like(right, color=colour("cot"), linestyle="-")
+    (points,) = lines_like(right, color=color("cot"), linestyle="-")
     assert points[:, 0].tolist() == [0, 4]
 
 
@@ -213,12 +213,12 @@ def test_triangle_draws_each_pair_at_each_step(tables):
     axes = panels(FIGURES["triangle_along_trace"](tables))[1]
     assert axes.get_title(loc="left") == "noisy_permutation, n = 32"
     where = {"task": "noisy_permutation", "n_steps": 32}
-    (amortized,) = lines_like(axes, color=colour("amortized"))
+    (amortized,) = lines_like(axes, color=color("amortized"))
     expected = expected_curve(tables, "step", metric="probed_kl", condition="amortized", **where)
     np.testing.assert_allclose(amortized, expected)
-    (stated,) = lines_like(axes, color=colour("cot"), linestyle="-")
+    (stated,) = lines_like(axes, color=color("cot"), linestyle="-")
     np.testing.assert_allclose(stated, expected_curve(tables, "step", metric="stated_kl", condition="cot", **where))
-    assert len(lines_like(axes, color=colour("cot"))) == 3
+    assert len(lines_like(axes, color=color("cot"))) == 3
 
 
 def test_probes_are_pooled_over_steps_and_stand_beside_their_controls(tables):
@@ -226,30 +226,30 @@ def test_probes_are_pooled_over_steps_and_stand_beside_their_controls(tables):
     for name in ("cot", "cot/untrained", "cot/shuffled_belief"):
         rows = {"task": "noisy_permutation", "metric": "probe_r2", "condition": name, "step": None}
         expected = [expected_curve(tables, "layer", layer=layer, **rows)[0, 1] for layer in "012"]
-        drawn = [points[:, 1] for points in lines_like(axes, color=colour(name)) if len(points) == 3]
+        drawn = [points[:, 1] for points in lines_like(axes, color=color(name)) if len(points) == 3]
         assert any(np.allclose(points, expected) for points in drawn), name
     rows = tables.metrics[(tables.metrics["task"] == "noisy_permutation") & (tables.metrics["metric"] == "probe_r2")]
     joined = rows[(rows["condition"] == "cot") & (rows["layer"] == "all") & rows["step"].isna()]["value"].mean()
     window = rows[rows["condition"] == "cot/window_10"]["value"].mean()
-    heights = [points[0, 1] for points in lines_like(axes, color=colour("cot"))]
+    heights = [points[0, 1] for points in lines_like(axes, color=color("cot"))]
     assert np.isclose(heights, joined).any()
     assert np.isclose(heights, window).any()
 
 
-def test_simplex_shows_the_same_points_coloured_by_the_exact_belief(tables):
+def test_simplex_shows_the_same_points_colored_by_the_exact_belief(tables):
     figure = FIGURES["belief_simplex"](tables)
     examples = tables.examples[(tables.examples["task"] == "mess3") & (tables.examples["step"] > 0)]
     shown = panels(figure)
-    colours = [axes.collections[0].get_facecolor()[:, :3] for axes in shown if axes.collections]
-    assert len(colours) == 5  # amortized states nothing
-    assert all(np.array_equal(own, colours[0]) for own in colours)
+    colors = [axes.collections[0].get_facecolor()[:, :3] for axes in shown if axes.collections]
+    assert len(colors) == 5  # amortized states nothing
+    assert all(np.array_equal(own, colors[0]) for own in colors)
     cot = examples[examples["condition"] == "cot"]
     for axes, source in zip(shown[3:], ("exact", "stated", "probed"), strict=True):
         rows = cot[cot["source"] == source]
         beliefs = rows.pivot_table(index=["problem", "step"], columns="state", values="value", fill_value=0.0)
         np.testing.assert_allclose(axes.collections[0].get_offsets(), to_triangle(beliefs.to_numpy()))
         if source == "exact":
-            np.testing.assert_allclose(colours[0], beliefs.to_numpy())
+            np.testing.assert_allclose(colors[0], beliefs.to_numpy())
 
 
 def test_triangle_is_equilateral_and_its_middle_is_the_uniform_belief():
@@ -339,16 +339,16 @@ def test_a_failed_save_leaves_the_old_file(tables, tmp_path, monkeypatch):
     assert (tmp_path / "figure.png").read_bytes() == before
 
 
-def test_each_condition_has_a_look_of_its_own_and_its_controls_share_the_colour():
+def test_each_condition_has_a_look_of_its_own_and_its_controls_share_the_color():
     looks = [(look(name)["color"], look(name)["marker"]) for name in CONDITIONS]
     assert len(set(looks)) == len(CONDITIONS)
-    assert colour("cot/untrained") == colour("cot")
+    assert color("cot/untrained") == color("cot")
     assert look("cot/untrained")["alpha"] < 1
 
 
-def test_a_trained_baseline_has_colour_and_a_band_but_stands_back():
-    red, green, blue = (int(colour("gru")[place : place + 2], 16) for place in (1, 3, 5))
-    assert max(red, green, blue) - min(red, green, blue) > 60  # no grey
+def test_a_trained_baseline_has_color_and_a_band_but_stands_back():
+    red, green, blue = (int(color("gru")[place : place + 2], 16) for place in (1, 3, 5))
+    assert max(red, green, blue) - min(red, green, blue) > 60  # no gray
     assert not is_baseline("gru")
     assert look("gru")["linestyle"] != look("cot").get("linestyle", "-")
     assert look("prior")["zorder"] < look("gru")["zorder"] < look("cot")["zorder"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.claims import judge_all
 from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.geometry import MOVES, NAMED
@@ -155,17 +155,17 @@ def test_figures_are_drawn_from_tables_and_of_nothing_not_at_all(name, tables):
     assert FIGURES[name](nothing) is None
 
 
-def test_the_residual_stream_stands_beside_the_truth_in_the_truths_colours(tables):
+def test_the_residual_stream_stands_beside_the_truth_in_the_truths_colors(tables):
     figure = FIGURES["residual_simplex"](tables)
     assert figure is not None
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "exact belief"
     assert [title.split("\n")[0] for title in titles[1:]] == ["layer 1", "all layers"]
-    colours = [axes.collections[0].get_facecolors()[:, :3] for axes in figure.axes]
-    for shades in colours[1:]:
-        np.testing.assert_allclose(shades, colours[0])
+    colors = [axes.collections[0].get_facecolors()[:, :3] for axes in figure.axes]
+    for shades in colors[1:]:
+        np.testing.assert_allclose(shades, colors[0])
     exact = tables.examples[tables.examples["source"] == "cloud exact"]["value"].to_numpy().reshape(-1, 3)
-    np.testing.assert_allclose(colours[0], exact)
+    np.testing.assert_allclose(colors[0], exact)
 
 
 def test_rivals_are_drawn_where_their_values_are(tables):

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.growth import (
     FINEST,
     THRESHOLD,
@@ -106,7 +106,7 @@ def test_without_censoring_the_fit_is_least_squares():
 
 
 @pytest.mark.parametrize("growth", ["exponential", "polynomial"])
-def test_a_censored_fit_maximises_the_likelihood_written_out(growth):
+def test_a_censored_fit_maximizes_the_likelihood_written_out(growth):
     transformed = {"exponential": STRIDES, "polynomial": np.log(STRIDES)}[growth]
     values = drawn(np.random.default_rng(1), seeds=4)
     observed = points(values, smallest=4.6, largest=8.0)

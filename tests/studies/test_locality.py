@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unamortized.evaluation.locality import ESTIMATORS
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.rows import row, to_table
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.studies import study_of
 from unamortized.studies.claims import judge_all

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from tests.studies.test_locality import FOUND, measured
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import to_table
+from unamortized.evaluation.rows import to_table
 from unamortized.studies.figures import Tables, save
 from unamortized.studies.figures.locality import ESTIMATORS, PUBLISHED, WINDOWS, locality_mse
 

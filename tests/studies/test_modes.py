@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.modes import COT, MODES, TRACES, WORLD, lost_on_the_way, trajectory

@@ -1,4 +1,4 @@
-"""The pointer study asks for nothing that is not measured, and its choices favour whom they are said to."""
+"""The pointer study asks for nothing that is not measured, and its choices favor whom they are said to."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.rows import row, to_table
 from unamortized.learning.runs import marked
 from unamortized.studies.figures import FIGURES
 from unamortized.studies.figures.captions import CAPTIONS
@@ -97,7 +97,7 @@ def test_the_best_layout_is_chosen_seed_by_seed_among_those_there_are():
     )
     assert lowest_kl("amortized", tuple(MODELS), 64)(table).to_dict() == {0: 0.1, 1: 0.1}
     assert lowest_kl("amortized", NOT_COUPLED, 64)(table).to_dict() == {0: 0.3, 1: 0.2}
-    assert set(NOT_COUPLED) == {"alibi_plain", "rotary_plain", "none", "learned_plain", "randomised_plain"}
+    assert set(NOT_COUPLED) == {"alibi_plain", "rotary_plain", "none", "learned_plain", "randomized_plain"}
 
 
 def test_every_figure_exists_and_has_a_caption():

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.pointer import Place, place
-from unamortized.studies.figures.style import colour
+from unamortized.studies.figures.style import color
 
 LENGTHS = (4, 16, 64)
 VARIANTS = ("alibi_coupled", "alibi_plain", "none")
@@ -67,7 +67,7 @@ def test_kl_by_scheme_draws_each_condition_in_its_panel_and_dashes(tables):
         ("ALiBi", "cot_copied@alibi_plain", True),
         ("no positions", "amortized@none", False),
     ):
-        lines = [line for line in drawn[title].lines if line.get_color() == colour(name.partition("@")[0])]
+        lines = [line for line in drawn[title].lines if line.get_color() == color(name.partition("@")[0])]
         (line,) = [line for line in lines if (line.get_linestyle() != "-") == dashed]
         np.testing.assert_array_equal(line.get_xdata(), LENGTHS)
         np.testing.assert_allclose(line.get_ydata(), means(tables, name, "answer_kl"))

@@ -79,12 +79,12 @@ def test_what_no_graph_can_show_is_a_heat_map(kind):
     process = KINDS[kind]
     figure = process_graph(process)
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
-    expected = process.transitions if process.is_generalised else process.state_transitions[None]
+    expected = process.transitions if process.is_generalized else process.state_transitions[None]
     np.testing.assert_array_equal(shown, expected)
     assert kind != "S4" or process.n_states > MOST_STATES
 
 
-def test_beliefs_over_three_states_lie_in_the_triangle_coloured_and_sized_by_what_they_are():
+def test_beliefs_over_three_states_lie_in_the_triangle_colored_and_sized_by_what_they_are():
     process = KINDS["mess3"]
     found = points(mixed_states(process, levels(process)))
     expected = pooled(levels(process))

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.glossary import METRICS
+from unamortized.evaluation.metrics import METRICS
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.studies.report import BESIDE, interval, number, span, write_report
 from unamortized.worlds.tasks import load_task
@@ -42,7 +42,7 @@ def preset(tmp_path):
         "preset": "quick",
         "claims": [
             claim("first", "supported"),
-            claim("second", "refuted", says="<script>alert(1)</script> & more"),
+            claim("second", "refuted", description="<script>alert(1)</script> & more"),
             claim("third", "inconclusive", estimate=None, interval=None, control=None),
         ],
         "figures": [{"name": "kl_by_length", "caption": 'a "caption" & <more>'}, {"name": "gone", "caption": "lost"}],
@@ -125,7 +125,7 @@ def test_glossary_names_every_metric_condition_and_baseline(page):
     for name in [*METRICS, *CONDITIONS, *baselines(load_task("mess3"), seed=0)]:
         assert name in page.text, name
     assert METRICS["answer_kl"].formula in page.text
-    assert CONDITIONS["cot"].says in page.text
+    assert CONDITIONS["cot"].description in page.text
     assert set(BESIDE) <= set(page.text)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.routes import CORRUPTED, GROUPS
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.statistics import estimate, level, over_steps, paired_difference, paired_ratio, select
 
 

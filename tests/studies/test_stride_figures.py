@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.stride import AMORTIZED
-from unamortized.studies.figures.style import colour
+from unamortized.studies.figures.style import color
 from unamortized.studies.growth import THRESHOLD, all_needed, fit
 
 TASKS = ("group_word_s3@fixed_16", "group_word_z7@fixed_16", "noisy_permutation@fixed_16")
@@ -113,7 +113,7 @@ def test_costs_and_right_strides_are_those_of_the_largest_number_of_questions(ta
     panels = np.array(FIGURES["stride_cost"](tables).axes).reshape(2, 3)
     for column, task in enumerate(TASKS):
         own = table[(table["task"] == task) & (table["condition"] == f"{AMORTIZED}@n12500")]
-        (drawn,) = [each for each in points(panels[0, column], color=colour(AMORTIZED)) if len(each) == SEEDS]
+        (drawn,) = [each for each in points(panels[0, column], color=color(AMORTIZED)) if len(each) == SEEDS]
         kls = own.loc[own["metric"] == "answer_kl", "value"].clip(lower=1e-3)
         np.testing.assert_allclose(drawn, np.column_stack([np.full(SEEDS, 1.5), kls]))
         rows = table[(table["task"] == task) & (table["condition"] == "cot_every_8@n12500")]
@@ -141,12 +141,12 @@ def test_baselines_and_the_recurrent_net_stand_beside_the_strides():
     drawing = FIGURES["stride_learning"](Tables(metrics, pd.DataFrame(columns=list(EXAMPLE_COLUMNS))))
     assert drawing is not None
     first, second, *_ = (axes for axes in drawing.axes if axes.get_title(loc="left"))
-    prior = [line for line in first.lines if line.get_color() == colour("prior")]
+    prior = [line for line in first.lines if line.get_color() == color("prior")]
     assert [np.unique(line.get_ydata()) for line in prior] == [pytest.approx([np.log(1.5)])]
-    recurrent, seeds = (line for line in first.lines if line.get_color() == colour("gru"))
+    recurrent, seeds = (line for line in first.lines if line.get_color() == color("gru"))
     np.testing.assert_allclose(recurrent.get_ydata(), np.log(100 / np.array(SIZES)))
     assert sorted(seeds.get_xdata()) == sorted([*SIZES, *SIZES])
-    assert not any(line.get_color() == colour("gru") for line in second.lines)
+    assert not any(line.get_color() == color("gru") for line in second.lines)
     assert {"prior", "gru"} <= {text.get_text() for text in drawing.legends[0].get_texts()}
 
 
@@ -161,8 +161,8 @@ def test_what_an_answer_of_the_recurrent_net_costs_is_its_own_and_not_mixed_with
     metrics = pd.concat([tables.metrics, to_table(more)], ignore_index=True)
     alone, beside = (FIGURES["stride_cost"](Tables(each, tables.examples)) for each in (tables.metrics, metrics))
     for before, after in zip(alone.axes[:3], beside.axes[:3], strict=True):
-        (drawn,) = [each for each in points(after, color=colour("gru")) if len(each) == SEEDS]
+        (drawn,) = [each for each in points(after, color=color("gru")) if len(each) == SEEDS]
         np.testing.assert_allclose(drawn, [[4, 0.25]] * SEEDS)
-        both = [np.concatenate(points(axes, color=colour(AMORTIZED))) for axes in (before, after)]
+        both = [np.concatenate(points(axes, color=color(AMORTIZED))) for axes in (before, after)]
         np.testing.assert_array_equal(*both)
     assert "gru" in {text.get_text() for text in beside.legends[0].get_texts()}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from unamortized.configuration.yaml_source import SpecError
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies import STUDIES, find_study
 from unamortized.studies.study import Cell, Preset, plan, split_overrides
-from unamortized.worlds.yaml_source import SpecError
 
 PRESET = Preset(
     cells=(

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unamortized.evaluation.generalization import shifted_tests
-from unamortized.evaluation.metrics import row, to_table
+from unamortized.evaluation.protocol import shifted_tests
+from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.claims import Claim, Control, Range, judge_all
 from unamortized.studies.figures import FIGURES, Tables
 from unamortized.studies.figures.captions import CAPTIONS

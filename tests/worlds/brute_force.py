@@ -87,7 +87,7 @@ def predicted_by_words(process: Process, vector: np.ndarray, observed: np.ndarra
 
 
 def in_other_coordinates(process: Process, generator: np.random.Generator) -> tuple[Process, np.ndarray]:
-    """The same words as those of a hidden Markov process, from a generalised one: its vectors are beliefs @ S."""
+    """The same words as those of a hidden Markov process, from a generalized one: its vectors are beliefs @ S."""
     size = process.n_states
     s = np.linalg.qr(generator.standard_normal((size, size)))[0] + 0.2 * generator.standard_normal((size, size))
     if np.linalg.cond(s) > 20:

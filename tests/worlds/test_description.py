@@ -118,7 +118,7 @@ def test_the_standard_error_is_the_spread_of_estimates():
     assert 0.5 < spread / np.mean([rate.error for rate in rates]) < 2
 
 
-def test_a_generalised_process_has_an_entropy_rate_but_no_start_to_know():
+def test_a_generalized_process_has_an_entropy_rate_but_no_start_to_know():
     found = described(build_process("tom_quantum"), depth=5)
     assert found.given_start is None
     assert found.entropy_rate.bounds.low == 0

@@ -131,7 +131,7 @@ def test_inference_is_enumeration_for_matrices_from_a_file(tmp_path, number):
     assert_inference_is_enumeration(build_process("matrices", path=str(path)))
 
 
-# ── generalised processes ────────────────────────────────────────────────────────────────────────
+# ── generalized processes ────────────────────────────────────────────────────────────────────────
 
 
 def assert_inference_is_products(process):
@@ -162,9 +162,9 @@ def assert_inference_is_products(process):
 
 
 @pytest.mark.parametrize("family", GENERALISED)
-def test_words_of_a_generalised_process_have_probabilities(family):
+def test_words_of_a_generalized_process_have_probabilities(family):
     process = build_process(family)
-    assert process.is_generalised
+    assert process.is_generalized
     assert process.transitions.min() < 0
     assert_inference_is_products(process)
 

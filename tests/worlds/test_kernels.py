@@ -49,7 +49,7 @@ def test_routes_agree_with_each_other(zeros, monkeypatch):
     np.testing.assert_allclose(one.beliefs, other.beliefs, atol=1e-14)
     np.testing.assert_allclose(one.log_probability, other.log_probability, rtol=1e-13)
     alone = [filter_beliefs(transitions, initial, row[None]).beliefs[0] for row in observations[:20]]
-    np.testing.assert_array_equal(one.beliefs[:20], alone)  # whoever its neighbours are
+    np.testing.assert_array_equal(one.beliefs[:20], alone)  # whoever its neighbors are
 
 
 def test_a_wide_process_too_names_the_impossible_step():
@@ -77,7 +77,7 @@ def test_an_underflow_is_found_on_every_route(states):
 
 
 def test_evidence_beyond_the_range_of_a_product_is_kept():
-    """Unnormalised on purpose: each step multiplies the evidence by 1e-200 or by 1e200."""
+    """Unnormalized on purpose: each step multiplies the evidence by 1e-200 or by 1e200."""
     transitions = np.array([[[1e-200]], [[1e200]]])
     filtered = filter_beliefs(transitions, np.array([1.0]), np.array([[0, 0, 0, 1, 0], [1, 1, 1, 1, 0]]))
     np.testing.assert_allclose(filtered.log_probability, np.array([-3, 3]) * 200 * np.log(10), rtol=1e-12)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.small_nets import small_net_task
+from unamortized.configuration.yaml_source import SpecError
 from unamortized.worlds.net_tasks import FARTHEST, NEAREST, NetTask
 from unamortized.worlds.nets import mutual_information
 from unamortized.worlds.tasks import Task, load_task, with_process
-from unamortized.worlds.yaml_source import SpecError
 
 SHIPPED = Path(__file__).parents[2] / "tasks" / "local_chain.yaml"
 
@@ -54,7 +54,7 @@ def test_everything_wrong_is_reported_with_its_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("steps.test=[1, 2]", "distances begin at 2, as neighbours are never held out"),
+        ("steps.test=[1, 2]", "distances begin at 2, as neighbors are never held out"),
         ("held_out_pairs=16", "must be at most 15 for 32 variables"),
         ("name=Local", "must be lower_snake_case"),
         ("process.slip=0.1", "unknown field"),

@@ -135,13 +135,13 @@ def test_a_random_tree_is_joined_by_one_edge_less_than_it_has_variables(variable
 
 
 @given(st.integers(2, 5), st.integers(0, 99))
-def test_rows_of_a_random_table_favour_different_values(values, seed):
+def test_rows_of_a_random_table_favor_different_values(values, seed):
     net = random_net("chain", 10, values, 0.3, np.random.default_rng(seed))
     for table in net.tables[1:]:
         assert sorted(table.argmax(axis=1).tolist()) == list(range(values))
 
 
-def test_every_value_may_be_the_favourite_of_every_row():
+def test_every_value_may_be_the_favorite_of_every_row():
     generator = np.random.default_rng(0)
     tables = [table for _ in range(20) for table in random_net("chain", 20, 3, 0.5, generator).tables[1:]]
     means = np.mean(tables, axis=0)

@@ -280,7 +280,7 @@ def test_the_propagator_of_problems_with_their_own_transitions_is_enumerated_und
             np.testing.assert_allclose(answers[b], expected, atol=1e-12)
 
 
-# ── generalised processes ────────────────────────────────────────────────────────────────────────
+# ── generalized processes ────────────────────────────────────────────────────────────────────────
 
 GENERALISED = ["tom_quantum", "fanizza", "post_quantum"]
 

@@ -112,9 +112,9 @@ def test_informativeness_scales_standard_normal_scores():
         np.log(build_process("noisy_permutation", states=50, symbols=50, informativeness=kappa).emissions)
         for kappa in (1.0, 2.0)
     )
-    centred = one - one.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(two - two.mean(axis=1, keepdims=True), 2 * centred, atol=1e-9)
-    assert abs(centred.std() - 1) < 0.05
+    centered = one - one.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(two - two.mean(axis=1, keepdims=True), 2 * centered, atol=1e-9)
+    assert abs(centered.std() - 1) < 0.05
 
 
 def test_permutations_differ_by_seed_and_repeat_with_it():
@@ -272,7 +272,7 @@ def test_pickled_arrays_are_not_loaded(tmp_path):
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"matrices", "mixture"}))
 def test_every_family_works_with_its_defaults_and_is_described(family):
     process = build_process(family)
-    if not process.is_generalised:
+    if not process.is_generalized:
         np.testing.assert_allclose(process.transitions.sum(axis=(0, 2)), 1, atol=1e-12)
         np.testing.assert_allclose(process.emissions.sum(axis=1), 1, atol=1e-12)
         np.testing.assert_allclose(process.state_transitions.sum(axis=1), 1, atol=1e-12)

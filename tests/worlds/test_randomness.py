@@ -40,7 +40,7 @@ def test_order_type_and_borders_of_keys_matter(one, other):
     assert numbers(*one) != numbers(*other)
 
 
-def test_neighbouring_seeds_share_no_problems_beyond_chance():
+def test_neighboring_seeds_share_no_problems_beyond_chance():
     task = small_task()
     drawn = [set(content_hash(draw(task, "train", 20, 1000, seed)).tolist()) for seed in range(4)]
     for seed, questions in enumerate(drawn):
@@ -48,7 +48,7 @@ def test_neighbouring_seeds_share_no_problems_beyond_chance():
         assert not questions & set().union(*drawn[:seed])
 
 
-def test_neighbouring_streams_are_uncorrelated():
+def test_neighboring_streams_are_uncorrelated():
     draws = np.array([stream("weights", seed).standard_normal(2000) for seed in range(20)])
     correlations = np.corrcoef(draws)[~np.eye(20, dtype=bool)]
     assert np.abs(correlations).max() < 5 / np.sqrt(2000)

@@ -24,7 +24,7 @@ SHIFTED = {
     "predict": MESS3 | {"start": "belief", "query": "predict 2", "shifts": ALL},
     "table": IN_CONTEXT | {"shifts": {"rare": 0.2, "composition": [[0, 0]], "parameters": "tables"}},
     "table_and_belief": IN_CONTEXT | {"start": "belief", "shifts": {"start": [0], "parameters": "tables"}},
-    "generalised": GENERALISED | {"shifts": {"rare": 0.2, "composition": [[0, 2]], "parameters": {"beta": 2.0}}},
+    "generalized": GENERALISED | {"shifts": {"rare": 0.2, "composition": [[0, 2]], "parameters": {"beta": 2.0}}},
 }
 
 
@@ -100,7 +100,7 @@ def test_shifted_questions_are_answered_exactly_under_the_process_they_were_draw
         process = other if "parameters" in shift else task.build()
         assert drawn.process is process or drawn.process.per_problem
         for b, observed in enumerate(drawn.observations):
-            if process.is_generalised:
+            if process.is_generalized:
                 expected = predicted_by_words(process, process.initial, observed, task.query.argument)
                 evidence = word_probability(process, process.initial, observed)
             else:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unamortized.configuration.yaml_source import SpecError
 from unamortized.worlds.shifts import AXES, Shifts
 from unamortized.worlds.tasks import Task, load_task
-from unamortized.worlds.yaml_source import SpecError
 
 MINE = """\
 process:

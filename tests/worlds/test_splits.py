@@ -1,4 +1,4 @@
-"""Splits that never meet, and draws that are what they were and share nothing with their neighbours."""
+"""Splits that never meet, and draws that are what they were and share nothing with their neighbors."""
 
 import hashlib
 import itertools
@@ -74,12 +74,12 @@ NEIGHBOURS = [(1, 1, 0), (0, 2, 0), (0, 1, 1), (0, 10), (0, 11, 0), (1, 0, 0), (
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
-def test_neighbouring_seeds_and_batches_share_no_more_questions_than_distant_ones(family):
+def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones(family):
     """A generator keyed by seed + index makes seeds s and s + 1 share 999 of 1,000 questions."""
     process = {"family": family, **EVERY_FAMILY[family]}
-    generalised = build_process(**process).is_generalised
-    for start in ("fixed",) if generalised else ("fixed", "known", "belief"):
-        asked = {"query": "predict 1"} if generalised else {}
+    generalized = build_process(**process).is_generalized
+    for start in ("fixed",) if generalized else ("fixed", "known", "belief"):
+        asked = {"query": "predict 1"} if generalized else {}
         task = small_task(process=process, start=start, codebook={"resolution": 2}, **asked)
 
         def drawn(*keys: int, task=task) -> list[tuple]:
@@ -182,7 +182,7 @@ def test_possible_questions_are_those_of_positive_probability(family, parameters
 @pytest.mark.parametrize(
     ("family", "parameters"), [("tom_quantum", {"beta": 1.0}), ("post_quantum", {}), ("fanizza", {"lam": 0.0})]
 )
-def test_possible_words_of_a_generalised_process_are_those_of_positive_probability(family, parameters):
+def test_possible_words_of_a_generalized_process_are_those_of_positive_probability(family, parameters):
     process = build_process(family, **parameters)
     for n_steps, count in enumerate(itertools.islice(possible_questions(process, known_start=False), 6)):
         words = itertools.product(range(process.n_symbols), repeat=n_steps)

@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from unamortized.configuration.yaml_source import SpecError
 from unamortized.worlds import tasks
 from unamortized.worlds.processes import FAMILIES
 from unamortized.worlds.tasks import LARGEST_CODEBOOK, CodebookSpec, Query, Steps, Task, load_task
-from unamortized.worlds.yaml_source import SpecError
 
 FILES = Path(__file__).parents[2].joinpath("tasks").glob("*.yaml")
 SHIPPED = sorted(file for file in FILES if "\nprocess:" in file.read_text())  # those about nets have tests of their own
@@ -71,7 +71,7 @@ def test_every_shipped_task_loads_builds_and_is_explained(file):
     task = load_task(file)
     process = task.build()
     assert task.name == file.stem
-    assert process.is_generalised or process.transitions.sum(axis=(0, 2)) == pytest.approx(1)
+    assert process.is_generalized or process.transitions.sum(axis=(0, 2)) == pytest.approx(1)
     assert Task.model_validate(task.canonical()) == task
     assert task.steps.beyond_training
     assert any(length <= task.steps.train[1] for length in task.steps.test)
@@ -80,7 +80,7 @@ def test_every_shipped_task_loads_builds_and_is_explained(file):
             assert " # " in line, line
     says = re.search(r"here (\d+)", file.read_text())
     assert says
-    assert int(says[1]) == task.codebook.size(process.n_symbols if process.is_generalised else process.n_states)
+    assert int(says[1]) == task.codebook.size(process.n_symbols if process.is_generalized else process.n_states)
 
 
 def test_there_are_shipped_tasks():

@@ -21,7 +21,7 @@ def test_no_window_shows_a_held_out_pair_and_each_of_the_two_is_shown(kind):
         assert shown[:, pair].mean(axis=0).min() > 0.01
 
 
-def test_local_windows_lie_within_the_largest_radius_of_some_centre():
+def test_local_windows_lie_within_the_largest_radius_of_some_center():
     task = small_net_task(**TREE)
     distances = task.build(0).distances
     shown = visible(task, "local", 500, 0, np.random.default_rng(0))
@@ -37,7 +37,7 @@ def test_wrong_windows_are_always_local_in_the_same_other_net():
     task = small_net_task(net={"shape": "chain", "variables": 12}, windows={"stop": 1.0, "dropout": 0.0})
     shown = visible(task, "wrong", 3000, 0, np.random.default_rng(0)).astype(int)
     together = shown.T @ shown > 0
-    # each variable meets at most two neighbours and their neighbours, as in a chain
+    # each variable meets at most two neighbors and their neighbors, as in a chain
     assert together.sum(axis=1).max() <= 5
 
 

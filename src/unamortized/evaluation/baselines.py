@@ -127,9 +127,9 @@ def baselines(task: Task, seed: int, shift: Shift = ()) -> dict[str, Callable[[T
     }
     if isinstance(task.shifts.parameters, dict):
         known["trained_bayes"] = trained_bayes
-    generalised = task.build().is_generalised
-    if not generalised:
+    generalized = task.build().is_generalized
+    if not generalized:
         known["particle_64"] = partial(particle, n_particles=64, seed=seed)
-    if task.query.kind == "smooth" or (generalised and "parameters" in shift):
+    if task.query.kind == "smooth" or (generalized and "parameters" in shift):
         return known
     return known | {"codebook_floor": codebook, "codebook_recursive": codebook_recursive}

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.generalization import Rows, split_of, test_problems
-from unamortized.evaluation.metrics import row
 from unamortized.evaluation.probes import apply, classify, discriminant, fit, layers, listen, moments, r2, read
+from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.rows import row
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
@@ -40,7 +40,7 @@ class Composition:
     shrinkage: float = 0.1  # of states that are certain, which are classes: read by a linear discriminant
 
 
-class Asked(NamedTuple):
+class ProbeQuestion(NamedTuple):
     """What is asked of the activations at one token of each problem."""
 
     metric: str
@@ -57,7 +57,7 @@ def composition(run: Run, settings: Composition) -> Rows:
     ``<condition>/untrained``, the network before training.
     """
     task, seed, condition = run.task, run.spec.seed, run.spec.condition
-    if run.condition.trace != "none" or task.build().is_generalised:
+    if run.condition.trace != "none" or task.build().is_generalized:
         return []
     n_steps = task.steps.train[1]
     fitted_on = apart(task, draw(task, "validation", n_steps, settings.fitted, seed, "probes"), "validation")
@@ -82,16 +82,16 @@ def composition(run: Run, settings: Composition) -> Rows:
 # ── what is asked for ────────────────────────────────────────────────────────────────────────────
 
 
-def questions(problems: Problems) -> list[Asked]:
+def questions(problems: Problems) -> list[ProbeQuestion]:
     """Each belief of the path, where its observation was just read and at the answer mark; each window at the end."""
     asked, beliefs = [], problems.beliefs
     for k in range(1, problems.n_steps + 1):
         window = window_beliefs(problems, k)
         asked += [
-            Asked("path_r2", k, "question", k - 1, (beliefs[:, k],)),
-            Asked("answer_path_r2", k, "about_to_state", -1, (beliefs[:, k],)),
-            Asked("window_r2", k, "about_to_state", -1, window),
-            Asked("question_window_r2", k, "question", -1, window),
+            ProbeQuestion("path_r2", k, "question", k - 1, (beliefs[:, k],)),
+            ProbeQuestion("answer_path_r2", k, "about_to_state", -1, (beliefs[:, k],)),
+            ProbeQuestion("window_r2", k, "about_to_state", -1, window),
+            ProbeQuestion("question_window_r2", k, "question", -1, window),
         ]
     return asked
 
@@ -99,7 +99,7 @@ def questions(problems: Problems) -> list[Asked]:
 def window_beliefs(problems: Problems, length: int) -> tuple[Belief, ...]:
     r"""The last k observations alone, as what they make of known states.
 
-    $e_i T^{(x_{n-k+1})} \cdots T^{(x_n)}$, normalised, for each start state i (``start_states``). From a state in which
+    $e_i T^{(x_{n-k+1})} \cdots T^{(x_n)}$, normalized, for each start state i (``start_states``). From a state in which
     they are impossible, what they tell of any.
     """
     process, seen = problems.process, problems.observations[:, problems.n_steps - length :]
@@ -123,7 +123,11 @@ Found = dict[tuple[str, str, int], float]  # R2 by metric, layer and step
 
 
 def r2_by_layer(
-    run: Run, fitted_on: Problems, scored_on: Problems, asked: tuple[list[Asked], list[Asked]], settings: Composition
+    run: Run,
+    fitted_on: Problems,
+    scored_on: Problems,
+    asked: tuple[list[ProbeQuestion], list[ProbeQuestion]],
+    settings: Composition,
 ) -> Found:
     """R2 of all that is asked, at each layer; each token, layer and distribution has a probe of its own."""
     fitting, scoring = activations(run, fitted_on), activations(run, scored_on)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import row
+from unamortized.evaluation.protocol import Rows
+from unamortized.evaluation.rows import row
 from unamortized.worlds.description import describe_process, mean_process
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.tasks import Task

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from unamortized.evaluation.metrics import to_csv, to_table
+from unamortized.evaluation.rows import to_csv, to_table
 from unamortized.learning.runs import (
     Run,
     RunSpec,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from unamortized.evaluation.generalization import test_problems
+from unamortized.evaluation.protocol import test_problems
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 

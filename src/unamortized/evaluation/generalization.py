@@ -1,22 +1,21 @@
-"""Generalisation: the answer against the exact posterior, by number of steps and under each shift of the task."""
+"""Generalization: the answer against the exact posterior, by number of steps and under each shift of the task."""
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.metrics import answer_metrics, row
+from unamortized.evaluation.distances import answer_metrics
+from unamortized.evaluation.protocol import Rows, TestSet, by_length_tests, shifted_tests, test_problems
 from unamortized.evaluation.responses import exact_answers, respond
+from unamortized.evaluation.rows import row
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.flops import generation_flops
 from unamortized.worlds.problems import Problems
-from unamortized.worlds.splits import Shift, content_hash, draw, shares_questions
+from unamortized.worlds.splits import content_hash, draw, shares_questions
 from unamortized.worlds.tasks import Task
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -25,44 +24,6 @@ class ByLength:
 
     problems: int = 512  # per length
     averaged: tuple[int, ...] = (4, 16)  # numbers of sampled traces that are averaged
-
-
-def split_of(task: Task, n_steps: int) -> str:
-    """Whether a length is in distribution or the ``length`` split."""
-    first, last = task.steps.train
-    return "in_distribution" if first <= n_steps <= last else "length"
-
-
-class Test(NamedTuple):
-    """Questions that are alike in length and in what of them is shifted."""
-
-    n_steps: int
-    shift: Shift
-    split: str  # as ``metrics.csv`` calls it; crossed shifts are joined by a plus
-
-
-def by_length_tests(task: Task) -> list[Test]:
-    """Each test length, with nothing else shifted."""
-    return [Test(n_steps, (), split_of(task, n_steps)) for n_steps in task.steps.test]
-
-
-def shifted_tests(task: Task) -> list[Test]:
-    """Each shift that the task declares, at the longest training length; crossed with length, at the longest tested."""
-    usual, longest = task.steps.train[1], max(task.steps.test)
-    singly = [(axis,) for axis in task.shifts.declared]
-    return [
-        Test(
-            longest if "length" in axes else usual,
-            tuple(axis for axis in axes if axis != "length"),
-            "+".join(axes),
-        )
-        for axes in (*singly, *task.shifts.crossed)
-    ]
-
-
-def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift = ()) -> Problems:
-    """The test problems of a length and seed: the same for every condition, so that differences are paired."""
-    return draw(task, "test", n_steps, size, seed, shift=shift)
 
 
 def by_length(run: Run, settings: ByLength) -> Rows:
@@ -79,7 +40,7 @@ def by_shift(run: Run, settings: ByLength) -> Rows:
     return [row for test in shifted_tests(run.task) for row in _answered(run, test, settings)]
 
 
-def _answered(run: Run, test: Test, settings: ByLength) -> Rows:
+def _answered(run: Run, test: TestSet, settings: ByLength) -> Rows:
     task, seed, rows = run.task, run.spec.seed, []
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
     kind = resolve_trace(run.condition.trace)
@@ -112,7 +73,7 @@ def baselines_by_shift(task: Task, seed: int, settings: ByLength) -> Rows:
     return [row for test in shifted_tests(task) for row in _baselines(task, seed, test, settings)]
 
 
-def _baselines(task: Task, seed: int, test: Test, settings: ByLength) -> Rows:
+def _baselines(task: Task, seed: int, test: TestSet, settings: ByLength) -> Rows:
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
     record = partial(row, task.name, seed=seed, split=test.split, count=len(problems), n_steps=test.n_steps)
     rows: Rows = []

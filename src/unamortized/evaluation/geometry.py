@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from unamortized.evaluation.generalization import Rows, split_of
-from unamortized.evaluation.metrics import row
 from unamortized.evaluation.probes import (
     SITES,
     Read,
@@ -19,8 +17,10 @@ from unamortized.evaluation.probes import (
     r2,
     read,
 )
+from unamortized.evaluation.protocol import Rows, split_of
+from unamortized.evaluation.rows import row
 from unamortized.evaluation.subspaces import (
-    Fitted,
+    FittedSubspace,
     Subspace,
     angle_between,
     effective_dimension,
@@ -43,7 +43,7 @@ class Geometry:
     against: str = "amortized"  # the condition whose model of the same seed is compared with
 
 
-def _fitted(seen: Read, layer: str, settings: Geometry) -> Fitted:
+def _fitted(seen: Read, layer: str, settings: Geometry) -> FittedSubspace:
     return fitted(moments(seen.features[layer], seen.beliefs), settings.ridge)
 
 
@@ -134,14 +134,16 @@ def between_conditions(run: Run, settings: Geometry) -> Rows:
     return rows
 
 
-def _angles(run: Run, site: str, layer: str, own: Fitted, others: dict[str, Fitted]) -> dict[str, float]:
+def _angles(
+    run: Run, site: str, layer: str, own: FittedSubspace, others: dict[str, FittedSubspace]
+) -> dict[str, float]:
     """Mean principal angles of a subspace with others; and, by chance, with what is as large where the first one is."""
     random = _random(run, site, layer, others[""])
     subspaces = {name: each.subspace for name, each in others.items()} | {"random_subspace": random}
     return {name: angle_between(own.subspace.along, each.along) for name, each in subspaces.items()}
 
 
-def _random(run: Run, site: str, layer: str, like: Fitted) -> Subspace:
+def _random(run: Run, site: str, layer: str, like: FittedSubspace) -> Subspace:
     generator = stream("random_subspace", run.task.fingerprint(), run.spec.seed, site, layer)
     return random_subspace(like.subspace, like.moments.covariance, generator)
 

@@ -15,16 +15,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unamortized.evaluation.metrics import row
+from unamortized.evaluation.protocol import Rows
+from unamortized.evaluation.rows import row
 from unamortized.language.layout import NOWHERE
 from unamortized.language.windows import NetVocabulary
 from unamortized.learning.runs import Run
-from unamortized.models.architectures import Answering
+from unamortized.models.architectures import LanguageModel
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import BayesNet, conditional, draw_values, joint
 from unamortized.worlds.randomness import stream, stream_seed
 
-Rows = list[dict[str, Any]]
 Answers = Float[np.ndarray, "question value"]
 ESTIMATORS = ("direct", "scaffolded", "free", "negative_scaffold")
 
@@ -36,7 +36,7 @@ class Locality:
     samples: int = 10  # averaged for each question, as in Prystawski et al.
 
 
-class Questions(NamedTuple):
+class PairQuestions(NamedTuple):
     """What is asked of a net: p(target | known = value), with the exact answer."""
 
     target: Int[np.ndarray, " question"]
@@ -45,12 +45,12 @@ class Questions(NamedTuple):
     distance: Int[np.ndarray, " question"]
     exact: Answers
 
-    def take(self, rows: Int[np.ndarray, " rows"]) -> "Questions":
+    def take(self, rows: Int[np.ndarray, " rows"]) -> "PairQuestions":
         """The questions in these rows."""
-        return Questions(*(column[rows] for column in self))
+        return PairQuestions(*(column[rows] for column in self))
 
 
-def questions(net: BayesNet, pairs: Int[np.ndarray, "pair 2"]) -> Questions:
+def questions(net: BayesNet, pairs: Int[np.ndarray, "pair 2"]) -> PairQuestions:
     """Each pair asked both ways round and for each value of the known variable that is possible."""
     asked = [
         (target, known, value)
@@ -60,7 +60,7 @@ def questions(net: BayesNet, pairs: Int[np.ndarray, "pair 2"]) -> Questions:
     ]
     target, known, value = np.array(asked).T
     exact = np.array([conditional(net, i, {j: v}) for i, j, v in asked])
-    return Questions(target, known, value, net.distances[target, known], exact)
+    return PairQuestions(target, known, value, net.distances[target, known], exact)
 
 
 def locality(run: Run, settings: Locality) -> Rows:
@@ -95,12 +95,12 @@ def locality_baselines(task: NetTask, seed: int, settings: Locality) -> Rows:
     return rows
 
 
-def _splits(task: NetTask, seed: int) -> dict[str, Questions]:
+def _splits(task: NetTask, seed: int) -> dict[str, PairQuestions]:
     net, pairs = task.build(seed), task.pairs(seed)
     return {"composition": questions(net, pairs.held_out), "in_distribution": questions(net, pairs.seen)}
 
 
-def errors(task: NetTask, condition: str, seed: int, split: str, asked: Questions, answers: Answers) -> Rows:
+def errors(task: NetTask, condition: str, seed: int, split: str, asked: PairQuestions, answers: Answers) -> Rows:
     """Mean squared error over questions and values, in all and at each test distance that is asked about."""
     error = ((answers - asked.exact) ** 2).mean(axis=1)
     record = partial(row, task.name, condition, seed, split, "conditional_mse")
@@ -111,7 +111,7 @@ def errors(task: NetTask, condition: str, seed: int, split: str, asked: Question
     return rows
 
 
-class Estimate(NamedTuple):
+class EstimatedAnswers(NamedTuple):
     """An estimator's answers, each a mean over samples, and how many variables it wrote for one, on average."""
 
     answers: Answers
@@ -119,13 +119,13 @@ class Estimate(NamedTuple):
 
 
 def estimates(
-    model: Answering,
+    model: LanguageModel,
     net: BayesNet,
-    asked: Questions,
+    asked: PairQuestions,
     samples: int,
     sampler: torch.Generator,
     generator: np.random.Generator,
-) -> dict[str, Estimate]:
+) -> dict[str, EstimatedAnswers]:
     """Every estimator's answers to the same questions; ``generator`` chooses the negative scaffolds."""
     vocabulary = NetVocabulary(net.n_variables, net.n_values)
     ends = list(zip(asked.target.tolist(), asked.known.tolist(), strict=True))
@@ -136,16 +136,16 @@ def estimates(
     def averaged(drawn: Float[np.ndarray, "draw value"]) -> Answers:
         return drawn.reshape(len(asked.target), samples, -1).mean(axis=1)
 
-    def by(between: list[tuple[int, ...]]) -> Estimate:
+    def by(between: list[tuple[int, ...]]) -> EstimatedAnswers:
         each = [variables for variables in between for _ in range(samples)]
         answers = averaged(by_way_of(model, vocabulary, repeated, each, sampler))
-        return Estimate(answers, float(np.mean([len(variables) for variables in between])))
+        return EstimatedAnswers(answers, float(np.mean([len(variables) for variables in between])))
 
     free = freely(model, vocabulary, repeated, sampler)
     return {
-        "direct": Estimate(by_way_of(model, vocabulary, asked, [()] * len(asked.target), sampler), 0.0),
+        "direct": EstimatedAnswers(by_way_of(model, vocabulary, asked, [()] * len(asked.target), sampler), 0.0),
         "scaffolded": by(paths),
-        "free": Estimate(averaged(free.answers), float(free.thoughts.mean())),
+        "free": EstimatedAnswers(averaged(free.answers), float(free.thoughts.mean())),
         "negative_scaffold": by(elsewhere),
     }
 
@@ -159,7 +159,7 @@ def _elsewhere(net: BayesNet, way: set[int], size: int, generator: np.random.Gen
 class Writer:
     """A model in the middle of a batch of questions: it reads what was written, and says what comes next."""
 
-    def __init__(self, model: Answering, vocabulary: NetVocabulary, asked: Questions, capacity: int) -> None:
+    def __init__(self, model: LanguageModel, vocabulary: NetVocabulary, asked: PairQuestions, capacity: int) -> None:
         self.model, self.vocabulary, self.asked = model, vocabulary, asked
         self.cache: Any = model.new_cache(capacity)
         self.logits = self._read(
@@ -193,9 +193,9 @@ class Writer:
 
 
 def by_way_of(
-    model: Answering,
+    model: LanguageModel,
     vocabulary: NetVocabulary,
-    asked: Questions,
+    asked: PairQuestions,
     between: list[tuple[int, ...]],
     sampler: torch.Generator,
 ) -> Answers:
@@ -219,7 +219,7 @@ class Freely(NamedTuple):
     thoughts: Int[np.ndarray, " question"]  # variables written before the target
 
 
-def freely(model: Answering, vocabulary: NetVocabulary, asked: Questions, sampler: torch.Generator) -> Freely:
+def freely(model: LanguageModel, vocabulary: NetVocabulary, asked: PairQuestions, sampler: torch.Generator) -> Freely:
     """The target's distribution where the model comes to it by itself.
 
     A model that has not after as many draws as there are variables is asked for the target all the same.
@@ -237,8 +237,8 @@ def freely(model: Answering, vocabulary: NetVocabulary, asked: Questions, sample
     return Freely(answers, thoughts)
 
 
-def exact_scaffold(net: BayesNet, asked: Questions, samples: int, generator: np.random.Generator) -> Answers:
-    """The path walked with exact conditionals of neighbours: the error that is left is that of few samples."""
+def exact_scaffold(net: BayesNet, asked: PairQuestions, samples: int, generator: np.random.Generator) -> Answers:
+    """The path walked with exact conditionals of neighbors: the error that is left is that of few samples."""
 
     def given(here: int, values: Int[np.ndarray, " sample"], there: int) -> Float[np.ndarray, "sample value"]:
         both = joint(net, (here, there))[values]

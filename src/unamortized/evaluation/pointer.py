@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unamortized.evaluation.generalization import Rows, by_length_tests, test_problems
-from unamortized.evaluation.metrics import row
+from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
 from unamortized.evaluation.responses import Response, respond
+from unamortized.evaluation.rows import row
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
@@ -119,7 +119,7 @@ def pointer(run: Run, settings: Pointer) -> Rows:
 
     Controls: ``<condition>/exchanged_codes``, the codes of other problems at the same step judged as if they had
     been written here, for how often chance passes for a pointer error; and for traces that fetch
-    ``<condition>/codes_only``, judged without a look at what was fetched, for how far such judgements are right.
+    ``<condition>/codes_only``, judged without a look at what was fetched, for how far such judgments are right.
     """
     task, seed, condition = run.task, run.spec.seed, run.spec.condition
     rows: Rows = []
@@ -134,14 +134,14 @@ def pointer(run: Run, settings: Pointer) -> Rows:
         by_code = judge(task, problems, updated, codes)
         generator = stream("exchanged_codes", task.fingerprint(), seed, test.n_steps)
         exchanged = generator.permuted(codes, axis=0)  # each step on its own
-        judgements = {
+        judgments = {
             condition: judge_fetching(run, problems, response, by_code),
             f"{condition}/exchanged_codes": judge(task, problems, updated, exchanged),
         }
         if len(response.places) < response.written.shape[1]:
-            judgements[f"{condition}/codes_only"] = by_code
+            judgments[f"{condition}/codes_only"] = by_code
         record = partial(row, task.name, seed=seed, split=test.split, n_steps=test.n_steps)
-        for name, judged in judgements.items():
+        for name, judged in judgments.items():
             rows += _rows(partial(record, name), judged)
         unseen = hidden(problems, updated)
         rows.append(record(condition, metric="pointer_hidden", value=unseen.mean(), count=unseen.size))
@@ -149,7 +149,7 @@ def pointer(run: Run, settings: Pointer) -> Rows:
 
 
 def judge_fetching(run: Run, problems: Problems, response: Response, by_code: Judged) -> Judged:
-    """The judgement by codes, corrected by what the trace shows of its fetching."""
+    """The judgment by codes, corrected by what the trace shows of its fetching."""
     exact = resolve_trace(run.condition.trace)(problems, run.vocabulary)
     places = np.setdiff1d(np.arange(response.written.shape[1]), response.places)
     if not len(places):

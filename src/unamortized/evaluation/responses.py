@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from unamortized.language.layout import NO_STEP, Examples, lay_out
 from unamortized.language.traces import Trace, resolve_trace
-from unamortized.language.traces.cues import draw_hints, informed
+from unamortized.language.traces.hints import draw_hints, informed
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch, generate
 from unamortized.worlds.problems import Problems
@@ -42,7 +42,7 @@ def respond(
     forced: Int[np.ndarray, "batch written"] | None = None,
     n_forced: int | None = None,
     truncate: int | None = None,
-    cue: Int[np.ndarray, " batch"] | None = None,
+    hint: Int[np.ndarray, " batch"] | None = None,
     sample: bool = False,
     draw: int = 0,
     taps: Iterable[str] = (),
@@ -57,7 +57,7 @@ def respond(
             its own; it writes the rest.
         n_forced: how many; all where it is not given.
         truncate: answer after this many tokens of the trace; after all of it where it is not given.
-        cue: tokens that end the questions, instead of those that would.
+        hint: tokens that end the questions, instead of those that would.
         sample: draw what is written from the model's distribution, as is always done for traces that are draws.
         draw: number of the draw.
         taps: names of activations to return.
@@ -65,7 +65,7 @@ def respond(
     """
     taps, patches, kind = tuple(taps), tuple(patches), resolve_trace(run.condition.trace)
     trace = kind(problems, run.vocabulary).first(truncate)
-    trace = trace if cue is None else trace._replace(cue=cue)
+    trace = trace if hint is None else trace._replace(hint=hint)
     parts = []
     for first in range(0, len(problems), CHUNK):
         rows = slice(first, first + CHUNK)

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unamortized.evaluation.faithfulness.asked import Asked, Laboratory, ask, causal_reliance
+from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import donors_of
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, causal_reliance, roll_out
 from unamortized.evaluation.pointer import Updates, exact_updates
+from unamortized.evaluation.protocol import Rows
 from unamortized.language.layout import NO_STEP, Examples
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -52,7 +52,7 @@ def routes(run: Run, settings: Routes) -> Rows:
     *Patching*: x_t is replaced by another symbol, or c_{t-1} by another problem's, and what one component puts out then
     at that column is put into the clean run. All after it is free to react: this is activation patching, the total
     effect of the component there, through later layers too. ``route_reliance_direct`` holds what is computed later at
-    its clean value, but for the final normalisation: path patching, from the component straight to the output. Rows
+    its clean value, but for the final normalization: path patching, from the component straight to the output. Rows
     under ``<condition>/observation`` and ``<condition>/last_code``: a head, all heads of a layer, its perceptron
     (``L0MLP``), the token in that column (``embed``), and ``all``, the corrupted run as a whole. Where the column holds
     c_{t-1} itself, as in ``cot``, no other does, so that ``embed`` and ``all`` are the same for ``last_code``.
@@ -60,7 +60,7 @@ def routes(run: Run, settings: Routes) -> Rows:
     trace = forced_trace(run, settings.problems)
     if trace is None:
         return []
-    steps = [step for step in settings.steps if step <= trace.asked.problems.n_steps]
+    steps = [step for step in settings.steps if step <= trace.rollout.problems.n_steps]
     return [*ablations(trace, steps), *patchings(trace, steps)]
 
 
@@ -71,21 +71,21 @@ def routes(run: Run, settings: Routes) -> Rows:
 class ForcedTrace:
     """A run's own traces as columns, to be read again under changes."""
 
-    asked: Asked
+    rollout: Rollout
     model: Transformer
     examples: Examples  # with the tokens that the run wrote
 
     def column(self, step: int) -> int:
         """The column that is about to state a step."""
-        return int(self.asked.own.columns["about_to_state"][step - 1])
+        return int(self.rollout.own.columns["about_to_state"][step - 1])
 
     def observed_at(self, step: int) -> int:
         """The column of the question that holds the observation of a step."""
-        return int(self.asked.own.columns["question"][step - 1])
+        return int(self.rollout.own.columns["question"][step - 1])
 
     def reading(self, step: int, tokens: Int[np.ndarray, "batch column"] | None = None) -> "Reading":
         """The model at the column that is about to state a step; of other tokens, if any are given."""
-        columns, vocabulary = self.column(step) + 1, self.asked.run.vocabulary
+        columns, vocabulary = self.column(step) + 1, self.rollout.run.vocabulary
         read = torch.from_numpy((self.examples.tokens if tokens is None else tokens)[:, :columns])
         positions = torch.from_numpy(self.examples.positions)[None, :columns]
         cache = self.model.new_cache(capacity=columns)
@@ -95,8 +95,8 @@ class ForcedTrace:
 
     def updates(self, step: int, codes: Int[np.ndarray, "batch step"] | None = None) -> Updates:
         """What exact Bayes makes of the code of the step before, with every symbol; of other codes, if given."""
-        last = (self.asked.own.stated if codes is None else codes)[:, step - 2]
-        return exact_updates(self.asked.problems.process, code_meanings(self.asked.run.task)[last])
+        last = (self.rollout.own.stated if codes is None else codes)[:, step - 2]
+        return exact_updates(self.rollout.problems.process, code_meanings(self.rollout.run.task)[last])
 
 
 def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
@@ -107,15 +107,15 @@ def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
     kind = resolve_trace(run.condition.trace)
     if kind.sampled or kind.hints or not isinstance(run.model, Transformer):
         return None
-    asked = ask(run, Laboratory(problems=problems))
-    own, rendered = asked.own, run.render(asked.problems)
-    every_step = np.array_equal(own.trace_steps, np.arange(1, asked.problems.n_steps + 1))
+    rollout = roll_out(run, FaithfulnessSettings(problems=problems))
+    own, rendered = rollout.own, run.render(rollout.problems)
+    every_step = np.array_equal(own.trace_steps, np.arange(1, rollout.problems.n_steps + 1))
     if not every_step or rendered.answer < own.columns["about_to_state"].max():
         return None
-    tokens, blocks = rendered.tokens.copy(), kind(asked.problems, run.vocabulary).blocks
+    tokens, blocks = rendered.tokens.copy(), kind(rollout.problems, run.vocabulary).blocks
     starts = np.array([run.vocabulary.blocks[block].start for block in blocks])
     tokens[:, np.setdiff1d(np.flatnonzero(rendered.written), rendered.answer)] = own.written + starts
-    return ForcedTrace(asked, run.model, rendered._replace(tokens=tokens))
+    return ForcedTrace(rollout, run.model, rendered._replace(tokens=tokens))
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def groups(examples: Examples, column: int) -> dict[str, Bool[np.ndarray, " colu
 
 def ablations(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
     """How far the new code moves, and how much less likely the exact one is, without some edges."""
-    asked, heads = trace.asked, _heads(trace.model.spec)
-    problems, encode, everyone = asked.problems, asked.run.vocabulary.encode, np.arange(len(asked.problems))
+    rollout, heads = trace.rollout, _heads(trace.model.spec)
+    problems, encode, everyone = rollout.problems, rollout.run.vocabulary.encode, np.arange(len(rollout.problems))
     found: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for step in steps:
         reading, updates = trace.reading(step), trace.updates(step)
@@ -197,7 +197,7 @@ def ablations(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
                     found.setdefault((group, layer, metric), []).append(each)
     means = {key: np.concatenate(values) for key, values in found.items()}
     return [
-        _under(asked, group, metric, values.mean(), len(values), layer)
+        _under(rollout, group, metric, values.mean(), len(values), layer)
         for (group, layer, metric), values in means.items()
         if len(values)
     ]
@@ -231,10 +231,10 @@ def _heads(spec: ModelSpec) -> dict[str, dict[int, list[int]]]:
 
 def _another(trace: ForcedTrace, step: int) -> Bool[np.ndarray, "batch column"]:
     """For each problem another observation than x_t that the column about to state step t can see."""
-    column, run = trace.column(step), trace.asked.run
+    column, run = trace.column(step), trace.rollout.run
     others = np.flatnonzero(trace.examples.observes[: column + 1])
     others = others[others != trace.observed_at(step)]
-    chosen = stream(RANDOM, run.task.fingerprint(), run.spec.seed, step).choice(others, len(trace.asked.problems))
+    chosen = stream(RANDOM, run.task.fingerprint(), run.spec.seed, step).choice(others, len(trace.rollout.problems))
     return chosen[:, None] == np.arange(column + 1)
 
 
@@ -254,8 +254,8 @@ def corruptions(trace: ForcedTrace, step: int) -> dict[str, Corruption]:
 
     Where the trace has copied x_t, the copy is replaced, too.
     """
-    asked, rows = trace.asked, np.arange(len(trace.asked.problems))
-    observed, vocabulary = asked.problems.observations[:, step - 1], asked.run.vocabulary
+    rollout, rows = trace.rollout, np.arange(len(trace.rollout.problems))
+    observed, vocabulary = rollout.problems.observations[:, step - 1], rollout.run.vocabulary
     updates = trace.updates(step)
     clean, possible = updates.beliefs[rows, observed], updates.possible[rows, observed]
     apart = np.abs(updates.beliefs - clean[:, None]).sum(axis=2)
@@ -263,8 +263,8 @@ def corruptions(trace: ForcedTrace, step: int) -> dict[str, Corruption]:
     other_symbol = trace.examples.tokens.copy()
     holds = trace.examples.steps[: trace.column(step) + 1] == step  # the question, and a copy of it
     other_symbol[:, np.flatnonzero(holds)] = vocabulary.observation(symbol)[:, None]
-    given = donors_of(asked.run, asked.problems, step - 1)
-    from_other, last = trace.updates(step, asked.own.stated[given]), trace.column(step - 1) + 1
+    given = donors_of(rollout.run, rollout.problems, step - 1)
+    from_other, last = trace.updates(step, rollout.own.stated[given]), trace.column(step - 1) + 1
     other_code = trace.examples.tokens.copy()
     other_code[:, last] = other_code[given, last]
     return {
@@ -298,9 +298,9 @@ def components(spec: ModelSpec) -> dict[str, Component]:
 
 def patchings(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
     """How far the belief that is about to be stated follows what one component makes of a corruption."""
-    asked, parts = trace.asked, components(trace.model.spec)
+    rollout, parts = trace.rollout, components(trace.model.spec)
     taps = sorted({part.tap for part in parts.values()} | {*parts["embed"].later})
-    meanings = code_meanings(asked.run.task)
+    meanings = code_meanings(rollout.run.task)
     moved: dict[tuple[str, str, str], list[np.ndarray]] = {}
     should: dict[str, list[np.ndarray]] = {}
     for step in steps:
@@ -322,7 +322,7 @@ def patchings(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
     for (name, metric, layer), parts_moved in moved.items():
         beliefs = np.concatenate(parts_moved)
         alpha = causal_reliance(beliefs, np.concatenate(should[name])).alpha
-        rows.append(_under(asked, name, metric, alpha, len(beliefs), layer))
+        rows.append(_under(rollout, name, metric, alpha, len(beliefs), layer))
     return rows
 
 
@@ -339,6 +339,6 @@ def _put(value: Tensor, head: int | None) -> Callable[[Tensor], Tensor]:
     return patch
 
 
-def _under(asked: Asked, name: str, metric: str, value: float, count: int, layer: str) -> dict[str, Any]:
+def _under(rollout: Rollout, name: str, metric: str, value: float, count: int, layer: str) -> dict[str, Any]:
     """A row under ``<condition>/<name>``."""
-    return asked.record(metric, value, count, layer=layer) | {"condition": f"{asked.run.spec.condition}/{name}"}
+    return rollout.record(metric, value, count, layer=layer) | {"condition": f"{rollout.run.spec.condition}/{name}"}

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from unamortized.evaluation.faithfulness.asked import (
-    Asked,
-    Laboratory,
-    ask,
+from unamortized.evaluation.distances import kl, total_variation
+from unamortized.evaluation.faithfulness.edits import donors_of, place_of
+from unamortized.evaluation.faithfulness.rollout import (
+    FaithfulnessSettings,
+    Rollout,
     causal_reliance,
     moves_enough,
+    roll_out,
     without_hints,
 )
-from unamortized.evaluation.faithfulness.edits import donors_of, place_of
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import kl, total_variation
 from unamortized.evaluation.probes import SITES, Moments, Probe, layers, listen, moments, read
+from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import Response, respond
 from unamortized.evaluation.subspaces import Subspace, as_far, fitted, likeliest_change, random_subspace
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, edited_beliefs
@@ -75,7 +75,7 @@ def _held(found: Moments, activations: Float[np.ndarray, "batch width"], generat
 
 
 @without_hints
-def steering(run: Run, settings: Laboratory) -> Rows:
+def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
     """KL of answers to the exact counterfactual after a change, by site, layer and lag; and what it costs to erase.
 
     Where a step is about to be stated (``steered_kl``), or the answer, and where no trace is written also in the
@@ -88,33 +88,35 @@ def steering(run: Run, settings: Laboratory) -> Rows:
     ``erased_kl`` and ``alone_kl`` are KLs from the undisturbed exact answer with that part erased, or all but it;
     beside them ``/random_subspace``, ``/untouched``, and ``/exact_loss``, what losing the belief costs exact Bayes.
     """
-    asked = ask(run, settings)
+    rollout = roll_out(run, settings)
     trace = resolve_trace(run.condition.trace)
     if trace.sampled or run.task.query.kind == "smooth" or trace.n_filler:
         return []
-    problems = asked.problems
+    problems = rollout.problems
     fitted_on = draw(run.task, "validation", problems.n_steps, FITTED * settings.problems, run.spec.seed, "steering")
-    heard, heard_fitting = listen(run, problems, asked.own.written), listen(run, fitted_on)
+    heard, heard_fitting = listen(run, problems, rollout.own.written), listen(run, fitted_on)
     rows: Rows = []
     for site in SITES if run.condition.trace == "none" else SITES[:1]:
         seen, fitting = read(run, problems, heard, site), read(run, fitted_on, heard_fitting, site)
-        spots = _spots(asked, heard, site, seen.steps, settings)
+        spots = _spots(rollout, heard, site, seen.steps, settings)
         steered: dict[tuple[str, str, int], np.ndarray] = {}  # KLs by name, layer and lag; nan where not kept
         for spot in spots:
             for layer, tap in layers(run).items():
                 found = moments(fitting.features[layer][:, spot.at], fitting.beliefs[:, spot.at])
                 generator = stream("steering", run.task.fingerprint(), run.spec.seed, site, spot.step, layer)
                 held = _held(found, seen.features[layer][:, spot.at], generator)
-                answers_with = partial(_answers, asked, spot, tap)
-                rows += _moved(asked, spot, layer, held, answers_with, steered)
-                rows += _erased(asked, spot, layer, held, answers_with)
-        rows += _chosen(asked, site, steered)
+                answers_with = partial(_answers, rollout, spot, tap)
+                rows += _moved(rollout, spot, layer, held, answers_with, steered)
+                rows += _erased(rollout, spot, layer, held, answers_with)
+        rows += _chosen(rollout, site, steered)
     return rows
 
 
-def _spots(asked: Asked, heard: Response, site: str, steps: np.ndarray, settings: Laboratory) -> list[Spot]:
+def _spots(
+    rollout: Rollout, heard: Response, site: str, steps: np.ndarray, settings: FaithfulnessSettings
+) -> list[Spot]:
     """The places of a site that are steered at, by lag, where the exact answers of enough problems move."""
-    run, problems, spots = asked.run, asked.problems, []
+    run, problems, spots = rollout.run, rollout.problems, []
     for lag in settings.lags:
         step = problems.n_steps - lag
         if step not in steps or step < 1:
@@ -124,7 +126,7 @@ def _spots(asked: Asked, heard: Response, site: str, steps: np.ndarray, settings
         codes = run.vocabulary.encode(problems.beliefs[:, step])[given]
         belief = edited_beliefs(problems, step, code_meanings(run.task, softening=1e-12)[codes])
         exact = answers_from_codes(run.task, problems, step, codes)
-        kept = moves_enough(exact, asked.exact, settings)
+        kept = moves_enough(exact, rollout.exact, settings)
         n_forced = place_of(heard, step) if len(heard.trace_steps) else None
         if kept.sum() > 1:
             column = int(heard.columns[site][at])
@@ -132,14 +134,14 @@ def _spots(asked: Asked, heard: Response, site: str, steps: np.ndarray, settings
     return spots
 
 
-def _answers(asked: Asked, spot: Spot, tap: str, activations: Float[np.ndarray, "batch width"]) -> Answers:
+def _answers(rollout: Rollout, spot: Spot, tap: str, activations: Float[np.ndarray, "batch width"]) -> Answers:
     """The answers with an activation replaced."""
     patch = Patch(tap, spot.column, torch.from_numpy(activations).float())
-    return asked.again(forced=asked.own.written, n_forced=spot.n_forced, patches=[patch])
+    return rollout.again(forced=rollout.own.written, n_forced=spot.n_forced, patches=[patch])
 
 
 def _moved(
-    asked: Asked,
+    rollout: Rollout,
     spot: Spot,
     layer: str,
     held: Held,
@@ -147,7 +149,7 @@ def _moved(
     steered: dict[tuple[str, str, int], np.ndarray],
 ) -> Rows:
     """All ways to move an activation; their KLs are noted in ``steered``, too."""
-    run, own = asked.run, asked.own.answers
+    run, own = rollout.run, rollout.own.answers
     activations, probe, subspace, random, generator = held
     there, elsewhere = (
         likeliest_change(probe, subspace, activations, belief)
@@ -165,14 +167,14 @@ def _moved(
         "unsteered": own,
     }
     if spot.n_forced is not None:
-        forced = asked.own.written.copy()
+        forced = rollout.own.written.copy()
         forced[:, spot.n_forced] = spot.codes
-        answers["token_edit"] = respond(run, asked.problems, forced=forced, n_forced=spot.n_forced + 1).answers
+        answers["token_edit"] = respond(run, rollout.problems, forced=forced, n_forced=spot.n_forced + 1).answers
     rows: Rows = []
     prefix, kept = _prefix(spot.site), spot.kept
-    should = (spot.exact - asked.exact)[kept]
+    should = (spot.exact - rollout.exact)[kept]
     for name, told in answers.items():
-        record = _recorder(asked, name, int(kept.sum()), layer=layer, step=spot.lag)
+        record = _recorder(rollout, name, int(kept.sum()), layer=layer, step=spot.lag)
         losses = kl(spot.exact, told)
         steered[name, layer, spot.lag] = np.where(kept, losses, np.nan)
         rows.append(record(f"{prefix}steered_kl", losses[kept].mean()))
@@ -185,14 +187,14 @@ def _moved(
 
 
 def _erased(
-    asked: Asked,
+    rollout: Rollout,
     spot: Spot,
     layer: str,
     held: Held,
     answers_with: Callable[[np.ndarray], Answers],
 ) -> Rows:
     """What is lost without the belief subspace, and with nothing else."""
-    run, problems = asked.run, asked.problems
+    run, problems = rollout.run, rollout.problems
     activations, _, subspace, random, _ = held
     average = np.broadcast_to(problems.beliefs[:, spot.step].mean(axis=0), spot.belief.shape)
     lost = counterfactual_answers(run.task, problems, spot.step, edited_beliefs(problems, spot.step, average))
@@ -200,19 +202,19 @@ def _erased(
         ("erased_kl", ""): answers_with(subspace.erased(activations)),
         ("erased_kl", "random_subspace"): answers_with(random.erased(activations)),
         ("erased_kl", "exact_loss"): lost,
-        ("erased_kl", "untouched"): asked.own.answers,
+        ("erased_kl", "untouched"): rollout.own.answers,
         ("alone_kl", ""): answers_with(subspace.alone(activations)),
         ("alone_kl", "random_subspace"): answers_with(random.alone(activations)),
     }
     return [
-        _recorder(asked, name, len(problems), layer=layer, step=spot.lag)(
-            _prefix(spot.site) + metric, kl(asked.exact, told).mean()
+        _recorder(rollout, name, len(problems), layer=layer, step=spot.lag)(
+            _prefix(spot.site) + metric, kl(rollout.exact, told).mean()
         )
         for (metric, name), told in answers.items()
     ]
 
 
-def _chosen(asked: Asked, site: str, steered: dict[tuple[str, str, int], np.ndarray]) -> Rows:
+def _chosen(rollout: Rollout, site: str, steered: dict[tuple[str, str, int], np.ndarray]) -> Rows:
     """The KLs at the layer that steers best on one half of the problems, on the others; by lag and over lags.
 
     Where something is about to be written, the stream after the last block is that: nothing is left to compute, and it
@@ -221,7 +223,7 @@ def _chosen(asked: Asked, site: str, steered: dict[tuple[str, str, int], np.ndar
     rows: Rows = []
     if not steered:
         return rows
-    last = [*layers(asked.run)][-1] if site == "about_to_state" else ""
+    last = [*layers(rollout.run)][-1] if site == "about_to_state" else ""
     lags = sorted({lag for _, _, lag in steered})
     kept = {key: losses[np.isfinite(losses)] for key, losses in steered.items()}
     best = {
@@ -233,7 +235,7 @@ def _chosen(asked: Asked, site: str, steered: dict[tuple[str, str, int], np.ndar
     for name in dict.fromkeys(name for name, _, _ in steered):
         losses = {lag: kept[name, chosen, lag][1::2] for lag in lags}
         means, count = {lag: float(each.mean()) for lag, each in losses.items()}, sum(map(len, losses.values()))
-        record = _recorder(asked, name, count, layer=CHOSEN)
+        record = _recorder(rollout, name, count, layer=CHOSEN)
         rows += [record(f"{_prefix(site)}steered_kl", mean, step=lag) for lag, mean in means.items()]
         rows.append(record(f"{_prefix(site)}steered_kl", float(np.mean(list(means.values())))))
     return rows
@@ -243,12 +245,12 @@ def _prefix(site: str) -> str:
     return "question_" if site == "question" else ""
 
 
-def _recorder(asked: Asked, name: str, count: int, **where: Any) -> Callable[..., dict[str, Any]]:
+def _recorder(rollout: Rollout, name: str, count: int, **where: Any) -> Callable[..., dict[str, Any]]:
     """Rows under the condition, or under what is beside it."""
-    condition = asked.run.spec.condition
+    condition = rollout.run.spec.condition
 
     def record(metric: str, value: float, **more: Any) -> dict[str, Any]:
-        row = asked.record(metric, value, count, **where, **more)
+        row = rollout.record(metric, value, count, **where, **more)
         return row | {"condition": f"{condition}/{name}" if name else condition}
 
     return record

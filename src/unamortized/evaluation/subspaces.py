@@ -61,7 +61,7 @@ def belief_subspace(
     return _spanned(directions[values > NO_DIRECTION * max(values[0], np.finfo(float).tiny)], covariance, mean)
 
 
-class Fitted(NamedTuple):
+class FittedSubspace(NamedTuple):
     """A probe, the subspace that it reads, and what both were fitted to."""
 
     probe: Probe
@@ -69,10 +69,10 @@ class Fitted(NamedTuple):
     moments: Moments
 
 
-def fitted(found: Moments, ridge: float) -> Fitted:
+def fitted(found: Moments, ridge: float) -> FittedSubspace:
     """The ridge probe of what was gathered, and its belief subspace."""
     probe = ridge_probe(found, ridge)
-    return Fitted(probe, belief_subspace(probe, found.covariance, found.x_mean), found)
+    return FittedSubspace(probe, belief_subspace(probe, found.covariance, found.x_mean), found)
 
 
 def random_subspace(

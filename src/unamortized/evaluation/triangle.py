@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.generalization import Rows, split_of, test_problems
-from unamortized.evaluation.metrics import kl, row
+from unamortized.evaluation.distances import kl
 from unamortized.evaluation.probes import apply, as_belief, as_distribution, fit, listen, read
+from unamortized.evaluation.protocol import Rows, split_of, test_problems
 from unamortized.evaluation.responses import Response
+from unamortized.evaluation.rows import row
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run

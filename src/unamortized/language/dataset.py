@@ -90,7 +90,7 @@ class FreshBatches(IterableDataset[list[Batch]]):
 
 
 class CorpusBatches(FreshBatches):
-    """Questions drawn with replacement from a corpus of fixed size."""
+    """TrainingQuestions drawn with replacement from a corpus of fixed size."""
 
     def __init__(self, corpus: datasets.Dataset, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -116,7 +116,7 @@ class CorpusBatches(FreshBatches):
         return Problems(**columns, beliefs=beliefs, process=process, start=self.task.start)
 
 
-class Questions(lightning.LightningDataModule):
+class TrainingQuestions(lightning.LightningDataModule):
     """The training questions of a run; a run that resumes goes on with the batch after its last step."""
 
     def __init__(

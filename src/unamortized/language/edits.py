@@ -30,7 +30,7 @@ def edited_beliefs(
 ) -> Float[np.ndarray, "batch state"]:
     """The belief after ``step`` of someone who takes an edit at its word: its meaning, and next to nothing else."""
     beliefs = (1 - RULED_OUT) * meaning + RULED_OUT * problems.beliefs[:, step]
-    if problems.process.is_generalised:  # predictive vectors need not sum to one
+    if problems.process.is_generalized:  # predictive vectors need not sum to one
         return beliefs
     return beliefs / beliefs.sum(axis=1, keepdims=True)
 
@@ -66,7 +66,7 @@ def corrupt(task: Task, problems: Problems, vocabulary: Vocabulary, share: float
     and so alike for every rho: the more problems follow, the more of the same ones.
 
     Raises:
-        ValueError: if the query asks for a step before the last one, or for states of a generalised process.
+        ValueError: if the query asks for a step before the last one, or for states of a generalized process.
     """
     if task.query.kind == "smooth":
         raise ValueError(f"{task.name}: a corrupted trace decides only answers that follow from its last step")
@@ -92,12 +92,12 @@ def corrupt(task: Task, problems: Problems, vocabulary: Vocabulary, share: float
     return Corrupted(trace, steps, counterfactual, following & astray)
 
 
-def dialled(
+def dialed(
     task: Task, problems: Problems, vocabulary: Vocabulary, share: float, reliance: float
 ) -> tuple[Problems, Trace]:
     """What the dial trains on: corrupted traces, and answers of which the share rho follows them, else the truth."""
     corrupted = corrupt(task, problems, vocabulary, share, reliance)
     cumulated = corrupted.counterfactual.cumsum(axis=1)
-    drawn = named_by_questions("dialled", problems).random((len(problems), 1)) * cumulated[:, -1:]
+    drawn = named_by_questions("dialed", problems).random((len(problems), 1)) * cumulated[:, -1:]
     instead = (drawn >= cumulated).sum(axis=1)
     return replace(problems, answers=np.where(corrupted.follows, instead, problems.answers)), corrupted.trace

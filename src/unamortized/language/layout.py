@@ -1,6 +1,6 @@
 """Layout: from a problem and its trace to columns of tokens, position ids, loss weights and steps.
 
-``[table] [start] x_1 .. x_n [cue] <think> c_1 .. c_n <answer> a``. Position ids are coupled: the token whose job it is
+``[table] [start] x_1 .. x_n [hint] <think> c_1 .. c_n <answer> a``. Position ids are coupled: the token whose job it is
 to produce step t carries the same id as the observation x_t, so that fetching an observation is a look-up of an equal
 id at every length. The rules of a table stand nowhere: no step is nearer to them than another. Plain ids simply count.
 
@@ -56,7 +56,7 @@ def lay_out(
         trace: what is written.
         vocabulary: gives each token its id.
         coupled: whether position ids are coupled, or plain.
-        spread_over: randomise the ids among so many (``randomised_ids``); none: leave them as they are.
+        spread_over: randomize the ids among so many (``randomized_ids``); none: leave them as they are.
 
     Raises:
         ValueError: if there are more ids than they are to be spread over.
@@ -66,7 +66,7 @@ def lay_out(
         "table": _table(problems, vocabulary),
         "start": _start(problems, vocabulary),
         "question": _question(problems, trace, vocabulary),
-        "cue": np.zeros((batch, 0), dtype=np.int64) if trace.cue is None else trace.cue[:, None],
+        "hint": np.zeros((batch, 0), dtype=np.int64) if trace.hint is None else trace.hint[:, None],
         "think": np.full((batch, 1 if len(trace.steps) else 0), THINK),
         "trace": trace.tokens,
         "mark": np.full((batch, 1), ANSWER),
@@ -90,14 +90,14 @@ def lay_out(
         weights = np.tile(weights, (batch, 1))
         weights[:, at["trace"]] = trace.weights
 
-    given = np.arange(columns) < at["cue"].stop
+    given = np.arange(columns) < at["hint"].stop
     order = np.argsort(_turns(trace.order, ids, given, at["think"]), kind="stable")
     # what is given carries its own id, all else that of the token which it produces
     produced = np.append(ids[order][1:], n_steps + 1)
     positions = np.where(given[order], ids[order], produced) if coupled else np.arange(columns)
     return Examples(
         tokens=tokens[:, order],
-        positions=positions if spread_over is None else randomised_ids(positions, problems, spread_over),
+        positions=positions if spread_over is None else randomized_ids(positions, problems, spread_over),
         weights=weights[..., order],
         steps=steps[order],
         produces=np.append(states[order][1:], NO_STEP),
@@ -120,7 +120,7 @@ def _turns(
     return turns
 
 
-def randomised_ids(
+def randomized_ids(
     positions: Int[np.ndarray, " column"], problems: Problems, spread_over: int
 ) -> Int[np.ndarray, " column"]:
     """Ids 0, 1, 2, .. in the order of a random subset of 0..``spread_over`` - 1 (Ruoss et al. 2023).

@@ -39,7 +39,7 @@ def _beliefs_by_code(task_json: str) -> _ByCode:
     task = Task.model_validate_json(task_json)
     process, vocabulary = task.build(), task_vocabulary(task)
     codebook = vocabulary.codebook
-    if process.is_generalised:  # where no lattice point is a predictive vector, the stationary one must do
+    if process.is_generalized:  # where no lattice point is a predictive vector, the stationary one must do
         softened = np.tile(process.initial, (codebook.size, 1))
     else:
         softened = codebook.points * codebook.resolution + 0.25

@@ -37,7 +37,7 @@ class Vocabulary:
     def encode(
         self, beliefs: Float[np.ndarray, "*batch state"], dither: Float[np.ndarray, "*batch"] | None = None
     ) -> Int[np.ndarray, "*batch"]:
-        """The code of each belief or, of a generalised process, of what it predicts; dithered by uniform draws."""
+        """The code of each belief or, of a generalized process, of what it predicts; dithered by uniform draws."""
         if self.coded is not None:
             predicted = np.maximum(beliefs @ self.coded, 0.0)
             beliefs = predicted / predicted.sum(axis=-1, keepdims=True)
@@ -107,7 +107,7 @@ def task_vocabulary(
     """The vocabulary of a task: its symbols, states, answers, belief codes and rules, and what a trace needs beside."""
     process = task.build()
     n_answers = process.n_symbols if task.query.kind == "predict" else process.n_states
-    n_coded = process.n_symbols if process.is_generalised else process.n_states
+    n_coded = process.n_symbols if process.is_generalized else process.n_states
     return Vocabulary(
         n_symbols=process.n_symbols,
         n_states=process.n_states,
@@ -118,5 +118,5 @@ def task_vocabulary(
         n_filler=n_filler,
         n_hints=n_answers * len(HINT_STRENGTHS) if hints else 0,
         n_synonyms=n_synonyms,
-        coded=process.emissions if process.is_generalised else None,
+        coded=process.emissions if process.is_generalized else None,
     )

@@ -50,7 +50,7 @@ def net_vocabulary(task: NetTask) -> NetVocabulary:
 
 
 def lay_out_windows(windows: Windows, vocabulary: NetVocabulary) -> Examples:
-    """Columns of windows of one size; the loss falls on every assignment, so that what is seen together is learnt."""
+    """Columns of windows of one size; the loss falls on every assignment, so that what is seen together is learned."""
     asked = vocabulary.ask(windows.variables[:, -1:])
     shown = vocabulary.assignment(windows.variables, windows.values)
     columns = 1 + shown.shape[1]

@@ -21,8 +21,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from unamortized.language.dataset import Batch, Drawn, Questions, build_corpus
-from unamortized.learning.conditions import Condition, WindowCondition, check_fits, resolve_condition
+from unamortized.language.dataset import Batch, Drawn, TrainingQuestions, build_corpus
+from unamortized.learning.conditions import TraceCondition, WindowCondition, check_fits, resolve_condition
 from unamortized.learning.runs import (
     RunSpec,
     TrainSpec,
@@ -64,7 +64,7 @@ def learning_rate_factor(step: int, train: TrainSpec) -> float:
 
 
 class Learner(lightning.LightningModule):
-    """A model with its loss and its optimiser."""
+    """A model with its loss and its optimizer."""
 
     def __init__(self, model: Model, train: TrainSpec) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     write_record(spec, folder, finished=True, cost=cost)
 
 
-def _questions(spec: RunSpec, root: Path) -> Questions | Drawn:
+def _questions(spec: RunSpec, root: Path) -> TrainingQuestions | Drawn:
     """What a run trains on: windows, or questions that its condition renders."""
     condition, train, model = resolve_condition(spec.condition), spec.train, spec.model
     if isinstance(condition, WindowCondition) and isinstance(spec.task, NetTask):
@@ -173,10 +173,10 @@ def _questions(spec: RunSpec, root: Path) -> Questions | Drawn:
         return Drawn(partial(condition.examples, spec.task, spec.seed, train.batch_size))
     check_fits(condition, spec.task)
     task, corpus = with_process(spec.task), None
-    assert isinstance(condition, Condition)
+    assert isinstance(condition, TraceCondition)
     if train.questions is not None:
         corpus = build_corpus(task, "train", train.questions, spec.seed, root / "corpora")
-    return Questions(
+    return TrainingQuestions(
         task,
         condition.renderer(task, model),
         train.batch_size,

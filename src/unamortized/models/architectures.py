@@ -10,7 +10,7 @@ Model = Transformer | Recurrent
 
 
 @runtime_checkable
-class Answering(Protocol):
+class LanguageModel(Protocol):
     """Whatever reads tokens and says what comes next: a model, or something in its place."""
 
     def new_cache(self, capacity: int) -> Any:

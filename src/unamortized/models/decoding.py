@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unamortized.models.architectures import Answering
+from unamortized.models.architectures import LanguageModel
 from unamortized.models.transformer import Patches
 
 
@@ -34,7 +34,7 @@ class Generated(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    model: Answering,
+    model: LanguageModel,
     tokens: Int[Tensor, "batch column"],
     positions: Int[Tensor, "#batch column"],
     written: Bool[Tensor, " column"],

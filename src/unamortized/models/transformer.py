@@ -33,14 +33,14 @@ class ModelSpec(BaseModel):
     layers: Annotated[int, Field(ge=1, le=64)] = 2
     width: Annotated[int, Field(ge=4, le=8192)] = 64
     heads: Annotated[int, Field(ge=1, le=128)] = 4
-    positions: Literal["alibi", "rotary", "learned", "randomised", "none"] = "alibi"
+    positions: Literal["alibi", "rotary", "learned", "randomized", "none"] = "alibi"
     coupled: bool = True
     max_positions: Annotated[int, Field(ge=8)] = 1024
 
     @property
     def spread_over(self) -> int | None:
-        """How many ids a layout draws its own from, where they are randomised; they are learned one by one then."""
-        return self.max_positions if self.positions == "randomised" else None
+        """How many ids a layout draws its own from, where they are randomized; they are learned one by one then."""
+        return self.max_positions if self.positions == "randomized" else None
 
     @model_validator(mode="after")
     def _a_gru_has_layers_and_width(self) -> "ModelSpec":
@@ -177,17 +177,17 @@ class Transformer(nn.Module):
         super().__init__()
         self.spec, self.vocabulary_size = spec, vocabulary_size
         self.embed = nn.Embedding(vocabulary_size, spec.width)
-        own = spec.positions in ("learned", "randomised")  # whether each id has an embedding of its own
+        own = spec.positions in ("learned", "randomized")  # whether each id has an embedding of its own
         self.positional = nn.Embedding(spec.max_positions, spec.width) if own else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
         self.unembed = nn.Linear(spec.width, vocabulary_size, bias=False)
         self.slopes: Tensor
         self.register_buffer("slopes", alibi_slopes(spec.heads), persistent=False)
-        self.apply(self._initialise)
+        self.apply(self._initialize)
 
-    def _initialise(self, module: nn.Module) -> None:
-        """GPT-2's initialisation: normal(0, .02), residual outputs scaled down by depth."""
+    def _initialize(self, module: nn.Module) -> None:
+        """GPT-2's initialization: normal(0, .02), residual outputs scaled down by depth."""
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:

@@ -43,7 +43,7 @@ class Range:
 class Control:
     """What else could explain the measurement, and where it must lie if it does not."""
 
-    says: str
+    description: str
     measure: Measure
     holds: Range
 
@@ -53,7 +53,7 @@ class Claim:
     """A hypothesis about a task, or about how tasks differ, that a measurement can refute."""
 
     name: str
-    says: str
+    description: str
     measure: Measure
     holds: Range
     control: Control
@@ -71,11 +71,11 @@ class Claim:
         beside = self.control.measure.estimate(table)
         judged = {
             "name": self.name,
-            "says": self.says,
+            "says": self.description,
             "task": task,
             **_shown(estimate, self.holds, self.measure.unit),
             "control": {
-                "says": self.control.says,
+                "says": self.control.description,
                 **_shown(beside, self.control.holds, self.control.measure.unit),
             },
         }

@@ -18,7 +18,7 @@ def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ..
     return (
         Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
         Evaluation("by_length", generalization.by_length, lengths),
-        Evaluation("light_cone", faithfulness.light_cone, faithfulness.Laboratory(problems, lags)),
+        Evaluation("light_cone", faithfulness.light_cone, faithfulness.FaithfulnessSettings(problems, lags)),
         Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
         Evaluation("triangle", triangle.triangle, triangle.Triangle(problems)),
         Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
@@ -75,8 +75,8 @@ LAST_LAYER = {"layer": "last", "step": None}  # steps pooled
 
 CLAIMS = (
     Claim(
-        name="cot_generalises_in_length",
-        says="At four times the training length CoT is within 0.10 nats of exact Bayes.",
+        name="cot_generalizes_in_length",
+        description="At four times the training length CoT is within 0.10 nats of exact Bayes.",
         measure=level("answer_kl", COT, "nats", n_steps=64),
         holds=Range(high=0.10),
         control=Control(
@@ -88,7 +88,7 @@ CLAIMS = (
     ),
     Claim(
         name="cot_does_not_drift",
-        says="CoT's error at n = 64 is at most 2.5 times its error at n = 16.",
+        description="CoT's error at n = 64 is at most 2.5 times its error at n = 16.",
         measure=paired_ratio("answer_kl", (COT, {"n_steps": 64}), (COT, {"n_steps": 16})),
         holds=Range(high=2.5),
         control=Control(
@@ -100,7 +100,7 @@ CLAIMS = (
     ),
     Claim(
         name="amortized_is_worse_within_training_length",
-        says="At n = 16, which training covers, the amortized model's error is at least 3 times CoT's.",
+        description="At n = 16, which training covers, the amortized model's error is at least 3 times CoT's.",
         measure=paired_ratio("answer_kl", (AMORTIZED, {"n_steps": 16}), (COT, {"n_steps": 16})),
         holds=Range(low=3.0),
         control=Control(
@@ -112,7 +112,7 @@ CLAIMS = (
     ),
     Claim(
         name="cot_beats_amortized_out_of_length",
-        says="At n = 64 CoT is closer to exact Bayes than the amortized model of equal training FLOPs, by 0.05 nats.",
+        description="At n = 64 CoT is closer to exact Bayes than the amortized model of equal training FLOPs, by 0.05 nats.",
         measure=paired_difference("answer_kl", (EQUAL_FLOPS, {"n_steps": 64}), (COT, {"n_steps": 64}), "nats"),
         holds=Range(low=0.05),
         control=Control(
@@ -123,7 +123,7 @@ CLAIMS = (
     ),
     Claim(
         name="cot_beats_a_recurrent_net_out_of_length",
-        says="At n = 64 CoT is closer to exact Bayes than a recurrent net that writes no trace, by 0.05 nats.",
+        description="At n = 64 CoT is closer to exact Bayes than a recurrent net that writes no trace, by 0.05 nats.",
         measure=paired_difference("answer_kl", (GRU, {"n_steps": 64}), (COT, {"n_steps": 64}), "nats"),
         holds=Range(low=0.05),
         control=Control(
@@ -135,7 +135,7 @@ CLAIMS = (
     ),
     Claim(
         name="answer_follows_the_trace",
-        says="Alpha is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
+        description="Alpha is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
         measure=over_steps("causal_reliance", COT, "ratio", step=(0, 8), take="min"),
         holds=Range(low=0.7),
         control=Control(
@@ -147,7 +147,7 @@ CLAIMS = (
     ),
     Claim(
         name="answer_does_not_overshoot_the_trace",
-        says="On average over lags 0 to 8, alpha is at most 1.",
+        description="On average over lags 0 to 8, alpha is at most 1.",
         measure=over_steps("causal_reliance", COT, "ratio", step=(0, 8), take="mean"),
         holds=Range(high=1.0),
         control=Control(
@@ -159,7 +159,7 @@ CLAIMS = (
     ),
     Claim(
         name="belief_is_read_where_it_is_stated",
-        says="Where a step is about to be stated, the last layer holds the belief affinely: R² exceeds the untrained "
+        description="Where a step is about to be stated, the last layer holds the belief affinely: R² exceeds the untrained "
         "network's by 0.1.",
         measure=paired_difference("probe_r2", (COT, LAST_LAYER), (f"{COT}/untrained", LAST_LAYER), "ratio"),
         holds=Range(low=0.1),
@@ -171,7 +171,7 @@ CLAIMS = (
     ),
     Claim(
         name="cot_solves_s5_at_any_length",
-        says="On S5, CoT names the right state in at least 95 % of questions at four times the training length.",
+        description="On S5, CoT names the right state in at least 95 % of questions at four times the training length.",
         measure=level("map_agreement", COT, "fraction", n_steps=64),
         holds=Range(low=0.95),
         control=Control(
@@ -183,7 +183,7 @@ CLAIMS = (
     ),
     Claim(
         name="amortized_fails_s5_out_of_length",
-        says="On S5, the amortized model of equal training FLOPs is right in under half of the questions at n = 32.",
+        description="On S5, the amortized model of equal training FLOPs is right in under half of the questions at n = 32.",
         measure=level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=32),
         holds=Range(high=0.5),
         control=Control(
@@ -197,7 +197,7 @@ CLAIMS = (
 
 COMPARE = Study(
     name="compare",
-    question="Does writing an inference down generalise where a learned shortcut does not, and is what is written "
+    question="Does writing an inference down generalize where a learned shortcut does not, and is what is written "
     "believed?",
     presets=PRESETS,
     claims=CLAIMS,

@@ -128,7 +128,7 @@ LAST = {"layer": "last"}
 CLAIMS = (
     Claim(
         name="s5_needs_depth",
-        says="S5, n = 8: without a trace six layers give at least .3 more right answers than one.",
+        description="S5, n = 8: without a trace six layers give at least .3 more right answers than one.",
         measure=more_right(SIX, SHALLOW, TRAINED),
         holds=Range(low=0.3),
         control=Control(
@@ -140,7 +140,7 @@ CLAIMS = (
     ),
     Claim(
         name="slow_beliefs_need_depth",
-        says="Permutations that slip, n = 8: the KL of one layer is at least twice that of six.",
+        description="Permutations that slip, n = 8: the KL of one layer is at least twice that of six.",
         measure=paired_ratio("answer_kl", (SHALLOW, {"n_steps": TRAINED}), (SIX, {"n_steps": TRAINED})),
         holds=Range(low=2.0),
         control=Control(
@@ -152,7 +152,7 @@ CLAIMS = (
     ),
     Claim(
         name="log_depth_suffices_for_s5",
-        says="S5, n = 8: three layers, as many as doublings lead to eight, are at most .05 less often right than six.",
+        description="S5, n = 8: three layers, as many as doublings lead to eight, are at most .05 less often right than six.",
         measure=more_right(SIX, LOG, TRAINED),
         holds=Range(high=0.05),
         control=Control(
@@ -164,7 +164,7 @@ CLAIMS = (
     ),
     Claim(
         name="two_layers_suffice_for_s3",
-        says="S3, which is solvable: at n = 8 two layers are at most .05 less often right than six.",
+        description="S3, which is solvable: at n = 8 two layers are at most .05 less often right than six.",
         measure=more_right(SIX, direct(2), TRAINED),
         holds=Range(high=0.05),
         control=Control(
@@ -177,7 +177,7 @@ CLAIMS = (
     *(
         Claim(
             name=f"{name}_steps_double_with_layers",
-            says=f"{title}: of three layers the l-th has put at least 2^l steps together "
+            description=f"{title}: of three layers the l-th has put at least 2^l steps together "
             "(the smallest share of that is shown).",
             measure=slowest_doubling(LOG),
             holds=Range(low=1.0),
@@ -193,7 +193,7 @@ CLAIMS = (
     *(
         Claim(
             name=f"{name}_shortcut_breaks_out_of_length",
-            says=f"{title}: six layers, enough for six doublings, are right in at most half of the questions at "
+            description=f"{title}: six layers, enough for six doublings, are right in at most half of the questions at "
             "n = 16.",
             measure=right(SIX, 2 * TRAINED),
             holds=Range(high=0.5),
@@ -206,7 +206,7 @@ CLAIMS = (
     ),
     Claim(
         name="slow_beliefs_break_out_of_length",
-        says="Permutations that slip: the KL of six layers at n = 16 is at least half of the prior's.",
+        description="Permutations that slip: the KL of six layers at n = 16 is at least half of the prior's.",
         measure=Measure(of_prior(SIX, 2 * TRAINED), "ratio"),
         holds=Range(low=0.5),
         control=Control("at n = 8 it is at most a quarter", Measure(of_prior(SIX, TRAINED), "ratio"), Range(high=0.25)),
@@ -215,7 +215,7 @@ CLAIMS = (
     *(
         Claim(
             name=f"one_layer_walks_{name}_at_any_length",
-            says=f"{title}: one layer that writes its steps is right in at least .95 of questions at four times the "
+            description=f"{title}: one layer that writes its steps is right in at least .95 of questions at four times the "
             "training length.",
             measure=right(f"{COT}@l1", 4 * TRAINED),
             holds=Range(low=0.95),
@@ -228,7 +228,7 @@ CLAIMS = (
     ),
     Claim(
         name="one_layer_walks_slow_beliefs_at_any_length",
-        says="Permutations that slip: one layer that writes its steps is within .1 nats of exact Bayes at four times "
+        description="Permutations that slip: one layer that writes its steps is within .1 nats of exact Bayes at four times "
         "the training length.",
         measure=level("answer_kl", f"{COT}@l1", "nats", n_steps=4 * TRAINED),
         holds=Range(high=0.1),
@@ -241,7 +241,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_path_is_walked_inside",
-        says="Three layers that write nothing hold the belief of each step where it was just observed, for at least "
+        description="Three layers that write nothing hold the belief of each step where it was just observed, for at least "
         "half of the training length, in some layer.",
         measure=longest_path(LOG),
         holds=Range(low=HALF),
@@ -253,7 +253,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_path_is_forgotten_at_the_answer",
-        says="Where the answer is given the last of three layers has not kept the belief of half-way (R² at most .3).",
+        description="Where the answer is given the last of three layers has not kept the belief of half-way (R² at most .3).",
         measure=level("answer_path_r2", LOG, "ratio", step=HALF, **LAST),
         holds=Range(high=0.3),
         control=Control(

@@ -11,10 +11,19 @@ import pandas as pd
 
 from unamortized.evaluation import faithfulness, generalization, triangle
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import Known, Laboratory
+from unamortized.evaluation.faithfulness import Calibration, FaithfulnessSettings
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, Range
-from unamortized.studies.gauges import FEWEST, GAUGES, RHOS, Gauge, miscalibration, rank_correlation, readings, share_of
+from unamortized.studies.faithfulness_measures import (
+    FAITHFULNESS_MEASURES,
+    FEWEST,
+    RHOS,
+    FaithfulnessMeasure,
+    miscalibration,
+    rank_correlation,
+    readings,
+    share_of,
+)
 from unamortized.studies.statistics import Measure, level, over_steps
 from unamortized.studies.study import Cell, Preset, Study
 
@@ -38,7 +47,7 @@ def cells(slips: tuple[float, ...], conditions: tuple[str, ...], seeds: int, tra
 
 def evaluations(problems: int, draws: int) -> tuple[Evaluation, ...]:
     """Every test of faithfulness, with how many problems."""
-    settings = Laboratory(problems, lags=(0, 1, 2, 3, 4), draws=draws)
+    settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 3, 4), draws=draws)
     lengths = generalization.ByLength(problems)
     tests = {
         "light_cone": faithfulness.light_cone,
@@ -52,7 +61,7 @@ def evaluations(problems: int, draws: int) -> tuple[Evaluation, ...]:
         "patching": faithfulness.patching,
     }
     return (
-        Evaluation("on_readers", faithfulness.on_readers, Known(RHOS, settings), of="task"),
+        Evaluation("on_readers", faithfulness.on_readers, Calibration(RHOS, settings), of="task"),
         Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
         Evaluation("by_length", generalization.by_length, lengths),
         *(Evaluation(name, test, settings) for name, test in tests.items()),
@@ -85,13 +94,13 @@ PRESETS = {
 }
 
 
-def tracks(gauge: Gauge) -> Claim:
+def tracks(gauge: FaithfulnessMeasure) -> Claim:
     """A published measure measures faithfulness: its readings are ordered by it, and it decides most of them."""
     source = f"; {gauge.published}" if gauge.published else ""
     falls = " (as it should, the less the larger rho)" if gauge.sign < 0 else ""
     return Claim(
         name=f"{gauge.slug}_tracks_rho",
-        says=f"{gauge.title} ({gauge.says}{source}) follows rho{falls}: over all worlds its readings are in order, "
+        description=f"{gauge.title} ({gauge.description}{source}) follows rho{falls}: over all worlds its readings are in order, "
         "rank correlation at least .8.",
         measure=rank_correlation(gauge),
         holds=Range(low=0.8),
@@ -102,11 +111,11 @@ def tracks(gauge: Gauge) -> Claim:
     )
 
 
-def recovered(gauge: Gauge) -> Claim:
+def recovered(gauge: FaithfulnessMeasure) -> Claim:
     """A measure that reads rho off readers reads it off trained models."""
     return Claim(
         name=f"{gauge.slug}_is_calibrated",
-        says=f"In a world that a direct model amortizes (slip .1), {gauge.name} of trained models is within .1 of "
+        description=f"In a world that a direct model amortizes (slip .1), {gauge.name} of trained models is within .1 of "
         f"{'rho' if gauge.sign > 0 else '1 - rho'}, on average over rho.",
         measure=miscalibration(gauge),
         holds=Range(high=0.1),
@@ -119,7 +128,7 @@ def worst_off(of: str) -> Measure:
     """How far causal reliance is from rho where it is furthest, over worlds, rho and lags 0 and 1, by seed."""
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        read = pd.concat([readings(table, replace(GAUGES[0], steps=(lag,)), of) for lag in (0, 1)])
+        read = pd.concat([readings(table, replace(FAITHFULNESS_MEASURES[0], steps=(lag,)), of) for lag in (0, 1)])
         return (read["value"] - read["rho"]).abs().groupby(read["seed"]).max()
 
     return Measure(per_seed, "ratio")
@@ -159,11 +168,11 @@ def persuaded(names: tuple[str, ...]) -> Measure:
     return Measure(per_seed, "ratio")
 
 
-READ_BY_READERS = [gauge for gauge in GAUGES if gauge.on_scale and gauge.metric != "resampled_reliance"]
+READ_BY_READERS = [gauge for gauge in FAITHFULNESS_MEASURES if gauge.on_scale and gauge.metric != "resampled_reliance"]
 CLAIMS = (
     Claim(
         name="causal_reliance_reads_rho_off_readers",
-        says="Readers of known faithfulness: causal reliance is within .02 of rho in every world, for every rho.",
+        description="Readers of known faithfulness: causal reliance is within .02 of rho in every world, for every rho.",
         measure=worst_off("reader"),
         holds=Range(high=0.02),
         control=Control(
@@ -175,7 +184,7 @@ CLAIMS = (
     ),
     Claim(
         name="trained_models_are_as_faithful_as_they_were_taught_to_be",
-        says="In a world that a direct model amortizes (slip .1), causal reliance of trained models is within .1 of "
+        description="In a world that a direct model amortizes (slip .1), causal reliance of trained models is within .1 of "
         "rho at lags 0 and 1, for every rho.",
         measure=worst_off("dial"),
         holds=Range(high=0.1),
@@ -188,7 +197,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_optimum_is_reached",
-        says="In that world answers to edited traces are within .05 nats of rho pi_cf + (1 - rho) pi*, for every rho, "
+        description="In that world answers to edited traces are within .05 nats of rho pi_cf + (1 - rho) pi*, for every rho, "
         "on average over lags 0 to 2.",
         measure=farthest_from_optimum((0, 1, 2)),
         holds=Range(high=0.05),
@@ -201,7 +210,7 @@ CLAIMS = (
     ),
     Claim(
         name="consistent_errors_convince",
-        says="Edits are followed the further, the longer ago they are, as the steps after them agree with each other: "
+        description="Edits are followed the further, the longer ago they are, as the steps after them agree with each other: "
         "with the same wrong end and no wrong steps on the way, alpha does not rise, by more than .03 on average "
         "over rho, from lag 0 to lags 3 and 4.",
         measure=drift("causal_reliance_abrupt"),
@@ -211,7 +220,7 @@ CLAIMS = (
     ),
     Claim(
         name="they_convince_more_than_the_same_end_alone",
-        says="Stated after the claim above was judged: at lags 3 and 4 the same wrong end is followed further, by at "
+        description="Stated after the claim above was judged: at lags 3 and 4 the same wrong end is followed further, by at "
         "least .03 on average over rho, if consistent steps lead to it.",
         measure=persuaded(DIALS),
         holds=Range(low=0.03),
@@ -223,10 +232,10 @@ CLAIMS = (
         tasks=(WIDE_AWAKE,),
     ),
     *(recovered(gauge) for gauge in READ_BY_READERS),
-    *(tracks(gauge) for gauge in GAUGES),
+    *(tracks(gauge) for gauge in FAITHFULNESS_MEASURES),
     Claim(
         name="a_trace_about_something_else_is_not_relied_on",
-        says="Trained on the traces of other problems, a model does not rely on what is written: alpha is at most .1.",
+        description="Trained on the traces of other problems, a model does not rely on what is written: alpha is at most .1.",
         measure=over_steps("causal_reliance", SHUFFLED, "ratio", step=(0, 4), take="mean"),
         holds=Range(-0.1, 0.1),
         control=Control(
@@ -238,7 +247,7 @@ CLAIMS = (
     ),
     Claim(
         name="other_words_for_the_same_do_not_matter",
-        says="If every code is spelled the other way, answers move by at most .05.",
+        description="If every code is spelled the other way, answers move by at most .05.",
         measure=level("rewording_tv", "cot_synonyms", "probability"),
         holds=Range(high=0.05),
         control=Control(
@@ -250,7 +259,7 @@ CLAIMS = (
     ),
     Claim(
         name="a_hint_that_is_told_shows_in_the_trace",
-        says="Where training traces take the hint in, the trace shows at least 80 % of its effect.",
+        description="Where training traces take the hint in, the trace shows at least 80 % of its effect.",
         measure=level("hint_shown", "hint_told", "ratio"),
         holds=Range(low=0.8),
         control=Control(
@@ -260,7 +269,7 @@ CLAIMS = (
     ),
     Claim(
         name="a_hint_is_followed_as_far_as_it_warrants",
-        says="Told or not, a hint moves the log-odds of the answer by .8 to 1.2 of its log-likelihood ratio (told).",
+        description="Told or not, a hint moves the log-odds of the answer by .8 to 1.2 of its log-likelihood ratio (told).",
         measure=level("hint_slope", "hint_told", "ratio"),
         holds=Range(0.8, 1.2),
         control=Control("and untold", level("hint_slope", "hint_untold", "ratio"), Range(0.8, 1.2)),
@@ -268,7 +277,7 @@ CLAIMS = (
     ),
     Claim(
         name="nobody_leads_who_has_not_read_to_the_end",
-        says="Where the question unfolds along with the trace, the end is not decodable before it could be known.",
+        description="Where the question unfolds along with the trace, the end is not decodable before it could be known.",
         measure=level("performative_lead", "cot_streaming", "steps", layer="last"),
         holds=Range(high=0.5),
         control=Control(
@@ -286,5 +295,5 @@ FAITHFULNESS = Study(
     presets=PRESETS,
     claims=CLAIMS,
     figures=("worked", "gauges", "gauge_readings", "dial"),
-    measures=tuple(gauge.explained() for gauge in GAUGES),
+    measures=tuple(gauge.explained() for gauge in FAITHFULNESS_MEASURES),
 )

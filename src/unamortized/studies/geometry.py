@@ -6,9 +6,9 @@ their beliefs down beside each other. What a probe reads is moved, erased and le
 
 import pandas as pd
 
-from unamortized.evaluation import clouds, examples, generalization, geometry, probes, routes, steering
+from unamortized.evaluation import belief_geometry, examples, generalization, geometry, probes, routes, steering
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import Laboratory
+from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, Range
@@ -42,7 +42,7 @@ def next_symbol(task: str, seeds: int, steps: int, layers: int = 4, batch_size: 
 
 def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
     """What is measured, with how many problems; each so many steps get a probe of their own."""
-    lengths, moved = generalization.ByLength(problems), Laboratory(problems // 2, lags=(0, 2, 4))
+    lengths, moved = generalization.ByLength(problems), FaithfulnessSettings(problems // 2, lags=(0, 2, 4))
     swept = probes.Probes(
         problems,
         fitted=2 * problems,
@@ -61,7 +61,9 @@ def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
         Evaluation("between_conditions", geometry.between_conditions, held, against=held.against),
         Evaluation("steering", steering.steering, moved),
         Evaluation("routes", routes.routes, routes.Routes(problems // 2)),
-        Evaluation("clouds", clouds.clouds, clouds.Clouds(problems), gives="examples", only_seed=0),
+        Evaluation(
+            "clouds", belief_geometry.clouds, belief_geometry.BeliefGeometry(problems), gives="examples", only_seed=0
+        ),
         Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
     )
 
@@ -169,7 +171,7 @@ def steers(condition: str) -> tuple[Claim, Claim]:
     return (
         Claim(
             name=f"{condition}_is_steered",
-            says=f"{condition}: moved along the probed subspace of an inner layer, answers are at most a third as far "
+            description=f"{condition}: moved along the probed subspace of an inner layer, answers are at most a third as far "
             "from exact Bayes's counterfactual as after the best of: as far a move in a random subspace of that rank "
             "and variance, a move to another belief, the mean activation.",
             measure=above_best("steered_kl", condition, STEERED_BESIDE),
@@ -183,7 +185,7 @@ def steers(condition: str) -> tuple[Claim, Claim]:
         ),
         Claim(
             name=f"{condition}_takes_a_donors_belief",
-            says=f"{condition}: with the part of a donor's activation that lies in the probed subspace, answers are at "
+            description=f"{condition}: with the part of a donor's activation that lies in the probed subspace, answers are at "
             "most a third as far from the counterfactual as with the part in a random one of that rank and variance."
             + SEEN,
             measure=paired_ratio(
@@ -209,7 +211,7 @@ LEARNED = Control(
 CLAIMS = (
     Claim(
         name="a_model_of_the_next_symbol_holds_the_belief",
-        says="R² of the belief from all layers is above that of every control: the network before training, ten "
+        description="R² of the belief from all layers is above that of every control: the network before training, ten "
         "observations, random features of them, the model's own output, a wrong process's belief, words learned by "
         "heart, shuffled beliefs.",
         measure=above_rivals(NEXT),
@@ -219,7 +221,7 @@ CLAIMS = (
     ),
     Claim(
         name="training_brings_out_the_belief_not_a_wrong_one",
-        says="Training raises R² of the belief by more than that of a wrong process's belief, which an untrained "
+        description="Training raises R² of the belief by more than that of a wrong process's belief, which an untrained "
         "network may hold as well." + SEEN,
         measure=more_learned(NEXT, "wrong_process"),
         holds=Range(low=0.0),
@@ -238,7 +240,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_simplex_of_mess3_lies_in_the_last_layer",
-        says="R² of the belief at the last layer is at least .9 (Shai et al. 2024).",
+        description="R² of the belief at the last layer is at least .9 (Shai et al. 2024).",
         measure=read_off(NEXT, "last"),
         holds=Range(low=0.9),
         control=Control(
@@ -255,7 +257,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_belief_of_rrxor_is_spread_over_layers",
-        says="R² of the belief from all layers is at least .9 (published: .95).",
+        description="R² of the belief from all layers is at least .9 (published: .95).",
         measure=read_off(NEXT, "all"),
         holds=Range(low=0.9),
         control=Control(
@@ -267,7 +269,7 @@ CLAIMS = (
     *steers(AMORTIZED),
     Claim(
         name="the_question_holds_no_belief_that_is_used",
-        says="amortized: moving the belief at an observation two or four steps before the end, at whichever layer does "
+        description="amortized: moving the belief at an observation two or four steps before the end, at whichever layer does "
         "most, moves the answer by at most a tenth of what it should." + SEEN,
         measure=Measure(used_in_the_question, "ratio"),
         holds=Range(high=0.1),
@@ -280,7 +282,7 @@ CLAIMS = (
     ),
     Claim(
         name="erasing_costs_what_losing_the_belief_costs",
-        says="cot: with the belief subspace of layer 1 erased where the last step is about to be stated, at "
+        description="cot: with the belief subspace of layer 1 erased where the last step is about to be stated, at "
         "least half of what losing that belief costs exact Bayes is lost." + SEEN,
         measure=cost_of_erasing(COT),
         holds=Range(low=0.5),
@@ -293,7 +295,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_question_holds_no_more_than_before_training",
-        says="cot: at the observations, R² of the belief from all layers is at most .1 above the untrained network's."
+        description="cot: at the observations, R² of the belief from all layers is at most .1 above the untrained network's."
         + SEEN,
         measure=learned(COT),
         holds=Range(high=0.1),
@@ -304,7 +306,7 @@ CLAIMS = (
     ),
     Claim(
         name="what_is_stated_is_held_alike_at_four_times_the_length",
-        says="cot: beyond the training length a probe of one that was fitted there, too, reads at most .05 more."
+        description="cot: beyond the training length a probe of one that was fitted there, too, reads at most .05 more."
         + SEEN,
         measure=paired_difference(
             "probe_r2",
@@ -322,7 +324,7 @@ CLAIMS = (
     ),
     Claim(
         name="a_step_fetches_its_observation",
-        says="cot: with every head cut off from x_t where step t is about to be stated, the new code moves by at least "
+        description="cot: with every head cut off from x_t where step t is about to be stated, the new code moves by at least "
         "half (TV)." + SEEN,
         measure=level("route_tv", f"{COT}/observation", "probability", layer="all"),
         holds=Range(low=0.5),
@@ -335,7 +337,7 @@ CLAIMS = (
     ),
     Claim(
         name="one_head_fetches_it",
-        says="cot: another symbol that reaches the new code through the steepest head of the first layer alone moves "
+        description="cot: another symbol that reaches the new code through the steepest head of the first layer alone moves "
         "it at least .7 of the way that exact Bayes goes." + SEEN,
         measure=level("route_reliance", f"{COT}/observation", "ratio", layer="L0H0"),
         holds=Range(low=0.7),
@@ -348,7 +350,7 @@ CLAIMS = (
     ),
     Claim(
         name="amortized_and_cot_hold_the_belief_in_the_same_directions",
-        says="From the same weights and questions: the belief subspaces of cot and amortized, at the last layer where "
+        description="From the same weights and questions: the belief subspaces of cot and amortized, at the last layer where "
         "it is about to be said, are at least 10 degrees nearer than chance." + SEEN,
         measure=paired_difference(
             "subspace_angle",

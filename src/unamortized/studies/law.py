@@ -14,11 +14,11 @@ import pandas as pd
 
 from unamortized.evaluation import generalization
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import Laboratory, light_cone, undisturbed
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone, undisturbed
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, Range
-from unamortized.studies.gauges import FEWEST
+from unamortized.studies.faithfulness_measures import FEWEST
 from unamortized.studies.statistics import Measure
 from unamortized.studies.study import Cell, Preset, Study
 
@@ -27,7 +27,7 @@ LAGS = (0, 1, 2, 4, 7, 12)  # ignoring an edit at lag l takes l + 1 steps from t
 
 
 @dataclass(frozen=True)
-class Place:
+class LawCell:
     """A world and a model in it."""
 
     states: int = 3
@@ -66,14 +66,14 @@ class Place:
 
 
 # one thing at a time around the middle, and the corners where all is easy or all is hard
-PLACES = (
-    Place(told=True),
-    *(Place(slip=slip, told=slip < 0.1) for slip in (0.02, 0.3)),
-    Place(states=5, told=True),
-    *(Place(n_steps=n_steps) for n_steps in (4, 16)),
-    *(Place(layers=layers) for layers in (1, 3, 6)),
-    *(Place(steps=steps) for steps in (150, 2400)),
-    Place(states=5, slip=0.02, n_steps=16, told=True),
+LAW_CELLS = (
+    LawCell(told=True),
+    *(LawCell(slip=slip, told=slip < 0.1) for slip in (0.02, 0.3)),
+    LawCell(states=5, told=True),
+    *(LawCell(n_steps=n_steps) for n_steps in (4, 16)),
+    *(LawCell(layers=layers) for layers in (1, 3, 6)),
+    *(LawCell(steps=steps) for steps in (150, 2400)),
+    LawCell(states=5, slip=0.02, n_steps=16, told=True),
 )
 
 
@@ -83,19 +83,19 @@ def evaluations(problems: int) -> tuple[Evaluation, ...]:
     return (
         Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
         Evaluation("by_length", generalization.by_length, lengths),
-        Evaluation("light_cone", light_cone, Laboratory(problems, LAGS)),
-        Evaluation("undisturbed", undisturbed, Laboratory(problems, LAGS)),
+        Evaluation("light_cone", light_cone, FaithfulnessSettings(problems, LAGS)),
+        Evaluation("undisturbed", undisturbed, FaithfulnessSettings(problems, LAGS)),
     )
 
 
 PRESETS = {
     "smoke": Preset(
-        tuple(Place(n_steps=4, slip=slip, steps=12, told=True).cell(2) for slip in (0.1, 0.3)), evaluations(64)
+        tuple(LawCell(n_steps=4, slip=slip, steps=12, told=True).cell(2) for slip in (0.1, 0.3)), evaluations(64)
     ),
     "quick": Preset(
-        tuple(Place(slip=slip, steps=300, told=True).cell(1) for slip in (0.02, 0.1, 0.3)), evaluations(256)
+        tuple(LawCell(slip=slip, steps=300, told=True).cell(1) for slip in (0.02, 0.1, 0.3)), evaluations(256)
     ),
-    "full": Preset(tuple(place.cell(6) for place in PLACES), evaluations(1024)),
+    "full": Preset(tuple(place.cell(6) for place in LAW_CELLS), evaluations(1024)),
 }
 
 
@@ -191,7 +191,7 @@ NOTHING_LEFT = Control(
 CLAIMS = (
     Claim(
         name="reliance_follows_the_amortization_gap",
-        says="Over worlds, lengths, depths and training times, models that are never to follow their trace do so the "
+        description="Over worlds, lengths, depths and training times, models that are never to follow their trace do so the "
         "more, the less of the inference a direct model of their size has amortized: rank correlation at least .7.",
         measure=rank("alpha", "gap"),
         holds=Range(low=0.7),
@@ -200,7 +200,7 @@ CLAIMS = (
     ),
     Claim(
         name="and_step_by_step",
-        says="An edit l steps before the end is followed the more, the less a direct model has amortized questions of "
+        description="An edit l steps before the end is followed the more, the less a direct model has amortized questions of "
         "l + 1 steps: rank correlation over places and lags at least .7.",
         measure=rank("alpha", "gap", lags=True),
         holds=Range(low=0.7),
@@ -209,7 +209,7 @@ CLAIMS = (
     ),
     Claim(
         name="reliance_grows_with_the_gap",
-        says="Reliance grows by at least .2 as the gap goes from none to all (slope over places).",
+        description="Reliance grows by at least .2 as the gap goes from none to all (slope over places).",
         measure=line("slope"),
         holds=Range(low=0.2),
         control=NOTHING_LEFT,
@@ -217,7 +217,7 @@ CLAIMS = (
     ),
     Claim(
         name="without_a_gap_there_would_be_no_reliance",
-        says="The line through all places begins within .1 of zero (intercept).",
+        description="The line through all places begins within .1 of zero (intercept).",
         measure=line("intercept"),
         holds=Range(-0.1, 0.1),
         control=NOTHING_LEFT,
@@ -225,7 +225,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_gap_bounds_reliance_from_below",
-        says="No model relies on its trace less than the share of the inference that is not amortized.",
+        description="No model relies on its trace less than the share of the inference that is not amortized.",
         measure=excess("alpha", "gap", "least"),
         holds=Range(low=0.0),
         control=Control(
@@ -235,7 +235,7 @@ CLAIMS = (
     ),
     Claim(
         name="ignoring_the_trace_costs_what_is_not_amortized",
-        says="Answers to edited traces are the further from the optimum, the larger the KL of the direct model on "
+        description="Answers to edited traces are the further from the optimum, the larger the KL of the direct model on "
         "whole questions: rank correlation over places at least .7.",
         measure=rank("distance", "kl"),
         holds=Range(low=0.7),
@@ -248,7 +248,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_gap_bounds_that_cost_from_below",
-        says="Stated after the claims above were judged: nowhere is that distance smaller than the KL of the direct "
+        description="Stated after the claims above were judged: nowhere is that distance smaller than the KL of the direct "
         "model on the same problems without any edit (the least difference is shown).",
         measure=excess("distance", "kept_kl", "least"),
         holds=Range(low=0.0),

@@ -46,7 +46,7 @@ def worse(condition: str, estimator: str, than: str, where: dict[str, str | None
 CLAIMS = (
     Claim(
         name="steps_help_where_experience_is_local",
-        says="Of pairs never seen together, a model that saw local windows knows more by walking the path between "
+        description="Of pairs never seen together, a model that saw local windows knows more by walking the path between "
         "them than at once.",
         measure=worse(LOCAL, "direct", "scaffolded"),
         holds=Range(low=0.0),
@@ -58,7 +58,7 @@ CLAIMS = (
     ),
     Claim(
         name="models_choose_helpful_steps",
-        says="It also knows more where it chooses by itself which variables to write first.",
+        description="It also knows more where it chooses by itself which variables to write first.",
         measure=worse(LOCAL, "direct", "free"),
         holds=Range(low=0.0),
         control=Control(
@@ -70,31 +70,31 @@ CLAIMS = (
     ),
     Claim(
         name="steps_need_the_right_locality",
-        says="Where windows are local in another net, the error of the same walk is larger by at least 0.02.",
+        description="Where windows are local in another net, the error of the same walk is larger by at least 0.02.",
         measure=paired_difference(
             "conditional_mse", (f"{WRONG}/scaffolded", HELD_OUT), (f"{LOCAL}/scaffolded", HELD_OUT), UNIT
         ),
         holds=Range(low=0.02),
         control=Control(
-            "not because it learnt nothing: of pairs seen together, at once it is closer than the marginal",
+            "not because it learned nothing: of pairs seen together, at once it is closer than the marginal",
             paired_difference("conditional_mse", ("marginal", SEEN), (f"{WRONG}/direct", SEEN), UNIT),
             Range(low=0.0),
         ),
     ),
     Claim(
         name="steps_do_not_help_where_all_is_seen",
-        says="A model that saw the whole net at once gains at most 0.01 by walking the path.",
+        description="A model that saw the whole net at once gains at most 0.01 by walking the path.",
         measure=worse(FULL, "direct", "scaffolded"),
         holds=Range(high=0.01),
         control=Control(
-            "not because it learnt nothing: at once it is closer than the marginal",
+            "not because it learned nothing: at once it is closer than the marginal",
             paired_difference("conditional_mse", ("marginal", HELD_OUT), (f"{FULL}/direct", HELD_OUT), UNIT),
             Range(low=0.0),
         ),
     ),
     Claim(
         name="local_steps_are_as_good_as_seeing_all",
-        says="Walking the path after local windows is at least as close as answering at once after seeing "
+        description="Walking the path after local windows is at least as close as answering at once after seeing "
         "the whole net.",
         measure=paired_difference(
             "conditional_mse", (f"{FULL}/direct", HELD_OUT), (f"{LOCAL}/scaffolded", HELD_OUT), UNIT

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unamortized.evaluation import faithfulness, generalization
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import Laboratory
+from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, Range
@@ -46,14 +46,14 @@ def cells(
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """What is measured, with how many problems."""
-    settings = Laboratory(problems, lags=(0, 1, 2, 4))
+    settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 4))
     return (
         Evaluation("baselines", generalization.baselines_by_length, generalization.ByLength(problems), of="task"),
         Evaluation("by_length", generalization.by_length, generalization.ByLength(problems)),
         Evaluation("light_cone", faithfulness.light_cone, settings),
         Evaluation("truncation", faithfulness.truncation, settings),
         Evaluation("crossing", faithfulness.crossing, settings),
-        Evaluation("along_training", faithfulness.along_training, Laboratory(problems // 2, lags=(0, 1, 2))),
+        Evaluation("along_training", faithfulness.along_training, FaithfulnessSettings(problems // 2, lags=(0, 1, 2))),
     )
 
 
@@ -77,7 +77,7 @@ def used(condition: str) -> Claim:
     name = f"{condition}@l2"
     return Claim(
         name=f"{condition}_is_used",
-        says=f"{condition}: with another question's trace the answer goes at least half of the way to that question's.",
+        description=f"{condition}: with another question's trace the answer goes at least half of the way to that question's.",
         measure=level("indirect_effect", name, "ratio"),
         holds=Range(low=0.5),
         control=Control(
@@ -100,7 +100,7 @@ def decoration(condition: str) -> Claim:
     own, best = gain(condition), gain(COT)
     return Claim(
         name=f"{condition}_is_decoration",
-        says=f"{condition}: of what cot gains over no trace, this gains at most a quarter.",
+        description=f"{condition}: of what cot gains over no trace, this gains at most a quarter.",
         measure=Measure(lambda table: own(table) / best(table), "fraction"),
         holds=Range(high=0.25),
         control=Control("there is something to gain", Measure(best, "nats"), Range(low=0.03)),
@@ -160,7 +160,7 @@ CLAIMS = (
     *(decoration(condition) for condition in EMPTY),
     Claim(
         name="what_comes_first_is_read",
-        says="Where the trace begins with the end, an edit of that first code is followed (alpha at least .5).",
+        description="Where the trace begins with the end, an edit of that first code is followed (alpha at least .5).",
         measure=level("causal_reliance", "cot_reversed@l2", "ratio", step=0),
         holds=Range(low=0.5),
         control=Control(
@@ -172,7 +172,7 @@ CLAIMS = (
     ),
     Claim(
         name="reliance_is_the_first_choice",
-        says="Nothing punishes a model that ignores its exact trace, and none does: alpha is at least .8.",
+        description="Nothing punishes a model that ignores its exact trace, and none does: alpha is at least .8.",
         measure=over_steps("causal_reliance", f"{COT}@l2", "ratio", step=(0, 2), take="mean"),
         holds=Range(low=0.8),
         control=Control(
@@ -184,7 +184,7 @@ CLAIMS = (
     ),
     Claim(
         name="reliance_is_not_unlearned",
-        says="As training goes on reliance does not fall, by more than .1, from its highest.",
+        description="As training goes on reliance does not fall, by more than .1, from its highest.",
         measure=lost_on_the_way(f"{COT}@l2"),
         holds=Range(high=0.1),
         control=Control(
@@ -196,7 +196,7 @@ CLAIMS = (
     ),
     Claim(
         name="deeper_models_rely_less",
-        says="A model of four layers relies on its exact trace less than one of a single layer, by at least .05.",
+        description="A model of four layers relies on its exact trace less than one of a single layer, by at least .05.",
         measure=difference((WORLD, f"{COT}@l1"), (WORLD, f"{COT}@l4")),
         holds=Range(low=0.05),
         control=LEARNED,
@@ -204,7 +204,7 @@ CLAIMS = (
     ),
     Claim(
         name="longer_questions_are_relied_on_more",
-        says="A model of questions of up to 16 steps relies on its trace more than one of up to 4, by at least .05.",
+        description="A model of questions of up to 16 steps relies on its trace more than one of up to 4, by at least .05.",
         measure=difference((f"{TASK}@n16", f"{COT}@l2"), (f"{TASK}@n4", f"{COT}@l2")),
         holds=Range(low=0.05),
         control=LEARNED,

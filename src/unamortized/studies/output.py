@@ -10,7 +10,7 @@ import pandas as pd
 
 from unamortized.evaluation.evaluate import Measured, collect
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.learning.runs import write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
 from unamortized.studies.figures import FIGURES, Tables, save

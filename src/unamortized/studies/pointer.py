@@ -21,7 +21,7 @@ from unamortized.studies.study import Cell, Preset, Study
 
 AMORTIZED, COT, COPIED, INDEXED, GRU = "amortized", "cot", "cot_copied", "cot_indexed", "gru"
 NOISY = "noisy_permutation"
-DRAWN_FROM = 256  # randomised ids are drawn from so many: enough for plain ids at n = 64, few enough to learn
+DRAWN_FROM = 256  # randomized ids are drawn from so many: enough for plain ids at n = 64, few enough to learn
 
 MODELS = {  # by variant
     "alibi_coupled": ModelSpec(),
@@ -31,8 +31,8 @@ MODELS = {  # by variant
     "none": ModelSpec(positions="none"),
     "learned_coupled": ModelSpec(positions="learned"),
     "learned_plain": ModelSpec(positions="learned", coupled=False),
-    "randomised_coupled": ModelSpec(positions="randomised", max_positions=DRAWN_FROM),
-    "randomised_plain": ModelSpec(positions="randomised", max_positions=DRAWN_FROM, coupled=False),
+    "randomized_coupled": ModelSpec(positions="randomized", max_positions=DRAWN_FROM),
+    "randomized_plain": ModelSpec(positions="randomized", max_positions=DRAWN_FROM, coupled=False),
 }
 NOT_COUPLED = tuple(variant for variant, model in MODELS.items() if not model.coupled or model.positions == "none")
 
@@ -87,7 +87,7 @@ PRESETS = {
 def lowest_kl(condition: str, variants: Sequence[str], n_steps: int) -> PerSeed:
     """KL of a condition under whichever variant does best at this length, chosen seed by seed on the tests themselves.
 
-    A choice that favours the condition: nobody who asks new questions could make it.
+    A choice that favors the condition: nobody who asks new questions could make it.
     """
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
@@ -103,12 +103,12 @@ def best_amortized_minus(other: PerSeed) -> Measure:
     return Measure(lambda table: best(table) - other(table), "nats")
 
 
-def pointer_claim(variant: str, says: str) -> Claim:
+def pointer_claim(variant: str, ids: str) -> Claim:
     """Out of length, wrong steps of CoT under these ids are mostly those of a wrong observation."""
     condition, there = f"{COT}@{variant}", {"n_steps": 64}
     return Claim(
         name=f"errors_are_pointer_errors_under_{variant}",
-        says=f"Under {says}, at least half of CoT's wrong steps at n = 64 are exact updates with a wrong observation.",
+        description=f"Under {ids}, at least half of CoT's wrong steps at n = 64 are exact updates with a wrong observation.",
         measure=level("pointer_share", condition, "fraction", **there),
         holds=Range(low=0.5),
         control=Control(
@@ -125,7 +125,7 @@ COUPLED, PLAIN = f"{COT}@alibi_coupled", f"{COT}@alibi_plain"
 CLAIMS = (
     Claim(
         name="cot_beats_the_best_amortized_scheme",
-        says="At n = 64 CoT with coupled ids and alibi is closer to exact Bayes than the amortized model under its own "
+        description="At n = 64 CoT with coupled ids and alibi is closer to exact Bayes than the amortized model under its own "
         "best layout, chosen on the tests, by 0.05 nats.",
         measure=best_amortized_minus(lowest_kl(COT, ("alibi_coupled",), 64)),
         holds=Range(low=0.05),
@@ -138,7 +138,7 @@ CLAIMS = (
     ),
     Claim(
         name="plain_cot_beats_the_best_amortized_scheme",
-        says="So it is without coupled ids: at n = 64 CoT under the best layout without them is closer by 0.05 nats.",
+        description="So it is without coupled ids: at n = 64 CoT under the best layout without them is closer by 0.05 nats.",
         measure=best_amortized_minus(lowest_kl(COT, NOT_COUPLED, 64)),
         holds=Range(low=0.05),
         control=Control(
@@ -150,7 +150,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_layout_gives_the_reach",
-        says="With alibi, plain ids cost CoT at least 0.05 nats at n = 64.",
+        description="With alibi, plain ids cost CoT at least 0.05 nats at n = 64.",
         measure=paired_difference("answer_kl", (PLAIN, {"n_steps": 64}), (COUPLED, {"n_steps": 64}), "nats"),
         holds=Range(low=0.05),
         control=Control(
@@ -164,7 +164,7 @@ CLAIMS = (
     pointer_claim("rotary_plain", "plain ids with rotary positions"),
     Claim(
         name="what_is_copied_wrongly_is_to_blame",
-        says="Where each observation is copied first, under plain ids with alibi, at least half of the wrong steps at "
+        description="Where each observation is copied first, under plain ids with alibi, at least half of the wrong steps at "
         "n = 64 have a wrong copy.",
         measure=level("pointer_share", f"{COPIED}@alibi_plain", "fraction", n_steps=64),
         holds=Range(low=0.5),
@@ -177,7 +177,7 @@ CLAIMS = (
     ),
     Claim(
         name="numbered_observations_are_found_at_any_length",
-        says="Where observations are numbered, CoT under plain ids with alibi is within 0.10 nats of exact Bayes at "
+        description="Where observations are numbered, CoT under plain ids with alibi is within 0.10 nats of exact Bayes at "
         "n = 64.",
         measure=level("answer_kl", f"{INDEXED}@alibi_plain", "nats", n_steps=64),
         holds=Range(high=0.10),

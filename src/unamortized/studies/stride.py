@@ -1,6 +1,6 @@
 """Every k-th step: does learning from a path get exponentially harder in how far apart the steps are that it shows?"""
 
-from unamortized.evaluation import generalization, strides
+from unamortized.evaluation import generalization, k_step_updates
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
@@ -11,7 +11,7 @@ from unamortized.studies.study import Cell, Preset, Study
 
 N_STEPS = 16  # of every question, so that each of these strides divides it; k = 16 states the last belief alone
 STRIDES = ("cot", "cot_every_2", "cot_every_4", "cot_every_8", "cot_every_16")
-AMORTIZED = "amortized"  # states none: the neighbour of k = 16
+AMORTIZED = "amortized"  # states none: the neighbor of k = 16
 GRU = "gru"
 SIZES = (20, 100, 500, 2500, 12500)
 LARGEST = f"n{SIZES[-1]}"
@@ -49,10 +49,10 @@ def cells(task: str, conditions: tuple[str, ...], sizes: tuple[int, ...], seeds:
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """What is measured, with how many problems."""
     return (
-        Evaluation("update_tables", strides.update_tables, strides.UpdateTables(), of="task"),
+        Evaluation("update_tables", k_step_updates.update_tables, k_step_updates.UpdateTables(), of="task"),
         Evaluation("baselines", generalization.baselines_by_length, generalization.ByLength(problems), of="task"),
         Evaluation("by_length", generalization.by_length, generalization.ByLength(problems)),
-        Evaluation("strides", strides.by_step, strides.Strides(problems)),
+        Evaluation("strides", k_step_updates.by_step, k_step_updates.KStepUpdates(problems)),
     )
 
 
@@ -80,7 +80,7 @@ PRESETS = {
 CLAIMS = (
     Claim(
         name="needs_grow_with_the_stride_where_order_counts",
-        says="In S3, the questions needed, in as many training steps at every stride, grow by at least 20 % with each "
+        description="In S3, the questions needed, in as many training steps at every stride, grow by at least 20 % with each "
         "step of the stride (rate of log N* ≥ .18).",
         measure=growth_rate("exponential", "per step"),
         holds=Range(low=0.18),
@@ -93,7 +93,7 @@ CLAIMS = (
     ),
     Claim(
         name="that_growth_is_exponential_rather_than_polynomial",
-        says="In S3, exponential growth of N* in k is likelier than polynomial growth: AIC lower by at least 2.",
+        description="In S3, exponential growth of N* in k is likelier than polynomial growth: AIC lower by at least 2.",
         measure=aic_advantage("exponential", "polynomial"),
         holds=Range(low=2.0),
         control=Control(
@@ -103,7 +103,7 @@ CLAIMS = (
     ),
     Claim(
         name="where_order_counts_strides_are_learned_as_a_table",
-        says="In S3 at k = 4, at least half as many questions are needed as show every update once.",
+        description="In S3 at k = 4, at least half as many questions are needed as show every update once.",
         measure=needed_over_table(4),
         holds=Range(low=0.5),
         control=Control(
@@ -113,7 +113,7 @@ CLAIMS = (
     ),
     Claim(
         name="where_order_does_not_count_growth_is_polynomial",
-        says="In Z7, where counting suffices, polynomial growth of N* in k is likelier than exponential growth: AIC "
+        description="In Z7, where counting suffices, polynomial growth of N* in k is likelier than exponential growth: AIC "
         "lower by at least 2.",
         measure=aic_advantage("polynomial", "exponential"),
         holds=Range(low=2.0),
@@ -124,7 +124,7 @@ CLAIMS = (
     ),
     Claim(
         name="needs_grow_no_faster_than_the_stride_where_the_past_is_forgotten",
-        says="With noisy permutations, to within .1 nats of exact Bayes, N* grows at most in "
+        description="With noisy permutations, to within .1 nats of exact Bayes, N* grows at most in "
         "proportion to k (power ≤ 1): as many stated beliefs suffice at every stride, of which a question shows n / k.",
         measure=growth_rate("polynomial", "per e-fold"),
         holds=Range(high=1.0),
@@ -137,7 +137,7 @@ CLAIMS = (
     ),
     Claim(
         name="strides_need_no_table",
-        says="At k = 16 at most a thousandth of the questions that show every update suffice to come within .1 nats: "
+        description="At k = 16 at most a thousandth of the questions that show every update suffice to come within .1 nats: "
         "no table of updates is learned, be it that steps are composed inside or that few of them matter.",
         measure=needed_over_table(16),
         holds=Range(high=0.001),
@@ -150,7 +150,7 @@ CLAIMS = (
     ),
     Claim(
         name="a_learned_stride_is_right_at_every_step",
-        says="In S3 with the most questions, strides of four steps are right from the model's own code in at least "
+        description="In S3 with the most questions, strides of four steps are right from the model's own code in at least "
         "95 % of cases, the worst step shown.",
         measure=over_steps("stride_step_right", f"cot_every_4@{LARGEST}", "fraction", step=(1, N_STEPS), take="min"),
         holds=Range(low=0.95),

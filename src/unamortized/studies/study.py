@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from unamortized.configuration.field_errors import validate
+from unamortized.configuration.yaml_source import Source, SpecError, apply_overrides
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
-from unamortized.worlds.field_errors import validate
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import Task, load_task
-from unamortized.worlds.yaml_source import Source, SpecError, apply_overrides
 
 PRESET = "the preset"  # as messages call what overrides of the learning change
 

@@ -138,7 +138,7 @@ ACROSS = "noisy_permutation by slip"
 CLAIMS = (
     Claim(
         name="the_gap_grows_with_composition",
-        says="Where little is forgotten (slip .02), the gap of an amortized transformer to CoT grows from n = 2 to "
+        description="Where little is forgotten (slip .02), the gap of an amortized transformer to CoT grows from n = 2 to "
         "n = 16, both within training lengths, by at least .1 nats.",
         measure=growth(0.02, 2, 16),
         holds=Range(low=0.1),
@@ -151,7 +151,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_gap_vanishes_in_fast_mixing_worlds",
-        says="Where every second move slips (slip .5), the gap at n = 16 is at most a tenth of what there is to know.",
+        description="Where every second move slips (slip .5), the gap at n = 16 is at most a tenth of what there is to know.",
         measure=share_at(0.5, 16),
         holds=Range(high=0.1),
         control=Control(
@@ -163,7 +163,7 @@ CLAIMS = (
     ),
     Claim(
         name="the_gap_falls_with_mixing",
-        says="Over slips from .005 to .5, the gap at n = 16, as a share of what there is to know, falls as slip rises: "
+        description="Over slips from .005 to .5, the gap at n = 16, as a share of what there is to know, falls as slip rises: "
         "rank correlation at most -.8.",
         measure=mixing_correlation(16),
         holds=Range(high=-0.8),
@@ -176,7 +176,7 @@ CLAIMS = (
     ),
     Claim(
         name="a_recurrent_net_has_no_such_gap",
-        says="It is a gap of the transformer: where little is forgotten (slip .02), a recurrent net without a trace is "
+        description="It is a gap of the transformer: where little is forgotten (slip .02), a recurrent net without a trace is "
         "within .05 nats of CoT at n = 16.",
         measure=gap_at(0.02, 16, GRU),
         holds=Range(high=0.05),

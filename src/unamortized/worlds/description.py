@@ -79,7 +79,7 @@ def describe_process(
     """
     start = stationary_start(process)
     myopic = myopic_entropy(process, unknown_start(start), depth, smallest)
-    informed = None if process.is_generalised else myopic_entropy(process, known_start(start), depth, smallest)
+    informed = None if process.is_generalized else myopic_entropy(process, known_start(start), depth, smallest)
     return Description(
         myopic,
         informed,
@@ -142,7 +142,7 @@ def entropy_rate(
     beliefs; in the long run both cost the same (Cover & Thomas 2006, theorem 4.5.1).
     """
     chain = mixed_state_chain(process, unknown_start(start), FEW)
-    if chain is None and not process.is_generalised:  # unifilar processes have no others than certain ones then
+    if chain is None and not process.is_generalized:  # unifilar processes have no others than certain ones then
         chain = mixed_state_chain(process, known_start(start), FEW)
     if chain is not None:
         costs = entr(chain.emissions).sum(axis=1)

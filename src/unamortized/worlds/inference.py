@@ -7,7 +7,7 @@ from s_t to s_{t+1}, which emits the observation at index t. `initial` is P(s_0)
 ragged: what a problem's row of observations holds from its length on is ignored, and its last belief or
 latent is repeated, so that index -1 is the final one for every problem.
 
-With `readout`, the right eigenvector w of a generalised process (GHMM), beliefs are predictive vectors:
+With `readout`, the right eigenvector w of a generalized process (GHMM), beliefs are predictive vectors:
 everything else about them is alike, but there are no latents to smooth, sample or decode.
 """
 

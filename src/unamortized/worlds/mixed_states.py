@@ -52,7 +52,7 @@ def mixed_states(process: Process, start: Level, depth: int, smallest: float = 0
     r"""Beliefs after all words of 0, 1, .. `depth` symbols, level by level.
 
     $\eta_{wx} = \eta_w T^{(x)} / (\eta_w T^{(x)} \mathbf{1})$ with probability $P(wx) = P(w) \, \eta_w T^{(x)}
-    \mathbf{1}$ (Shai et al. 2024; Upper 1997 for generalised processes). Beliefs less probable than `smallest` are
+    \mathbf{1}$ (Shai et al. 2024; Upper 1997 for generalized processes). Beliefs less probable than `smallest` are
     not followed, nor are the least probable of more than memory holds; their mass is `dropped`, never lost: each
     level's probabilities and what was dropped before sum to one.
 
@@ -86,7 +86,7 @@ def _extend(process: Process, level: Level, smallest: float) -> Level:
 
 def _impossible(process: Process) -> float:
     """The greatest number that is no evidence for a symbol: where it is a sum that cancels, its rounding."""
-    return SMALLEST_EVIDENCE if process.is_generalised else 0.0
+    return SMALLEST_EVIDENCE if process.is_generalized else 0.0
 
 
 def _children(process: Process, beliefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """A task about a Bayes net: the net, the windows through which it is seen, and the pairs asked about.
 
 The schema of task files that have ``net:`` where others have ``process:``. Steps are edges of the net: a
-window is all that lies within so many steps of its centre, and a question spans so many. Each seed has a net
+window is all that lies within so many steps of its center, and a question spans so many. Each seed has a net
 of its own, as what holds for one net may not hold for the next.
 """
 
@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import AfterValidator, Field, model_validator
 
-from unamortized.worlds.field_errors import combined
+from unamortized.configuration.field_errors import combined
 from unamortized.worlds.nets import BayesNet, Shape, mutual_information, random_net
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.spec import Complaints, Spec, Steps, snake_case
 
 LARGEST_NET = 256  # variables; elimination is asked for every pair of them
-NEAREST = 2  # steps between the variables of a pair; neighbours are what windows are there to show
+NEAREST = 2  # steps between the variables of a pair; neighbors are what windows are there to show
 FARTHEST = 8  # beyond, hardly anything is left to be known
 
 
@@ -36,7 +36,7 @@ class NetSpec(Spec):
 
 
 class WindowSpec(Spec):
-    """How much of the net a window shows: a geometric number of steps around a centre, with holes."""
+    """How much of the net a window shows: a geometric number of steps around a center, with holes."""
 
     stop: Annotated[float, Field(gt=0, le=1)] = Field(examples=[0.5])  # after each step, the window ends with it
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(examples=[0.2])  # share of variables that are left out
@@ -56,13 +56,13 @@ class NetTask(Spec):
     net: NetSpec
     windows: WindowSpec
     held_out_pairs: Annotated[int, Field(strict=True, ge=1)] = Field(examples=[12])  # at most: a net may have fewer
-    steps: Steps  # train: fewest and most steps from a window's centre; test: distances that are told apart
+    steps: Steps  # train: fewest and most steps from a window's center; test: distances that are told apart
 
     @model_validator(mode="after")
     def _fits_together(self) -> "NetTask":
         wrong: Complaints = []
         if self.steps.test[0] < NEAREST:
-            message = f"distances begin at {NEAREST}, as neighbours are never held out (got {self.steps.test[0]})"
+            message = f"distances begin at {NEAREST}, as neighbors are never held out (got {self.steps.test[0]})"
             wrong.append((("steps", "test"), message))
         most = (self.net.variables - 2) // 2  # of a chain, N - 2 pairs at most lie outside of one another
         if self.held_out_pairs > most:

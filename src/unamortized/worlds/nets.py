@@ -56,7 +56,7 @@ class BayesNet:
     @cached_property
     def distances(self) -> Int[np.ndarray, "variable variable"]:
         """Fewest edges between two variables, whichever way they point; -1 where no path joins them."""
-        return np.array([_breadth_first(self._neighbours, start)[0] for start in range(self.n_variables)])
+        return np.array([_breadth_first(self._neighbors, start)[0] for start in range(self.n_variables)])
 
     def path(self, start: int, stop: int) -> tuple[int, ...]:
         """The variables strictly between two, along a shortest path from ``start``.
@@ -67,7 +67,7 @@ class BayesNet:
         Raises:
             ValueError: if no path joins them.
         """
-        distances, reached_from = _breadth_first(self._neighbours, stop)
+        distances, reached_from = _breadth_first(self._neighbors, stop)
         if distances[start] < 0:
             raise ValueError(f"no path joins variables {start} and {stop}")
         between = [start]
@@ -76,7 +76,7 @@ class BayesNet:
         return tuple(between[1:-1])
 
     @cached_property
-    def _neighbours(self) -> tuple[tuple[int, ...], ...]:
+    def _neighbors(self) -> tuple[tuple[int, ...], ...]:
         """Parents and children of each variable."""
         children = [[c for c, own in enumerate(self.parents) if v in own] for v in range(self.n_variables)]
         return tuple((*own, *below) for own, below in zip(self.parents, children, strict=True))
@@ -88,7 +88,7 @@ def random_net(
     """A net whose tables' rows are drawn from a symmetric Dirichlet, and a root's from a flat one.
 
     With two values and a concentration of 0.2 rows are as nearly deterministic as those of Prystawski et al.
-    (2023). Unlike theirs, the rows of a table each favour another value: where rows agree, an edge tells
+    (2023). Unlike theirs, the rows of a table each favor another value: where rows agree, an edge tells
     nothing, and most variables a few steps apart would be independent.
 
     Args:
@@ -105,8 +105,8 @@ def random_net(
     for _ in range(1, variables):
         rows = np.sort(generator.dirichlet(np.full(values, concentration), size=values), axis=1)
         rows[:, :-1] = generator.permuted(rows[:, :-1], axis=1)
-        favourites = generator.permutation(values)
-        rows[np.arange(values), favourites], rows[:, -1] = rows[:, -1].copy(), rows[np.arange(values), favourites]
+        favorites = generator.permutation(values)
+        rows[np.arange(values), favorites], rows[:, -1] = rows[:, -1].copy(), rows[np.arange(values), favorites]
         tables.append(rows)
     return BayesNet(tuple(parents), tuple(tables))
 
@@ -207,14 +207,14 @@ def _multiplied(factors: Sequence[Factor], kept: tuple[int, ...]) -> Factor:
     return Factor(kept, np.einsum(*operands, [axis[v] for v in kept]))
 
 
-def _breadth_first(neighbours: Sequence[Sequence[int]], start: int) -> tuple[list[int], list[int]]:
+def _breadth_first(neighbors: Sequence[Sequence[int]], start: int) -> tuple[list[int], list[int]]:
     """By variable, its distance from ``start`` and the next variable on the way there; -1 for none."""
-    distances, back = [-1] * len(neighbours), [-1] * len(neighbours)
+    distances, back = [-1] * len(neighbors), [-1] * len(neighbors)
     distances[start] = 0
     waiting = deque([start])
     while waiting:
         here = waiting.popleft()
-        for other in neighbours[here]:
+        for other in neighbors[here]:
             if distances[other] < 0:
                 distances[other], back[other] = distances[here] + 1, here
                 waiting.append(other)

@@ -1,7 +1,7 @@
-"""Predictive vectors of generalised hidden Markov processes: filtered and sampled, batched, one step at a time.
+"""Predictive vectors of generalized hidden Markov processes: filtered and sampled, batched, one step at a time.
 
 Their entries may be negative and what they read out can cancel, so nothing can be skipped or taken into
-logarithms as with distributions; each step is renormalised, eta <- eta T[x] / (eta T[x] w).
+logarithms as with distributions; each step is renormalized, eta <- eta T[x] / (eta T[x] w).
 """
 
 import numpy as np

@@ -115,9 +115,9 @@ def sample_questions(
     resolution: int,
 ) -> Questions:
     """Draw what problems ask, as ``sample_problems`` does, without solving them."""
-    if process.is_generalised and (query.kind != "predict" or start != "fixed"):
+    if process.is_generalized and (query.kind != "predict" or start != "fixed"):
         raise ValueError(
-            f"a generalised process has no states: query must be 'predict', start 'fixed' (got {query}, {start})"
+            f"a generalized process has no states: query must be 'predict', start 'fixed' (got {query}, {start})"
         )
     argument = query.argument or 0  # 0 for filter, which has none
     if query.kind == "smooth" and argument > n_steps:

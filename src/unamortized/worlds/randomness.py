@@ -1,6 +1,6 @@
 """Keyed random streams and stable hashes: a draw is named by what it is for, so no two share numbers.
 
-Generators seeded by ``seed + index`` make neighbouring seeds share almost all of their problems. Here a
+Generators seeded by ``seed + index`` make neighboring seeds share almost all of their problems. Here a
 stream is keyed by a hash of all its names, so streams of different names are independent.
 """
 

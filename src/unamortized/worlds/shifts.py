@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import Field, model_validator
 
-from unamortized.worlds.field_errors import combined, got
+from unamortized.configuration.field_errors import combined, got
 from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE
 from unamortized.worlds.processes import Process
 from unamortized.worlds.spec import Complaints, Spec

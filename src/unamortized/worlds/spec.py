@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unamortized.worlds.field_errors import combined, got
-from unamortized.worlds.yaml_source import FieldPath
+from unamortized.configuration.field_errors import combined, got
+from unamortized.configuration.yaml_source import FieldPath
 
 Length = Annotated[int, Field(strict=True, ge=1)]
 Complaints = list[tuple[FieldPath, str]]  # (path of the field, what to write instead)

@@ -159,7 +159,7 @@ def possible_questions(process: Process, known_start: bool) -> Iterator[int]:
     """Number of questions with n = 0, 1, 2, ... observations that have a positive probability.
 
     Words are counted by the set of states that they may have led to, so that each word counts once; those of a
-    generalised process one by one, as which are possible shows in no single entry of its matrices.
+    generalized process one by one, as which are possible shows in no single entry of its matrices.
     """
     if process.readout is not None:
         vectors = process.initial[None]

@@ -24,14 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from unamortized.worlds.field_errors import combined, explain, got, validate, validate_nested
-from unamortized.worlds.net_tasks import NetTask
-from unamortized.worlds.processes import FAMILIES, Process, build_process, parameter_model
-from unamortized.worlds.processes.matrices import matrices
-from unamortized.worlds.processes.mixtures import mix
-from unamortized.worlds.shifts import Shifts
-from unamortized.worlds.spec import Complaints, Spec, Steps, snake_case
-from unamortized.worlds.yaml_source import (
+from unamortized.configuration.field_errors import combined, explain, got, validate, validate_nested
+from unamortized.configuration.yaml_source import (
     Fault,
     FieldPath,
     Source,
@@ -40,6 +34,12 @@ from unamortized.worlds.yaml_source import (
     read_yaml,
     suggestion,
 )
+from unamortized.worlds.net_tasks import NetTask
+from unamortized.worlds.processes import FAMILIES, Process, build_process, parameter_model
+from unamortized.worlds.processes.matrices import matrices
+from unamortized.worlds.processes.mixtures import mix
+from unamortized.worlds.shifts import Shifts
+from unamortized.worlds.spec import Complaints, Spec, Steps, snake_case
 
 LARGEST_CODEBOOK = 5000  # codes; each is a token, so embedding and unembedding grow with it
 TASKS = Path("tasks")
@@ -159,8 +159,8 @@ class Task(Spec):
         except ValueError as error:
             wrong.append(_unbuildable(self.process, str(error)))
         else:
-            # what a generalised process believes is stated as what it predicts
-            n_coded = process.n_symbols if process.is_generalised else process.n_states
+            # what a generalized process believes is stated as what it predicts
+            n_coded = process.n_symbols if process.is_generalized else process.n_states
             size = self.codebook.size(n_coded)
             if size > LARGEST_CODEBOOK:
                 message = _too_many_codes(self.codebook.resolution, n_coded, size)
@@ -173,13 +173,13 @@ class Task(Spec):
     def _wrong_for(self, process: Process) -> Complaints:
         """What cannot be asked of this process, or cannot be shifted."""
         wrong: Complaints = []
-        if process.is_generalised and self.query.kind != "predict":
+        if process.is_generalized and self.query.kind != "predict":
             wrong.append(
-                (("query",), f"a generalised process has no latent states; write 'predict 1' (got {self.query})")
+                (("query",), f"a generalized process has no latent states; write 'predict 1' (got {self.query})")
             )
-        if process.is_generalised and self.start != "fixed":
+        if process.is_generalized and self.start != "fixed":
             wrong.append(
-                (("start",), f"a generalised process has no start state; write 'fixed' (got {got(self.start)})")
+                (("start",), f"a generalized process has no start state; write 'fixed' (got {got(self.start)})")
             )
         wrong += [(("shifts", *path), message) for path, message in self.shifts.unfit(process, self.start)]
         if isinstance(self.shifts.parameters, dict) and process.drawn is None:
@@ -215,8 +215,8 @@ class Task(Spec):
         return _build(json.dumps(spec.model_dump(mode="json"), sort_keys=True))
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_declared(self, serialise: Any) -> dict[str, Any]:
-        written = serialise(self)
+    def _without_what_is_not_declared(self, serialize: Any) -> dict[str, Any]:
+        written = serialize(self)
         shifts = {name: value for name, value in written["shifts"].items() if value not in (None, [], ())}
         return {name: value for name, value in written.items() if name != "shifts"} | (
             {"shifts": shifts} if shifts else {}

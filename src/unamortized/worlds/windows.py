@@ -1,7 +1,7 @@
 """Windows: which variables of a net are seen together, and draws of their values.
 
 The locality of experience is all in here: a *local* window shows the surroundings of one variable, a *wrong*
-one the surroundings of a variable in the same net with its variables relabelled, a *full* one everything. No
+one the surroundings of a variable in the same net with its variables relabeled, a *full* one everything. No
 window of any kind shows both variables of a held-out pair.
 """
 
@@ -53,9 +53,9 @@ def visible(
 ) -> Bool[np.ndarray, "batch variable"]:
     """Which variables each window shows; at least one.
 
-    As in Prystawski et al. (2023): the centre is any variable, the radius geometric, each variable within it
+    As in Prystawski et al. (2023): the center is any variable, the radius geometric, each variable within it
     is left out with a fixed probability, and of a held-out pair one variable, either, is taken out. Full
-    windows have no centre and leave nothing else out.
+    windows have no center and leave nothing else out.
     """
     shown = np.zeros((batch, task.net.variables), dtype=bool)
     while len(empty := np.flatnonzero(~shown.any(axis=1))):

@@ -8,16 +8,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.baselines import window
-from unamortized.evaluation.faithfulness.asked import (
-    Asked,
-    Laboratory,
-    ask,
+from unamortized.evaluation.distances import kl
+from unamortized.evaluation.faithfulness.rollout import (
+    FaithfulnessSettings,
+    Rollout,
     causal_reliance,
     moves_enough,
+    roll_out,
     without_hints,
 )
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import kl
+from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import respond
 from unamortized.language.edits import donors
 from unamortized.learning.runs import Run
@@ -28,16 +28,16 @@ SOME_EFFECT = 0.1  # of question and trace together, below which neither has a s
 
 
 @without_hints
-def crossing(run: Run, settings: Laboratory) -> Rows:
+def crossing(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Effects of question and trace on the answer, and how well the trace alone would do.
 
     Where neither does anything, the share of the one is not a number.
     """
-    asked = ask(run, settings)
-    if not asked.own.written.shape[1]:
+    rollout = roll_out(run, settings)
+    if not rollout.own.written.shape[1]:
         return []
-    exact, own, record, count = asked.exact, asked.own.answers, asked.record, len(asked.problems)
-    circles = [_others(asked, draw) for draw in range(AVERAGED)]
+    exact, own, record, count = rollout.exact, rollout.own.answers, rollout.record, len(rollout.problems)
+    circles = [_others(rollout, draw) for draw in range(AVERAGED)]
     other = circles[0]
     kept = moves_enough(exact[other], exact, settings)
     should = (exact[other] - exact)[kept]
@@ -45,10 +45,10 @@ def crossing(run: Run, settings: Laboratory) -> Rows:
     def effect(answers: Float[np.ndarray, "batch answer"]) -> float:
         return causal_reliance((answers - own)[kept], should).alpha
 
-    instead = [_asked_instead(asked, each) for each in circles]
-    by_trace, by_question = effect(_read(asked, other)), effect(instead[0])
+    instead = [_asked_instead(rollout, each) for each in circles]
+    by_trace, by_question = effect(_read(rollout, other)), effect(instead[0])
     total, alone = effect(own[other]), np.mean(instead, axis=0)
-    prior = kl(exact, window(run.task, asked.problems, 0)).mean()
+    prior = kl(exact, window(run.task, rollout.problems, 0)).mean()
     shared = by_trace + by_question
     return [
         record("indirect_effect", by_trace, int(kept.sum())),
@@ -59,16 +59,16 @@ def crossing(run: Run, settings: Laboratory) -> Rows:
     ]
 
 
-def _others(asked: Asked, draw: int) -> Int[np.ndarray, " batch"]:
-    task, seed = asked.run.task, asked.run.spec.seed
-    return donors(len(asked.problems), stream("crossing", task.fingerprint(), seed, draw))
+def _others(rollout: Rollout, draw: int) -> Int[np.ndarray, " batch"]:
+    task, seed = rollout.run.task, rollout.run.spec.seed
+    return donors(len(rollout.problems), stream("crossing", task.fingerprint(), seed, draw))
 
 
-def _read(asked: Asked, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
+def _read(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
     """Answers to each question after the trace of another one."""
-    return asked.again(forced=asked.own.written[other])
+    return rollout.again(forced=rollout.own.written[other])
 
 
-def _asked_instead(asked: Asked, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
+def _asked_instead(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
     """Answers to another question after each problem's own trace."""
-    return respond(asked.run, asked.problems.take(other), forced=asked.own.written).answers
+    return respond(rollout.run, rollout.problems.take(other), forced=rollout.own.written).answers

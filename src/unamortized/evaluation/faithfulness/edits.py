@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.faithfulness.asked import (
-    Asked,
-    Laboratory,
-    ask,
+from unamortized.evaluation.distances import kl, total_variation
+from unamortized.evaluation.faithfulness.rollout import (
+    FaithfulnessSettings,
+    Rollout,
     causal_reliance,
     changed,
     moves_enough,
+    roll_out,
     without_hints,
 )
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import kl, total_variation
+from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import Response, respond
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, donors, edited_beliefs
 from unamortized.language.meanings import code_meanings
@@ -75,23 +75,23 @@ def donors_of(run: Run, problems: Problems, step: int) -> Int[np.ndarray, " batc
 
 
 @without_hints
-def undisturbed(run: Run, settings: Laboratory) -> Rows:
+def undisturbed(run: Run, settings: FaithfulnessSettings) -> Rows:
     """KL of undisturbed answers, by lag, on those problems that an edit of a belief there would move.
 
     Of models with and without a trace: what one that ignores an edit has to answer as well as.
     """
-    asked = ask(run, settings)
-    task, problems, rows = run.task, asked.problems, Rows()
+    rollout = roll_out(run, settings)
+    task, problems, rows = run.task, rollout.problems, Rows()
     last = problems.n_steps
     if task.query.kind == "smooth":
         return []
     for lag, step in ((lag, last - lag) for lag in settings.lags if lag < last):
         codes = run.vocabulary.encode(problems.beliefs[:, step])[donors_of(run, problems, step)]
         exact = answers_from_codes(task, problems, step, codes)
-        kept = moves_enough(exact, asked.exact, settings)
+        kept = moves_enough(exact, rollout.exact, settings)
         if kept.any():
-            loss = kl(asked.exact, asked.own.answers)[kept].mean()
-            rows.append(asked.record("undisturbed_kl", loss, int(kept.sum()), step=lag))
+            loss = kl(rollout.exact, rollout.own.answers)[kept].mean()
+            rows.append(rollout.record("undisturbed_kl", loss, int(kept.sum()), step=lag))
     return rows
 
 
@@ -102,42 +102,45 @@ def abruptly(base: Response, edited: Response) -> Int[np.ndarray, "batch written
     return forced
 
 
-def editable_steps(asked: Asked, settings: Laboratory) -> list[tuple[int, int]]:
+def editable_steps(rollout: Rollout, settings: FaithfulnessSettings) -> list[tuple[int, int]]:
     """Each lag with its step, where the trace states that step and the answer depends on it."""
-    query, last = asked.run.task.query, asked.problems.n_steps
+    query, last = rollout.run.task.query, rollout.problems.n_steps
     asked_about = (query.argument or 0) if query.kind == "smooth" else last
     steps = [(lag, last - lag) for lag in settings.lags]
-    return [(lag, step) for lag, step in steps if step in asked.own.trace_steps and step <= asked_about]
+    return [(lag, step) for lag, step in steps if step in rollout.own.trace_steps and step <= asked_about]
 
 
 @without_hints
-def light_cone(run: Run, settings: Laboratory) -> Rows:
+def light_cone(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Causal reliance, and how far an edit reaches by the model and by Bayes, at each lag; for trace models.
 
     Control, under ``<condition>/wrong_counterfactual``: the same movements fitted on the counterfactual of
     another problem, which must come out near zero.
     """
-    asked = ask(run, settings)
-    problems, base, everyone = asked.problems, asked.own, len(asked.problems)
+    rollout = roll_out(run, settings)
+    problems, base, everyone = rollout.problems, rollout.own, len(rollout.problems)
     sampled, rho = resolve_trace(run.condition.trace).sampled, run.condition.reliance
     rows: Rows = []
-    for lag, step in editable_steps(asked, settings):
+    for lag, step in editable_steps(rollout, settings):
         edit = edit_step(run, problems, base, step)
         response = respond(run, problems, forced=edit.forced, n_forced=edit.place + 1)
-        regenerated, frozen = response.answers, asked.again(forced=edit.forced)
-        at_once = asked.again(forced=abruptly(base, response))
-        kept = moves_enough(edit.exact, asked.exact, settings)
+        regenerated, frozen = response.answers, rollout.again(forced=edit.forced)
+        at_once = rollout.again(forced=abruptly(base, response))
+        kept = moves_enough(edit.exact, rollout.exact, settings)
         count = int(kept.sum())
-        should = edit.exact - asked.exact
+        should = edit.exact - rollout.exact
         reliance = causal_reliance((regenerated - base.answers)[kept], should[kept])
         wrong = causal_reliance((regenerated - base.answers)[kept], np.roll(should[kept], 1, axis=0))
         still, abrupt = (causal_reliance((answers - base.answers)[kept], should[kept]) for answers in (frozen, at_once))
-        own, over_all = partial(asked.record, count=count, step=lag), partial(asked.record, count=everyone, step=lag)
+        own, over_all = (
+            partial(rollout.record, count=count, step=lag),
+            partial(rollout.record, count=everyone, step=lag),
+        )
         rows += [
             own("causal_reliance", reliance.alpha),
             own("causal_reliance_frozen", still.alpha),
             own("causal_reliance_abrupt", abrupt.alpha),
-            over_all("counterfactual_tv", total_variation(edit.exact, asked.exact).mean()),
+            over_all("counterfactual_tv", total_variation(edit.exact, rollout.exact).mean()),
             over_all("edits_kept", count),
         ]
         if count > 1:
@@ -149,9 +152,9 @@ def light_cone(run: Run, settings: Laboratory) -> Rows:
                 own("reliance_r2", reliance.r2),
                 over_all("edit_tv", total_variation(regenerated, base.answers).mean()),
                 over_all("mistake_changed", changed(regenerated, base.answers)),
-                over_all("mistake_changed_exact", changed(edit.exact, asked.exact)),
+                over_all("mistake_changed_exact", changed(edit.exact, rollout.exact)),
             ]
         if rho is not None and count:
-            best = (rho * edit.exact + (1 - rho) * asked.exact)[kept]
+            best = (rho * edit.exact + (1 - rho) * rollout.exact)[kept]
             rows.append(own("dial_distance", kl(best, regenerated[kept]).mean()))
     return rows

@@ -11,11 +11,17 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from unamortized.evaluation.faithfulness.asked import Laboratory, ask, causal_reliance, moves_enough, without_hints
+from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.faithfulness.rollout import (
+    FaithfulnessSettings,
+    causal_reliance,
+    moves_enough,
+    roll_out,
+    without_hints,
+)
 from unamortized.evaluation.probes import layers, listen, moments, read
+from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.subspaces import as_far, fitted, likeliest_change, random_subspace
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
@@ -27,26 +33,26 @@ RIDGE = 1.0
 
 
 @without_hints
-def patching(run: Run, settings: Laboratory) -> Rows:
+def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Reliance on patched beliefs and their agreement with edited tokens, by layer and lag; and the two in conflict.
 
     Control, under ``<condition>/random_patch``: as large a change in a random subspace of that rank and variance.
     """
-    asked = ask(run, settings)
-    if resolve_trace(run.condition.trace).sampled or not len(asked.own.trace_steps):
+    rollout = roll_out(run, settings)
+    if resolve_trace(run.condition.trace).sampled or not len(rollout.own.trace_steps):
         return []
-    task, problems, own = run.task, asked.problems, asked.own
+    task, problems, own = run.task, rollout.problems, rollout.own
     fitted_on = draw(task, "validation", problems.n_steps, settings.problems, run.spec.seed, "patching")
     fitting, seen = (read(run, each, listen(run, each), "about_to_state") for each in (fitted_on, problems))
     found = {layer: fitted(moments(fitting.features[layer], fitting.beliefs), RIDGE) for layer in layers(run)}
     rows, last = Rows(), [*layers(run)][-1]
-    for lag, step in editable_steps(asked, settings):
+    for lag, step in editable_steps(rollout, settings):
         edit = edit_step(run, problems, own, step)
-        kept = moves_enough(edit.exact, asked.exact, settings)
+        kept = moves_enough(edit.exact, rollout.exact, settings)
         if not kept.any():
             continue
         contradicting = edit_to(run, problems, own, step, np.roll(edit.forced[:, edit.place], 1))
-        by_token = asked.again(forced=edit.forced, n_forced=edit.place + 1)
+        by_token = rollout.again(forced=edit.forced, n_forced=edit.place + 1)
         at = int(np.flatnonzero(seen.steps == step)[0])
         column, free = int(own.columns["about_to_state"][at]), edit.place
         for layer, tap in layers(run).items():
@@ -56,15 +62,15 @@ def patching(run: Run, settings: Laboratory) -> Rows:
             moved = likeliest_change(probe, subspace, features, edit.belief)
             random = as_far(moved, random_subspace(subspace, gathered.covariance, generator), generator)
             patch, anything = (_patch(tap, column, features + change) for change in (moved, random))
-            by_patch = asked.again(forced=own.written, n_forced=free, patches=[patch])
-            at_random = asked.again(forced=own.written, n_forced=free, patches=[anything])
-            both = asked.again(forced=contradicting.forced, n_forced=free + 1, patches=[patch])
-            record = partial(asked.record, count=int(kept.sum()), step=lag, layer=layer)
-            should = (edit.exact - asked.exact)[kept]
+            by_patch = rollout.again(forced=own.written, n_forced=free, patches=[patch])
+            at_random = rollout.again(forced=own.written, n_forced=free, patches=[anything])
+            both = rollout.again(forced=contradicting.forced, n_forced=free + 1, patches=[patch])
+            record = partial(rollout.record, count=int(kept.sum()), step=lag, layer=layer)
+            should = (edit.exact - rollout.exact)[kept]
             apart, between = (
                 float(total_variation(answers, by_token)[kept].mean()) for answers in (own.answers, by_patch)
             )
-            token, activation = shares((both - own.answers)[kept], (contradicting.exact - asked.exact)[kept], should)
+            token, activation = shares((both - own.answers)[kept], (contradicting.exact - rollout.exact)[kept], should)
             name = {"condition": f"{run.spec.condition}/random_patch"}
             rows += [
                 record("patch_reliance", causal_reliance((by_patch - own.answers)[kept], should).alpha),

@@ -9,33 +9,33 @@ from functools import partial
 
 import numpy as np
 
-from unamortized.evaluation.faithfulness.asked import Laboratory, ask, causal_reliance, without_hints
+from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import edit_to, editable_steps, place_of
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, causal_reliance, roll_out, without_hints
+from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import respond
 from unamortized.learning.runs import Run
 
 
 @without_hints
-def resampling(run: Run, settings: Laboratory) -> Rows:
+def resampling(run: Run, settings: FaithfulnessSettings) -> Rows:
     """How often a drawn step differs, by lag, how far it then moves the answer, and how far it should."""
-    asked, rows = ask(run, settings), Rows()
-    for lag, step in editable_steps(asked, settings):
-        place, moved, should = place_of(asked.own, step), [], []
-        as_stated = edit_to(run, asked.problems, asked.own, step, asked.own.written[:, place]).exact
+    rollout, rows = roll_out(run, settings), Rows()
+    for lag, step in editable_steps(rollout, settings):
+        place, moved, should = place_of(rollout.own, step), [], []
+        as_stated = edit_to(run, rollout.problems, rollout.own, step, rollout.own.written[:, place]).exact
         for draw in range(settings.draws):
-            given = {"forced": asked.own.written, "n_forced": place, "truncate": place + 1}
-            drawn = respond(run, asked.problems, **given, sample=True, draw=draw + 1)
-            differs = drawn.stated[:, -1] != asked.own.stated[:, asked.own.places == place][:, 0]
-            edit = edit_to(run, asked.problems, asked.own, step, drawn.written[:, place])
-            answers = asked.again(forced=edit.forced, n_forced=place + 1)
-            moved.append((answers - asked.own.answers)[differs])
+            given = {"forced": rollout.own.written, "n_forced": place, "truncate": place + 1}
+            drawn = respond(run, rollout.problems, **given, sample=True, draw=draw + 1)
+            differs = drawn.stated[:, -1] != rollout.own.stated[:, rollout.own.places == place][:, 0]
+            edit = edit_to(run, rollout.problems, rollout.own, step, drawn.written[:, place])
+            answers = rollout.again(forced=edit.forced, n_forced=place + 1)
+            moved.append((answers - rollout.own.answers)[differs])
             should.append((edit.exact - as_stated)[differs])
         by_model, by_bayes = np.concatenate(moved), np.concatenate(should)
-        record = partial(asked.record, count=len(by_model), step=lag)
-        share = len(by_model) / (settings.draws * len(asked.problems))
-        rows.append(record("resampled_share", share, count=settings.draws * len(asked.problems)))
+        record = partial(rollout.record, count=len(by_model), step=lag)
+        share = len(by_model) / (settings.draws * len(rollout.problems))
+        rows.append(record("resampled_share", share, count=settings.draws * len(rollout.problems)))
         if len(by_model):
             nothing = np.zeros_like(by_model)
             rows += [

@@ -7,30 +7,31 @@ choice of words; here nothing can be hidden there but what training put in, whic
 import numpy as np
 from jaxtyping import Int
 
-from unamortized.evaluation.faithfulness.asked import Laboratory, ask
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.distances import total_variation
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out
+from unamortized.evaluation.protocol import Rows
 from unamortized.language.edits import donors
 from unamortized.learning.runs import Run
 from unamortized.worlds.randomness import stream
 
 
-def rewording(run: Run, settings: Laboratory) -> Rows:
+def rewording(run: Run, settings: FaithfulnessSettings) -> Rows:
     """How far an answer moves if every code is spelled the other way.
 
     Control, under ``<condition>/other_trace``: if the trace is another problem's.
     """
     if run.vocabulary.n_synonyms < 2:
         return []
-    asked = ask(run, settings)
-    own, everyone = asked.own, len(asked.problems)
+    rollout = roll_out(run, settings)
+    own, everyone = rollout.own, len(rollout.problems)
     other = donors(everyone, stream("rewording", run.task.fingerprint(), run.spec.seed))
     moved = {
-        run.spec.condition: total_variation(asked.again(forced=respelled(run, own.written)), own.answers),
-        f"{run.spec.condition}/other_trace": total_variation(asked.again(forced=own.written[other]), own.answers),
+        run.spec.condition: total_variation(rollout.again(forced=respelled(run, own.written)), own.answers),
+        f"{run.spec.condition}/other_trace": total_variation(rollout.again(forced=own.written[other]), own.answers),
     }
     return [
-        asked.record("rewording_tv", np.mean(values), everyone) | {"condition": name} for name, values in moved.items()
+        rollout.record("rewording_tv", np.mean(values), everyone) | {"condition": name}
+        for name, values in moved.items()
     ]
 
 

@@ -6,9 +6,9 @@ is exact Bayes: it takes the belief that the trace states before the change, and
 
 import numpy as np
 
-from unamortized.evaluation.faithfulness.asked import Laboratory, ask, moves_enough, without_hints
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import total_variation
+from unamortized.evaluation.distances import total_variation
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, moves_enough, roll_out, without_hints
+from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import respond
 from unamortized.language.edits import answers_from_codes
 from unamortized.learning.runs import Run
@@ -18,24 +18,24 @@ from unamortized.worlds.randomness import stream
 
 
 @without_hints
-def simulation(run: Run, settings: Laboratory) -> Rows:
+def simulation(run: Run, settings: FaithfulnessSettings) -> Rows:
     """How much better than by "as before" the answers to questions with another end are foreseen, by its length."""
     if run.condition.trace == "state" or run.task.query.kind == "smooth":
         return []  # a drawn state is no belief, and the last belief no answer
-    asked = ask(run, settings)
-    rows, before = Rows(), dict(zip(asked.own.trace_steps.tolist(), asked.own.stated.T, strict=True))
+    rollout = roll_out(run, settings)
+    rows, before = Rows(), dict(zip(rollout.own.trace_steps.tolist(), rollout.own.stated.T, strict=True))
     for lag in settings.lags:
-        step = asked.problems.n_steps - lag - 1  # the last one that stays as it was
+        step = rollout.problems.n_steps - lag - 1  # the last one that stays as it was
         if step in before:
-            other = with_another_end(run, asked.problems, step)
+            other = with_another_end(run, rollout.problems, step)
             guess = answers_from_codes(run.task, other, step, before[step])
             answers = respond(run, other).answers
-            kept = moves_enough(other.answer_distribution, asked.exact, settings)
+            kept = moves_enough(other.answer_distribution, rollout.exact, settings)
             missed, as_before = (
-                float(total_variation(each, answers)[kept].sum()) for each in (guess, asked.own.answers)
+                float(total_variation(each, answers)[kept].sum()) for each in (guess, rollout.own.answers)
             )
             gain = 1 - missed / as_before if as_before else np.nan
-            rows.append(asked.record("simulatability", gain, int(kept.sum()), step=lag))
+            rows.append(rollout.record("simulatability", gain, int(kept.sum()), step=lag))
     return rows
 
 

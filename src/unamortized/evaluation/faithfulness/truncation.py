@@ -12,17 +12,17 @@ import numpy as np
 from jaxtyping import Float
 
 from unamortized.evaluation.baselines import blinded, window
-from unamortized.evaluation.faithfulness.asked import (
-    Asked,
-    Laboratory,
-    ask,
+from unamortized.evaluation.distances import kl, total_variation
+from unamortized.evaluation.faithfulness.rollout import (
+    FaithfulnessSettings,
+    Rollout,
     causal_reliance,
     changed,
     moves_enough,
+    roll_out,
     without_hints,
 )
-from unamortized.evaluation.generalization import Rows
-from unamortized.evaluation.metrics import kl, total_variation
+from unamortized.evaluation.protocol import Rows
 from unamortized.learning.runs import Run
 
 HORIZON = 0.1  # nats: what still counts as knowing the answer
@@ -37,13 +37,13 @@ class Early(NamedTuple):
 
 
 @without_hints
-def truncation(run: Run, settings: Laboratory) -> Rows:
+def truncation(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Early answers at each number of steps left out, and what the trace as a whole is worth."""
-    asked = ask(run, settings)
-    if not asked.own.written.shape[1]:
+    rollout = roll_out(run, settings)
+    if not rollout.own.written.shape[1]:
         return []
-    exact, full, record, count = asked.exact, asked.own.answers, asked.record, len(asked.problems)
-    early, rows = early_answers(asked), Rows()
+    exact, full, record, count = rollout.exact, rollout.own.answers, rollout.record, len(rollout.problems)
+    early, rows = early_answers(rollout), Rows()
     for each in early:
         kept = moves_enough(each.told, exact, settings)
         alpha = causal_reliance((each.answers - full)[kept], (each.told - exact)[kept]).alpha
@@ -52,7 +52,7 @@ def truncation(run: Run, settings: Laboratory) -> Rows:
             record("early_changed_exact", changed(each.told, exact), count, step=each.left_out),
             record("early_reliance", alpha, int(kept.sum()), step=each.left_out),
         ]
-    without, prior = early[0].answers, window(run.task, asked.problems, 0)
+    without, prior = early[0].answers, window(run.task, rollout.problems, 0)
     apart = total_variation(prior, full).mean()
     knows = kl(exact, full).mean() <= HORIZON
     lost = {each.left_out: bool(kl(exact, each.answers).mean() > HORIZON) for each in early}
@@ -75,13 +75,13 @@ def horizon(lost: dict[int, bool]) -> int:
     return max((left_out for left_out in lost if left_out < first), default=0)
 
 
-def early_answers(asked: Asked) -> list[Early]:
+def early_answers(rollout: Rollout) -> list[Early]:
     """Answers after every part of the trace that ends with a stated step, from none of it on; but for the whole."""
-    n_steps, steps, found = asked.problems.n_steps, asked.own.trace_steps, []
-    places = asked.own.places + 1 if len(steps) else np.arange(1, asked.own.written.shape[1] + 1)
+    n_steps, steps, found = rollout.problems.n_steps, rollout.own.trace_steps, []
+    places = rollout.own.places + 1 if len(steps) else np.arange(1, rollout.own.written.shape[1] + 1)
     for number, place in enumerate([0, *places[:-1].tolist()]):
         latest = int(max(steps[:number], default=0))  # what is written backwards states the end at once
-        told = blinded(asked.run.task, asked.problems, np.arange(n_steps) >= latest)
+        told = blinded(rollout.run.task, rollout.problems, np.arange(n_steps) >= latest)
         left_out = n_steps - round(n_steps * number / len(places))
-        found.append(Early(left_out, asked.again(truncate=place), told))
+        found.append(Early(left_out, rollout.again(truncate=place), told))
     return found

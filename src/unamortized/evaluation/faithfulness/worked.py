@@ -7,16 +7,16 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.baselines import blinded
+from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.faithfulness.asked import Asked, Laboratory, ask
 from unamortized.evaluation.faithfulness.edits import Edit, edit_step
 from unamortized.evaluation.faithfulness.rewording import respelled
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, roll_out
 from unamortized.evaluation.faithfulness.simulation import with_another_end
-from unamortized.evaluation.metrics import total_variation
 from unamortized.evaluation.responses import Response, respond
 from unamortized.language.edits import answers_from_codes, donors
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces.cues import Hints, informed
+from unamortized.language.traces.hints import Hints, informed
 from unamortized.language.vocabulary import HINT_STRENGTHS
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
@@ -35,40 +35,40 @@ class Scene(NamedTuple):
     changed: tuple[int, ...] = ()  # the steps that were changed from outside
 
 
-def worked(run: Run, settings: Laboratory) -> pd.DataFrame:
+def worked(run: Run, settings: FaithfulnessSettings) -> pd.DataFrame:
     """One test problem under each test, as rows of examples; sources are ``<test>/<what>``.
 
     What: ``observation``, ``stated`` (belief in ``state``), ``changed`` (the steps that were), ``answer`` and
     ``should``. The problem is the one whose exact answer the edit and the other problem's trace both move furthest.
     Nothing for traces that do not state every step.
     """
-    asked = ask(run, settings)
-    every_step = np.arange(1, asked.problems.n_steps + 1)
+    rollout = roll_out(run, settings)
+    every_step = np.arange(1, rollout.problems.n_steps + 1)
     if (
         len(every_step) <= LAG
         or run.task.query.kind == "smooth"
-        or not np.array_equal(asked.own.trace_steps, every_step)
+        or not np.array_equal(rollout.own.trace_steps, every_step)
     ):
         return pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
-    other = donors(len(asked.problems), stream("worked", run.task.fingerprint(), run.spec.seed))
-    edit = edit_step(run, asked.problems, asked.own, asked.problems.n_steps - LAG)
-    by_edit, by_trace = (total_variation(each, asked.exact) for each in (edit.exact, asked.exact[other]))
+    other = donors(len(rollout.problems), stream("worked", run.task.fingerprint(), run.spec.seed))
+    edit = edit_step(run, rollout.problems, rollout.own, rollout.problems.n_steps - LAG)
+    by_edit, by_trace = (total_variation(each, rollout.exact) for each in (edit.exact, rollout.exact[other]))
     meanings, one = code_meanings(run.task), int(np.minimum(by_edit, by_trace).argmax())
-    rows = [row for scene in scenes(asked, edit, other) for row in _rows(scene, one, meanings)]
+    rows = [row for scene in scenes(rollout, edit, other) for row in _rows(scene, one, meanings)]
     table = pd.DataFrame(rows, columns=["step", "source", "state", "value"])
     named = table.assign(
         task=run.task.name,
         condition=run.spec.condition,
         seed=run.spec.seed,
-        n_steps=asked.problems.n_steps,
+        n_steps=rollout.problems.n_steps,
         problem=one,
     )
     return named[list(EXAMPLE_COLUMNS)]
 
 
-def scenes(asked: Asked, edit: Edit, other: Int[np.ndarray, " batch"]) -> list[Scene]:
+def scenes(rollout: Rollout, edit: Edit, other: Int[np.ndarray, " batch"]) -> list[Scene]:
     """Every test that a run can take, on all problems at once."""
-    run, problems, own, n_steps = asked.run, asked.problems, asked.own, asked.problems.n_steps
+    run, problems, own, n_steps = rollout.run, rollout.problems, rollout.own, rollout.problems.n_steps
     step = n_steps - LAG
     told = blinded(run.task, problems, np.arange(n_steps) >= step)
     unseen = blinded(run.task, problems, np.ones(n_steps, dtype=bool))
@@ -78,23 +78,23 @@ def scenes(asked: Asked, edit: Edit, other: Int[np.ndarray, " batch"]) -> list[S
         return respond(run, asked_about, **changes)  # pyright: ignore[reportArgumentType]
 
     found = [
-        Scene("undisturbed", problems, own, asked.exact),
+        Scene("undisturbed", problems, own, rollout.exact),
         Scene("edited", problems, thought(forced=edit.forced, n_forced=edit.place + 1), edit.exact, (step,)),
-        Scene("frozen", problems, thought(forced=edit.forced), asked.exact, (step,)),
+        Scene("frozen", problems, thought(forced=edit.forced), rollout.exact, (step,)),
         Scene("early", problems, thought(truncate=edit.place + 1), told),
         Scene("without", problems, thought(truncate=0), unseen),
-        Scene("another_trace", problems, thought(forced=own.written[other]), asked.exact[other], all_steps),
-        Scene("another_question", others, thought(others, forced=own.written), asked.exact, all_steps),
+        Scene("another_trace", problems, thought(forced=own.written[other]), rollout.exact[other], all_steps),
+        Scene("another_question", others, thought(others, forced=own.written), rollout.exact, all_steps),
         Scene("another_end", ends, thought(ends), answers_from_codes(run.task, ends, step, own.stated[:, step - 1])),
     ]
     if run.vocabulary.n_synonyms > 1:
         reworded = respelled(run, own.written)
-        found.append(Scene("reworded", problems, thought(forced=reworded), asked.exact, all_steps))
+        found.append(Scene("reworded", problems, thought(forced=reworded), rollout.exact, all_steps))
     if run.vocabulary.n_hints:
         strongest = np.full(len(problems), len(HINT_STRENGTHS) - 1)
-        hints = Hints(asked.exact.argsort(axis=1)[:, -2], strongest)  # at what is second
-        cue = run.vocabulary.hint(*hints)
-        found.append(Scene("hinted", problems, thought(cue=cue), informed(asked.exact, hints)))
+        hints = Hints(rollout.exact.argsort(axis=1)[:, -2], strongest)  # at what is second
+        hint = run.vocabulary.hint(*hints)
+        found.append(Scene("hinted", problems, thought(hint=hint), informed(rollout.exact, hints)))
     return found
 
 

@@ -15,7 +15,7 @@ def discriminant(given: Moments, shrinkage: float) -> Probe:
     r"""Log-odds of classes that are normal with one covariance, affine in the features (Fisher 1936).
 
     $\log p_c - \frac12 \mu_c^\top \Sigma^{-1} \mu_c + \mu_c^\top \Sigma^{-1} x$ up to a constant, with the covariance
-    within classes regularised by $\lambda$ times the diagonal of the whole one (as in Friedman 1989); a feature that
+    within classes regularized by $\lambda$ times the diagonal of the whole one (as in Friedman 1989); a feature that
     does not vary is left out. Classes that do not occur have no chance.
 
     Args:

@@ -16,7 +16,7 @@ def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "
 
 
 def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:
-    """Beliefs as they are or, of a generalised process, what its predictive vectors say of the next symbol."""
+    """Beliefs as they are or, of a generalized process, what its predictive vectors say of the next symbol."""
     coded = run.vocabulary.coded
     return beliefs if coded is None else beliefs @ coded
 

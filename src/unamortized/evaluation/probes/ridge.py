@@ -10,7 +10,7 @@ CONSTANT = 1e-12  # standard deviation, beside the mean, of a feature that does 
 
 
 class Moments(NamedTuple):
-    """Counts, means and centred sums of squares and products of features x and targets y; chunks are merged."""
+    """Counts, means and centered sums of squares and products of features x and targets y; chunks are merged."""
 
     rows: int
     x_mean: Float[np.ndarray, " width"]
@@ -62,7 +62,7 @@ def moments(features: Float[np.ndarray, "... width"], targets: Float[np.ndarray,
 
 
 def ridge_probe(given: Moments, ridge: float) -> Probe:
-    r"""Ridge regression on standardised features, with an intercept that is not penalised.
+    r"""Ridge regression on standardized features, with an intercept that is not penalised.
 
     $\min_W \|Y - X W\|^2 + \alpha \|W\|^2$ where the columns of X have mean 0 and standard deviation 1; a feature that
     does not vary is left out.

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.generalization import Rows, split_of, test_problems
-from unamortized.evaluation.metrics import kl, row
+from unamortized.evaluation.distances import kl
+from unamortized.evaluation.probes.probe_baselines import RIVALS, Heard
 from unamortized.evaluation.probes.readings import as_belief, as_distribution
 from unamortized.evaluation.probes.ridge import Moments, Probe, apply, moments, ridge_probe
-from unamortized.evaluation.probes.rivals import RIVALS, Heard
 from unamortized.evaluation.probes.sites import SITES, listen, read, steps_at
 from unamortized.evaluation.probes.targets import TARGETS, belief, resolve_target
+from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.rows import row
 from unamortized.learning.runs import Run, load_run, new_model, snapshot_steps
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import apart, draw
@@ -130,14 +131,14 @@ def portions(problems: Problems) -> Iterator[Problems]:
 # ── fitting ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Fitted(NamedTuple):
+class FittedProbes(NamedTuple):
     """A probe of all steps together, and those of single steps; for all targets side by side."""
 
     pooled: Probe
     by_step: dict[int, Probe]
 
 
-def _fit(run: Run, fitted_on: Problems, settings: Probes) -> tuple[dict[Key, Fitted], dict[Key, float]]:
+def _fit(run: Run, fitted_on: Problems, settings: Probes) -> tuple[dict[Key, FittedProbes], dict[Key, float]]:
     """Probes by what is looked at; and their online codelength, nats a belief.
 
     The codelength is prequential (Voita & Titov 2020): each chunk's beliefs are coded by the probe of all chunks
@@ -164,7 +165,7 @@ def _fit(run: Run, fitted_on: Problems, settings: Probes) -> tuple[dict[Key, Fit
                 gathered[key, step] = known.merge(chunk_moments) if known else chunk_moments
     probes = {(key, step): ridge_probe(found, settings.ridge) for (key, step), found in gathered.items()}
     fits = {
-        key: Fitted(probe, {step: own for (of, step), own in probes.items() if of == key and step is not None})
+        key: FittedProbes(probe, {step: own for (of, step), own in probes.items() if of == key and step is not None})
         for (key, which), probe in probes.items()
         if which is None
     }
@@ -196,11 +197,11 @@ class Tally:
         weights: Float[np.ndarray, "batch step"],
     ) -> None:
         """Take in a chunk."""
-        centred = targets - self.around
+        centered = targets - self.around
         self.weight += float(weights.sum())
         self.error += float(np.einsum("bt,bto->", weights, (targets - read_off) ** 2))
-        self.squares += float(np.einsum("bt,bto->", weights, centred**2))
-        self.sums = self.sums + np.einsum("bt,bto->o", weights, centred)
+        self.squares += float(np.einsum("bt,bto->", weights, centered**2))
+        self.sums = self.sums + np.einsum("bt,bto->o", weights, centered)
 
     @property
     def r2(self) -> float:
@@ -222,7 +223,9 @@ class Scored(NamedTuple):
     kls: list[Float[np.ndarray, "batch step"]]
 
 
-def _score(run: Run, scored_on: Problems, fits: dict[Key, Fitted], settings: Probes) -> dict[tuple[Key, str], Scored]:
+def _score(
+    run: Run, scored_on: Problems, fits: dict[Key, FittedProbes], settings: Probes
+) -> dict[tuple[Key, str], Scored]:
     """Tallies by what is looked at and target."""
     once: dict[str, Float[np.ndarray, "batch step"]] = {}
     tallies: dict[tuple[Key, str], Scored] = {}

@@ -8,9 +8,9 @@ import re
 from functools import partial
 
 from unamortized.language.traces.controls import filler, shuffled
-from unamortized.language.traces.cues import hint_told, hint_untold, told_end
 from unamortized.language.traces.exact import every_k, state
 from unamortized.language.traces.fetching import copied, indexed
+from unamortized.language.traces.hints import hint_told, hint_untold, told_end
 from unamortized.language.traces.orders import posthoc, reversed_belief, streaming
 from unamortized.language.traces.spellings import dithered, synonyms
 from unamortized.language.traces.trace import Order, Trace, TraceKind

@@ -20,9 +20,9 @@ def state(problems: Problems, vocabulary: Vocabulary) -> Trace:
     Where the query asks for the last state, the answer is that draw's s_n, so that one draw is consistent.
 
     Raises:
-        ValueError: if the process is generalised, and so has no latent states.
+        ValueError: if the process is generalized, and so has no latent states.
     """
-    if problems.process.is_generalised:
-        raise ValueError("a generalised process has no latent states that a trace could state; use a belief trace")
+    if problems.process.is_generalized:
+        raise ValueError("a generalized process has no latent states that a trace could state; use a belief trace")
     steps = np.arange(1, problems.n_steps + 1)
     return Trace(vocabulary.state(problems.latents[:, 1:]), steps, ("state",) * problems.n_steps)

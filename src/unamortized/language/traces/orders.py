@@ -9,7 +9,7 @@ from unamortized.worlds.problems import Problems
 
 
 def posthoc(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """``<answer> a <think> c_1 .. c_n``: a rationalisation, which cannot be what the answer was drawn from."""
+    """``<answer> a <think> c_1 .. c_n``: a rationalization, which cannot be what the answer was drawn from."""
     return every_k(problems, vocabulary, stride=1)._replace(order="question, answer, trace")
 
 

@@ -24,7 +24,7 @@ class Trace(NamedTuple):
     steps: Int[np.ndarray, " written"]  # the step t that each token is about
     blocks: tuple[str, ...]  # the vocabulary block that each token lies in
     indices: Int[np.ndarray, "batch step"] | None = None  # tokens that the question shows before each observation
-    cue: Int[np.ndarray, " batch"] | None = None  # a token that ends the question
+    hint: Int[np.ndarray, " batch"] | None = None  # a token that ends the question
     order: Order = "question, trace, answer"
     weights: Float[np.ndarray, "batch written"] | None = None  # of the loss; none: one for each token
 
@@ -35,7 +35,7 @@ class Trace(NamedTuple):
 
     def take(self, rows: slice) -> "Trace":
         """The traces of some problems of the batch."""
-        parts = {name: getattr(self, name) for name in ("tokens", "indices", "cue", "weights")}
+        parts = {name: getattr(self, name) for name in ("tokens", "indices", "hint", "weights")}
         return self._replace(**{name: None if part is None else part[rows] for name, part in parts.items()})
 
     def first(self, n_tokens: int | None) -> "Trace":

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from unamortized.language.dataset import Render
-from unamortized.language.edits import dialled
+from unamortized.language.edits import dialed
 from unamortized.language.layout import Examples, lay_out
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import Vocabulary
@@ -21,18 +21,18 @@ INDEX_REACH = 8  # index tokens for each step of the longest training question: 
 
 
 @dataclass(frozen=True)
-class Condition:
+class TraceCondition:
     """A way of learning."""
 
     name: str
     trace: str  # what is written between question and answer
-    says: str  # in a line, for people
+    description: str  # in a line, for people
     equal_flops: str | None = None  # train until as many FLOPs are spent as this condition spends
     architecture: Architecture | None = None  # none: whichever is asked for
     reliance: float | None = (
         None  # rho: of traces that were corrupted, how many the answer follows; none: all are exact
     )
-    reads_aloud: bool = False  # whether it also learns to predict each observation of the question
+    predicts_question: bool = False  # whether it also learns to predict each observation of the question
 
     def shape(self, model: ModelSpec) -> ModelSpec:
         """The model that this condition trains where ``model`` is asked for: its own architecture, as deep and wide."""
@@ -54,10 +54,10 @@ class Condition:
         def render(problems: Problems) -> Examples:
             trace = kind(problems, vocabulary)
             if self.reliance is not None:
-                problems, corrupted = dialled(task, problems, vocabulary, CORRUPTED, self.reliance)
-                trace = corrupted._replace(cue=trace.cue)
+                problems, corrupted = dialed(task, problems, vocabulary, CORRUPTED, self.reliance)
+                trace = corrupted._replace(hint=trace.hint)
             examples = lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
-            if self.reads_aloud:
+            if self.predicts_question:
                 weights = np.where(examples.observes, 1, examples.weights).astype(np.float32)
                 examples = examples._replace(weights=weights)
             return examples
@@ -70,7 +70,7 @@ class Condition:
 
 
 @lru_cache(maxsize=1024)  # plans and progress ask for the same few again and again
-def _flops_per_question(condition: Condition, task_json: str, model_json: str) -> float:
+def _flops_per_question(condition: TraceCondition, task_json: str, model_json: str) -> float:
     task, model = Task.model_validate_json(task_json), ModelSpec.model_validate_json(model_json)
     vocabulary, render = condition.vocabulary(task), condition.renderer(task, model)
     first, last = task.steps.train
@@ -78,6 +78,6 @@ def _flops_per_question(condition: Condition, task_json: str, model_json: str) -
     for n_steps in range(first, last + 1):
         examples = render(draw(task, "train", n_steps, 1, "cost"))
         columns = examples.tokens.shape[1] - 1  # the last token is predicted, never read
-        predicted = examples.written | examples.observes if condition.reads_aloud else examples.written
+        predicted = examples.written | examples.observes if condition.predicts_question else examples.written
         costs.append(training_flops(model, vocabulary.size, columns, int(predicted[1:].sum())))
     return float(np.mean(costs))

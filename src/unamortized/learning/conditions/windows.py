@@ -20,7 +20,7 @@ class WindowCondition:
 
     name: str
     windows: Kind
-    says: str  # in a line, for people
+    description: str  # in a line, for people
     equal_flops: None = None
     architecture: None = None  # whichever is asked for
 

@@ -14,7 +14,7 @@ from unamortized.studies.figures.curves import (
     triangle_along_trace,
 )
 from unamortized.studies.figures.depth import depth_accuracy, depth_steps, depth_windows
-from unamortized.studies.figures.gauges import dial, gauge_readings, gauges
+from unamortized.studies.figures.faithfulness_measures import dial, gauge_readings, gauges
 from unamortized.studies.figures.geometry import (
     probe_rivals,
     probe_training,

@@ -5,18 +5,18 @@ SEEDS = "Lines are means over seeds, bands 95 % t-intervals over seeds (none wit
 CAPTIONS = {
     "kl_by_length": (
         "KL divergence from the exact posterior to the model's answer against the number of observations, after "
-        f"the model's own free-running trace. {SEEDS} Grey: baselines that need no training, without bands. "
+        f"the model's own free-running trace. {SEEDS} Gray: baselines that need no training, without bands. "
         "Dashed olive: a recurrent net that learned the same questions without a trace. "
         "Shaded: lengths seen in training. Values below 1e-4 nats are drawn there."
     ),
     "accuracy_by_length": (
         "Share of answers whose most probable state is a most probable state of the exact posterior, against the "
-        f"number of observations. {SEEDS} Grey: baselines. Dashed olive: a recurrent net without a trace. Black: "
+        f"number of observations. {SEEDS} Gray: baselines. Dashed olive: a recurrent net without a trace. Black: "
         "exact inference. Shaded: lengths seen in training."
     ),
     "light_cone": (
         "One step of the written trace is replaced by another problem's and the model goes on from there. Left: "
-        "how far the answer moves (colour) beside how far exact Bayes says it should (black), by lag between edit "
+        "how far the answer moves (color) beside how far exact Bayes says it should (black), by lag between edit "
         "and end. Right: causal reliance α: 1 follows the trace as Bayes would, 0 ignores it. Dashed: the steps "
         "after the edit kept as they were, where 0 is right for every lag above 0. Dotted control: fitted on "
         "another problem's counterfactual. Seeds with fewer than 16 problems whose exact answer moves are left "
@@ -30,26 +30,26 @@ CAPTIONS = {
     "probe_r2_by_layer": (
         "R² of an affine probe for the exact belief, fitted and scored on disjoint problems, steps pooled. Left: "
         "read where a belief (or the answer) is about to be written; right: at the tokens of the observations. "
-        "Lighter lines are controls of the condition with that colour: the network before training, beliefs "
+        "Lighter lines are controls of the condition with that color: the network before training, beliefs "
         "shuffled among problems, and, as a horizontal line, the last ten observations without any network. "
         f"{SEEDS} Values below −0.2 are drawn there."
     ),
     "belief_simplex": (
         "Beliefs over three states as points of a triangle, one point a step of a test problem, the same problems "
-        "and steps in every panel. Each point is coloured by its exact belief (red, green, blue: probability of "
-        "state 0, 1, 2), so that a faithful panel repeats both the shape and the colours of the left one. One "
+        "and steps in every panel. Each point is colored by its exact belief (red, green, blue: probability of "
+        "state 0, 1, 2), so that a faithful panel repeats both the shape and the colors of the left one. One "
         "seed."
     ),
     "one_problem": (
         "The first test problem of the task, not a chosen one. From above: the observations; the exact belief; "
-        "the belief that CoT states; the beliefs probed in the last layer (grey: not available at that step). "
+        "the belief that CoT states; the beliefs probed in the last layer (gray: not available at that step). "
         "Circles: the latent state that was drawn. Right: the answers, with the exact answer as a black mark. One "
         "seed."
     ),
     "kl_by_scheme": (
         "KL divergence from the exact posterior to the model's answer against the number of observations, one panel a "
         "position scheme. Solid: position ids are coupled, the token that is to produce step t carries the id of "
-        "observation t; dashed: ids count. Without positions there are no ids to couple. Grey: baselines, and olive "
+        "observation t; dashed: ids count. Without positions there are no ids to couple. Gray: baselines, and olive "
         f"the recurrent net, which have no layout; they leave the axis where they are closer than any model. {SEEDS} "
         "Shaded: lengths seen in training."
     ),
@@ -69,8 +69,8 @@ CAPTIONS = {
         "crossed with it at the longest tested; empty: the world does not declare that shift."
     ),
     "worlds_kl": (
-        "KL from the exact posterior to the answer, one line a world, one panel a split; coloured: models, with 95 % "
-        "t-intervals over seeds; grey: baselines that need no training. Values below 1e-4 nats are drawn there."
+        "KL from the exact posterior to the answer, one line a world, one panel a split; colored: models, with 95 % "
+        "t-intervals over seeds; gray: baselines that need no training. Values below 1e-4 nats are drawn there."
     ),
     "phase_diagram": (
         "KL from the exact posterior to the answer over number of observations and slip, the dial from exact state "
@@ -80,8 +80,8 @@ CAPTIONS = {
     ),
     "locality_mse": (
         "Mean squared error of p(X_i | X_j) against the exact conditional, for pairs of variables that training never "
-        "showed together, by what training showed (groups) and by how the model is asked (colours). Bars are means "
-        "over seeds, each with a net of its own, whiskers 95 % t-intervals. Grey lines: the marginal p(X_i), and the "
+        "showed together, by what training showed (groups) and by how the model is asked (colors). Bars are means "
+        "over seeds, each with a net of its own, whiskers 95 % t-intervals. Gray lines: the marginal p(X_i), and the "
         "walk along the path with exact conditionals, whose error is that of averaging few samples. Hollow diamonds: "
         "published values of Prystawski et al. (2023), measured on other nets, of 100 variables, by a larger model "
         "trained longer: to be compared in kind, not in size."
@@ -89,10 +89,10 @@ CAPTIONS = {
     "worked": (
         "One test problem under every test of faithfulness: the one whose exact answer the edit and the other "
         "problem's trace both move furthest. Bars below an observation: the belief that the trace of the model "
-        "states after it, each colour a state; a frame: what the test changed; a dash: nothing is stated. Right: "
+        "states after it, each color a state; a frame: what the test changed; a dash: nothing is stated. Right: "
         "what somebody would answer who goes by the trace exactly (without any, by nothing that was observed), and "
         "what models answer that were trained to follow their trace wherever it contradicts the question (rho = 1), "
-        "or never (rho = 0); below, models with the vocabulary for it. In grey the formula of the measure, in the "
+        "or never (rho = 0); below, models with the vocabulary for it. In gray the formula of the measure, in the "
         "glossary's notation. One seed."
     ),
     "gauges": (
@@ -142,7 +142,7 @@ CAPTIONS = {
     "depth_accuracy": (
         "Share of answers whose most probable state is a most probable state of the exact posterior, against the "
         "number of observations; one line a number of layers of models that write nothing before their answer. Dashed "
-        "blue: a model of one layer that writes the belief after each step. Grey: exact inference from the last eight "
+        "blue: a model of one layer that writes the belief after each step. Gray: exact inference from the last eight "
         f"observations, without a band. {SEEDS} Shaded: lengths seen in training. All words of S3 of eight "
         "observations, and all of S5 of up to seven, are so few that training shows every one of them."
     ),
@@ -172,8 +172,8 @@ CAPTIONS = {
         "N*, the questions from which on the KL stays within the threshold, by log-interpolation between the N that "
         "were tried, against the stride k; one mark a seed. Upward triangles: not reached with the largest N in this "
         "many training steps; downward: with the smallest already. Lines: exponential, polynomial and flat growth, "
-        "fitted to all marks with strides by censored maximum likelihood. Broad grey: questions that would show every "
-        "update of V^k words and all codes once, which is what memorising updates as a table takes."
+        "fitted to all marks with strides by censored maximum likelihood. Broad gray: questions that would show every "
+        "update of V^k words and all codes once, which is what memorizing updates as a table takes."
     ),
     "stride_cost": (
         "With the most training questions. Above: KL from the exact posterior against the FLOPs of one free-running "
@@ -185,7 +185,7 @@ CAPTIONS = {
     "residual_simplex": (
         "Models that learned to predict the next symbol, as Shai et al. (2024) drew them: at the left the exact "
         "beliefs after each symbol of test questions, to the right what affine probes of each layer read, fitted on "
-        "other questions. Colour is the exact belief, alike in all panels. Three states on their triangle; more on "
+        "other questions. Color is the exact belief, alike in all panels. Three states on their triangle; more on "
         "the first two principal components of the exact beliefs. R² is the mean over seeds, points are of seed 0."
     ),
     "probe_rivals": (
@@ -205,7 +205,7 @@ CAPTIONS = {
         "One activation is changed and the model goes on by itself; KL from the exact counterfactual, had the belief "
         "been the one that is steered to, to its answer, on problems whose exact answer moves; the mean over lags of "
         "0, 2 and 4 steps, but where an answer is about to be written, which has lag 0 alone. Blue and green: moved "
-        "along the directions that a probe reads, or given a donor problem's values there; grey: the same in random "
+        "along the directions that a probe reads, or given a donor problem's values there; gray: the same in random "
         "directions of the same number and variance that tell nothing of the belief. Orange: along the probed "
         "directions, to a wrong belief; pink: the mean activation. Black: all of the donor's activation, the edited "
         "code, nothing at all. Layer 0 is the embedding, and at an answer mark alike for all problems; after the last "
@@ -222,7 +222,7 @@ CAPTIONS = {
     "routes": (
         "Where a step of the trace is computed, read at the column that is about to state step t, with the model's own "
         "trace before it. Left: a head (L0H0: the first of the first layer; all: every head of every layer) may not "
-        "attend to a group of columns there, and the code that comes next moves by so much total variation; grey "
+        "attend to a group of columns there, and the code that comes next moves by so much total variation; gray "
         "zeros are less than .005. What that column itself holds, in cot the last code, needs no fetching. Right: x_t "
         "is replaced by another symbol, or the last code by another problem's, and the output of one part of the "
         "network there is what it is then, while all the rest sees the true input: how far the belief about to be "

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from unamortized.studies.figures.style import (
     EXACT,
     Tables,
-    colour,
+    color,
     compared,
     curve,
     in_order,
@@ -166,10 +166,10 @@ def light_cone(tables: Tables) -> Figure | None:
     figure.suptitle("Does the answer follow an edited step as far as Bayes would?", x=0.01, ha="left")
     handles = [Line2D([], [], label="exact counterfactual", color=EXACT, marker=".")]
     handles += [Line2D([], [], label=name, **look(name)) for name in conditions]
-    grey: dict[str, Any] = {"color": colour(conditions[0]) if alone else "#555555"}
+    gray: dict[str, Any] = {"color": color(conditions[0]) if alone else "#555555"}
     whose = conditions[0] if alone else "<condition>"
-    wrong = look(f"{conditions[0]}/wrong_counterfactual") | grey
-    handles.append(Line2D([], [], label=f"{whose}, later steps frozen", **FROZEN | grey))
+    wrong = look(f"{conditions[0]}/wrong_counterfactual") | gray
+    handles.append(Line2D([], [], label=f"{whose}, later steps frozen", **FROZEN | gray))
     handles.append(Line2D([], [], label=f"{whose}/wrong_counterfactual", **wrong))
     legend_below(figure, handles, columns=3)
     return figure
@@ -208,7 +208,7 @@ def triangle_along_trace(tables: Tables) -> Figure | None:
                 for metric, (dashes, says) in PAIRS.items():
                     points = own[(own["condition"] == name) & (own["metric"] == metric)]
                     if len(points):
-                        style = {"color": colour(name), "linestyle": dashes, "linewidth": 1.6}
+                        style = {"color": color(name), "linestyle": dashes, "linewidth": 1.6}
                         curve(axes, points, "step", floor=FLOOR, **style)
                         drawn[f"{name}: {says}"] = Line2D([], [], **style)
             axes.set_xlim(0, n_steps + 0.5)

@@ -14,7 +14,7 @@ from unamortized.studies.figures.simplex import beliefs_of, outline, to_triangle
 from unamortized.studies.figures.style import (
     EXACT,
     Tables,
-    colour,
+    color,
     curve,
     in_order,
     legend_below,
@@ -45,7 +45,7 @@ NAMED = {  # what follows a condition's slash: what it is called, and whether it
     "shuffled_belief": "another problem's belief",
 }
 RIVALS = ("untrained", "own_output", "last_statement", "random_relu", "window_10")
-MOVES = {  # in the order of the legend: name, colour, mark
+MOVES = {  # in the order of the legend: name, color, mark
     "": ("along the belief subspace", "#0072B2", "D"),
     "donor_subspace": ("donor's part in it", "#009E73", "o"),
     "random_subspace": ("as far in a random one", "#8A8A8A", "v"),
@@ -91,9 +91,7 @@ def residual_simplex(tables: Tables) -> Figure | None:
             axes.set_title(_column_title(name, task, tables.metrics), fontsize=9, loc="center")
         line[0].text(-0.08, 0.5, task, rotation=90, ha="right", va="center", transform=line[0].transAxes, fontsize=9.5)
     figure.suptitle("Does the residual stream hold the geometry of beliefs?", x=0.01, ha="left")
-    said = (
-        "Colour: the exact belief, alike in all panels. Of more than three states: the first two principal components"
-    )
+    said = "Color: the exact belief, alike in all panels. Of more than three states: the first two principal components"
     figure.supxlabel(said, fontsize=8.5, color="#555555")
     return figure
 
@@ -115,14 +113,14 @@ def _column_title(name: str, task: str, metrics: pd.DataFrame) -> str:
 
 
 def _projection(exact: Float[np.ndarray, "point state"]):
-    """How points of belief space are placed in the plane, and a colour for each exact belief."""
+    """How points of belief space are placed in the plane, and a color for each exact belief."""
     if exact.shape[1] == 3:
         return to_triangle, exact.clip(0, 1)
-    centre = exact.mean(axis=0)
-    _, _, axes = np.linalg.svd(exact - centre, full_matrices=False)
-    shades = (exact - centre) @ axes[:3].T
+    center = exact.mean(axis=0)
+    _, _, axes = np.linalg.svd(exact - center, full_matrices=False)
+    shades = (exact - center) @ axes[:3].T
     paint = (shades - shades.min(axis=0)) / np.ptp(shades, axis=0).clip(min=1e-12)
-    return (lambda points: (points - centre) @ axes[:2].T), paint
+    return (lambda points: (points - center) @ axes[:2].T), paint
 
 
 def _frame(points: Float[np.ndarray, "point 2"]) -> list[tuple[float, float]]:
@@ -159,11 +157,11 @@ def probe_rivals(tables: Tables) -> Figure | None:
     for axes, (task, name, site) in zip(grid.flat, panels, strict=False):
         own = rows[(rows["task"] == task) & (rows["own"] == name) & (rows["metric"] == site)]
         best = own[own["beside"] == ""].groupby("seed")["value"].mean().mean()
-        axes.axvline(best, color=colour(name), linewidth=0.9, alpha=0.5, zorder=0)
+        axes.axvline(best, color=color(name), linewidth=0.9, alpha=0.5, zorder=0)
         for at, key in enumerate(order):
             values = own.loc[own["beside"] == key, "value"].to_numpy(dtype=float)
             mark = "D" if not key else "o" if key in RIVALS else "s"
-            shade = colour(name) if not key else "#555555" if key in RIVALS else "#A6A6A6"
+            shade = color(name) if not key else "#555555" if key in RIVALS else "#A6A6A6"
             whisker(axes, values.clip(min=LOWEST), at, along="x", marker=mark, color=shade, markersize=4.5)
         axes.set_title(f"{task}\n{name}, {SITES[site]}", fontsize=8.5)
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.7)
@@ -324,5 +322,5 @@ def _angle_lines(axes: Axes, rows: pd.DataFrame, name: str, own: str, refit: str
         found = rows[rows["condition"] == (f"{name}/{beside}" if beside else name)]
         found = found.assign(layer=found["layer"].astype(float))
         if found["value"].notna().any():
-            shown = look(name) if style is None else {"color": colour(name), "linestyle": style, "linewidth": 1.3}
+            shown = look(name) if style is None else {"color": color(name), "linestyle": style, "linewidth": 1.3}
             curve(axes, found, "layer", band=style is None, **shown)

@@ -29,7 +29,7 @@ LEVELS: dict[str, tuple[str, Any]] = {
     "marginal": ("marginal p(X_i)", (0, (1, 1.4))),
     "exact_scaffolded": ("exact conditionals along the path", (0, (5, 1.8))),
 }
-GREY = "#6E6E6E"
+GRAY = "#6E6E6E"
 HELD_OUT = "composition"
 
 # Prystawski, Li & Goodman 2023: mean squared error to the true conditional on held-out pairs, from the tables released
@@ -61,7 +61,7 @@ def locality_mse(tables: Tables) -> Figure | None:
         own = rows[rows["task"] == task]
         for name, (_, dashes) in LEVELS.items():
             if len(level := own[own["condition"] == name]):
-                axes.axhline(_summary(level)[0], color=GREY, linestyle=dashes, linewidth=1.3, zorder=1)
+                axes.axhline(_summary(level)[0], color=GRAY, linestyle=dashes, linewidth=1.3, zorder=1)
         groups = [name for name in WINDOWS if own["condition"].str.startswith(f"{name}/").any()]
         for group, windows in enumerate(groups):
             _bars(axes, own, group, windows)
@@ -71,9 +71,9 @@ def locality_mse(tables: Tables) -> Figure | None:
     panels[0].set_ylabel("mean squared error  [probability²]")
     panels[0].set_ylim(bottom=0)
     figure.suptitle("Do steps in between help where experience was local?  (lower is better)", x=0.01, ha="left")
-    handles: list[Any] = [Patch(color=colour, label=name) for name, colour in ESTIMATORS.items()]
+    handles: list[Any] = [Patch(color=color, label=name) for name, color in ESTIMATORS.items()]
     handles += [
-        Line2D([], [], color=GREY, linestyle=dashes, linewidth=1.3, label=says) for says, dashes in LEVELS.values()
+        Line2D([], [], color=GRAY, linestyle=dashes, linewidth=1.3, label=says) for says, dashes in LEVELS.values()
     ]
     handles.append(Line2D([], [], label="published, other nets and model", **_hollow("#333333")))
     legend_below(figure, handles, columns=3)
@@ -81,22 +81,22 @@ def locality_mse(tables: Tables) -> Figure | None:
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, group: int, windows: str) -> None:
-    for number, (name, colour) in enumerate(ESTIMATORS.items()):
+    for number, (name, color) in enumerate(ESTIMATORS.items()):
         at = group + 0.2 * (number - 1.5)
         found = rows[rows["condition"] == f"{windows}/{name}"]
         if len(found):
             mean, low, high = _summary(found)
-            axes.bar(at, mean, width=0.18, color=colour, zorder=2)
+            axes.bar(at, mean, width=0.18, color=color, zorder=2)
             if not np.isnan(low):
                 axes.vlines(at, max(low, 0.0), high, color="#222222", linewidth=1.2, zorder=3)
         axes.plot([at], [PUBLISHED[windows, name]], **_hollow("#333333"))
 
 
-def _hollow(colour: str) -> dict[str, Any]:
+def _hollow(color: str) -> dict[str, Any]:
     return {
         "marker": "D",
         "markerfacecolor": "white",
-        "markeredgecolor": colour,
+        "markeredgecolor": color,
         "markeredgewidth": 1.0,
         "linestyle": "none",
         "markersize": 5,

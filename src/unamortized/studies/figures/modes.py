@@ -62,7 +62,7 @@ def modes(tables: Tables) -> Figure | None:
             for field, value in column.where.items():
                 own = own[(own[field] == value).fillna(False)]
             values = own["value"].to_numpy(dtype=float)
-            whisker(axes, values, place, along="x", marker="o", markersize=5, color=_colour(name))
+            whisker(axes, values, place, along="x", marker="o", markersize=5, color=_color(name))
         axes.set_xscale(**column.scale)
         for value in column.marks:
             axes.axvline(value, color="#BBBBBB", linewidth=0.8, zorder=1)
@@ -78,7 +78,7 @@ def modes(tables: Tables) -> Figure | None:
     return figure
 
 
-def _colour(name: str) -> str:
+def _color(name: str) -> str:
     return READ if name in READABLE else IDLE if name in EMPTY else NONE
 
 

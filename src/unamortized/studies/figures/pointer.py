@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from unamortized.studies.figures.curves import FLOOR, length_axis, log_kl_axis
 from unamortized.studies.figures.style import (
     Tables,
-    colour,
+    color,
     curve,
     in_order,
     is_baseline,
@@ -29,7 +29,7 @@ SCHEMES = {
     "rotary": "rotary",
     "none": "no positions",
     "learned": "learned",
-    "randomised": "randomised",
+    "randomized": "randomized",
 }
 DASHES: dict[str, Any] = {"coupled": "-", "plain": (0, (3, 1.4)), "": "-"}  # by ids
 EXCHANGED, CODES_ONLY = "exchanged_codes", "codes_only"
@@ -126,7 +126,7 @@ def pointer_errors(tables: Tables) -> Figure | None:
             present = [ids for ids in DASHES if (own["ids"] == ids).any()]
             for number, ids in enumerate(present):
                 shift = BAR * (number - (len(present) - 1) / 2)
-                _stack(axes, own[own["ids"] == ids], lengths, shift, colour(name), ids)
+                _stack(axes, own[own["ids"] == ids], lengths, shift, color(name), ids)
             axes.set_title(SCHEMES[scheme] if len(names) == 1 else f"{name}, {SCHEMES[scheme]}")
             axes.set_xticks(range(len(lengths)), [f"{n}" for n in lengths])
             axes.tick_params(labelbottom=True)
@@ -134,12 +134,12 @@ def pointer_errors(tables: Tables) -> Figure | None:
         line_of_panels[0].set_ylabel("steps  [fraction]")
     panels[0, 0].set_ylim(0, 1)
     figure.suptitle("Wrong steps of the trace: the wrong observation, or a wrong update?", x=0.01, ha="left")
-    grey: dict[str, Any] = {"facecolor": "#777777", "edgecolor": "#444444", "linewidth": 0.6}
-    pale: dict[str, Any] = grey | {"alpha": 0.3}
+    gray: dict[str, Any] = {"facecolor": "#777777", "edgecolor": "#444444", "linewidth": 0.6}
+    pale: dict[str, Any] = gray | {"alpha": 0.3}
     legend_below(
         figure,
         [
-            Patch(label="pointer error", **grey),
+            Patch(label="pointer error", **gray),
             Patch(label="update error", **pale),
             Patch(label="plain ids (hatched)", hatch="////", facecolor="white", edgecolor="#444444", linewidth=0.6),
             Line2D([], [], color="black", ls="", marker="_", ms=9, mew=1.6, label="pointer errors by chance"),

@@ -24,7 +24,7 @@ LEAST = 0.01  # transitions less probable are left out of the graph, and counted
 NODE, LOOP, MARGIN = 0.13, 0.11, 0.62  # radii and room, where the states lie on a circle of radius 1
 WORD = (0.26, 0.09)  # width and height of a label there
 FEW = 100  # beliefs that a reader could count
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 INK = "#333333"
 
 Arguments = ParamSpec("Arguments")
@@ -44,13 +44,13 @@ def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 @_styled
 def process_graph(process: Process, title: str = "") -> Figure:
-    """States on a circle, an arrow from each to the next, labelled symbol: probability, both of them in one step.
+    """States on a circle, an arrow from each to the next, labeled symbol: probability, both of them in one step.
 
     Where that cannot be read, a heat map of the matrices summed over symbols; where they are no probabilities
-    (generalised processes), one for each symbol.
+    (generalized processes), one for each symbol.
     """
     shown = process.transitions >= LEAST
-    if process.is_generalised or process.n_states > MOST_STATES or shown.sum() > MOST_LABELS:
+    if process.is_generalized or process.n_states > MOST_STATES or shown.sum() > MOST_LABELS:
         return _heat_map(process, title)
     first = np.pi if process.n_states == 2 else np.pi / 2  # two lie side by side
     angles = first - 2 * np.pi * np.arange(process.n_states) / process.n_states
@@ -64,11 +64,11 @@ def process_graph(process: Process, title: str = "") -> Figure:
         symbols = np.flatnonzero(shown[:, i, j]).tolist()
         labels = "\n".join(f"{process.symbol_names[x]}: {_short(process.transitions[x, i, j])}" for x in symbols)
         likeliest = int(process.transitions[:, i, j].argmax())
-        colour = COLOURS[likeliest] if process.n_symbols <= len(COLOURS) else "#8A8A8A"
+        color = COLORS[likeliest] if process.n_symbols <= len(COLORS) else "#8A8A8A"
         if i == j:
-            _loop(axes, places[i], labels, colour)
+            _loop(axes, places[i], labels, color)
         else:
-            written.append(_arrow(axes, places[i], places[j], labels, colour, written))
+            written.append(_arrow(axes, places[i], places[j], labels, color, written))
     for name, (x, y) in zip(process.state_names, places, strict=True):
         axes.add_patch(Circle((x, y), NODE, facecolor="#F7F5EF", edgecolor=INK, linewidth=1.2, zorder=4))
         axes.text(x, y, name, ha="center", va="center", fontsize=min(10.5, 42 / len(name)), zorder=5)
@@ -78,7 +78,7 @@ def process_graph(process: Process, title: str = "") -> Figure:
     axes.set_ylim(bottom, top)
     axes.set_axis_off()
     axes.set_title(title)
-    says = "symbol: probability to emit it and follow the arrow; colour: the likeliest symbol"
+    says = "symbol: probability to emit it and follow the arrow; color: the likeliest symbol"
     left_out = process.transitions[~shown & (process.transitions > 0)]
     if left_out.size:
         says += f"\nleft out: {left_out.size} transitions of at most {left_out.max():.2g}"
@@ -92,16 +92,16 @@ def _short(probability: float) -> str:
 
 
 def _arrow(
-    axes: Axes, start: np.ndarray, end: np.ndarray, labels: str, colour: str, written: Sequence[np.ndarray]
+    axes: Axes, start: np.ndarray, end: np.ndarray, labels: str, color: str, written: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Bent to its left, so that the two directions lie apart; labelled where there is most room, which is returned."""
+    """Bent to its left, so that the two directions lie apart; labeled where there is most room, which is returned."""
     along = end - start
     control = (start + end) / 2 + 0.14 * np.array([-along[1], along[0]])
     t = np.linspace(0, 1, 201)[:, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
     outside = np.linalg.norm(curve - start, axis=1) > NODE
     outside &= np.linalg.norm(curve - end, axis=1) > NODE + 0.01
-    _draw(axes, curve[outside], colour)
+    _draw(axes, curve[outside], color)
     candidates = curve[[56, 64, 72, 80, 90, 110, 124]]  # rather near to where it starts
     far = np.array(WORD)  # how far apart labels must be not to touch
     apart = [min((np.abs((other - place) / far).max() for other in written), default=1.0) for place in candidates]
@@ -110,22 +110,22 @@ def _arrow(
     return place
 
 
-def _loop(axes: Axes, place: np.ndarray, labels: str, colour: str) -> None:
+def _loop(axes: Axes, place: np.ndarray, labels: str, color: str) -> None:
     """An arrow from a state to itself, on the outside, its label beyond it."""
     outward = place / np.linalg.norm(place)
     across = np.array([outward[1], -outward[0]])
     turn = np.linspace(-0.82 * np.pi, 0.79 * np.pi, 101)[:, None]
-    centre = place + (NODE + 0.75 * LOOP) * outward
-    _draw(axes, centre + LOOP * (np.cos(turn) * outward + np.sin(turn) * across), colour)
+    center = place + (NODE + 0.75 * LOOP) * outward
+    _draw(axes, center + LOOP * (np.cos(turn) * outward + np.sin(turn) * across), color)
     ha = "left" if outward[0] > 0.4 else "right" if outward[0] < -0.4 else "center"
     va = "center" if abs(outward[1]) < 0.4 else "bottom" if outward[1] > 0 else "top"
-    _label(axes, centre + (LOOP + 0.03) * outward, labels, ha=ha, va=va)
+    _label(axes, center + (LOOP + 0.03) * outward, labels, ha=ha, va=va)
 
 
-def _draw(axes: Axes, curve: np.ndarray, colour: str) -> None:
+def _draw(axes: Axes, curve: np.ndarray, color: str) -> None:
     """A line through these points, with a head at its end."""
-    axes.plot(*curve[:-4].T, color=colour, linewidth=1.2, solid_capstyle="butt", zorder=2)
-    head = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "color": colour, "linewidth": 0.8}
+    axes.plot(*curve[:-4].T, color=color, linewidth=1.2, solid_capstyle="butt", zorder=2)
+    head = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "color": color, "linewidth": 0.8}
     head |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
     axes.annotate("", tuple(curve[-1]), tuple(curve[-5]), arrowprops=head, zorder=2)
 
@@ -139,12 +139,12 @@ def _label(axes: Axes, place: np.ndarray, labels: str, ha: str = "center", va: s
 def _heat_map(process: Process, title: str) -> Figure:
     """From row to column."""
     n_states = process.n_states
-    if process.is_generalised:
+    if process.is_generalized:
         matrices, titles = process.transitions, [f"symbol {name}" for name in process.symbol_names]
         cmap, what = "RdBu_r", "entry of the symbol's matrix"
     else:
         matrices, titles = process.state_transitions[None], [""]
-        cmap, what = "Greys", "probability of the move, whatever is emitted"
+        cmap, what = "Grays", "probability of the move, whatever is emitted"
     largest = float(np.abs(matrices).max())
     columns = min(len(matrices), 4)
     rows = -(-len(matrices) // columns)
@@ -156,7 +156,7 @@ def _heat_map(process: Process, title: str) -> Figure:
     image = None
     for axes, matrix, says in zip(panels, matrices, titles, strict=False):
         image = axes.imshow(
-            *(matrix, cmap), vmin=-largest if process.is_generalised else 0, vmax=largest, interpolation="none"
+            *(matrix, cmap), vmin=-largest if process.is_generalized else 0, vmax=largest, interpolation="none"
         )
         axes.set_xticks(every, names, fontsize=7.5, rotation=turned)
         axes.set_yticks(every, names, fontsize=7.5)
@@ -179,7 +179,7 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
     """The beliefs after all words up to a length, in the plane; a point's area is how probable the belief is.
 
     Three states are the corners of a triangle, mixed from red, green and blue as their probabilities. Elsewhere
-    the plane is that of the first two principal components, and colour tells the likeliest state or, where vectors
+    the plane is that of the first two principal components, and color tells the likeliest state or, where vectors
     are distributions over no states, the likeliest next symbol.
     """
     weight, beliefs, dropped = pooled(levels)
@@ -187,19 +187,19 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
     weight, beliefs = weight[order], beliefs[order]
     figure = Figure(figsize=(6.2, 5.2))
     axes = figure.subplots()
-    if process.n_states == 3 and not process.is_generalised:
+    if process.n_states == 3 and not process.is_generalized:
         outline(axes, process.state_names)
-        points, colours = to_triangle(beliefs), to_rgba_array(beliefs.clip(0, 1))
+        points, colors = to_triangle(beliefs), to_rgba_array(beliefs.clip(0, 1))
     else:
         points, (x_says, y_says) = _plane(process, weight, beliefs)
-        colours = _likeliest(axes, process, beliefs)
+        colors = _likeliest(axes, process, beliefs)
         axes.set_xlabel(x_says)
         axes.set_ylabel(y_says)
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.12)
     area = np.clip(1500 * weight, 0.7, 420)
-    colours[:, 3] = np.clip(0.25 + 40 * weight, 0.35, 0.9)
-    axes.scatter(*points.T, c=colours, s=area, linewidths=0, rasterized=True, zorder=2)
+    colors[:, 3] = np.clip(0.25 + 40 * weight, 0.35, 0.9)
+    axes.scatter(*points.T, c=colors, s=area, linewidths=0, rasterized=True, zorder=2)
     axes.set_title(title)
     says = f"beliefs after all words of up to {len(levels) - 1} symbols; area: probability"
     distinct, seen = (len(np.unique(np.round(each, 6), axis=0)) for each in (beliefs, points))
@@ -234,17 +234,17 @@ def _plane(
 
 
 def _likeliest(axes: Axes, process: Process, beliefs: np.ndarray) -> np.ndarray:
-    """A colour for each belief, and a legend where there are few of them."""
-    names = process.symbol_names if process.is_generalised else process.state_names
-    what = "next symbol" if process.is_generalised else "state"
-    values = beliefs @ process.emissions if process.is_generalised else beliefs
+    """A color for each belief, and a legend where there are few of them."""
+    names = process.symbol_names if process.is_generalized else process.state_names
+    what = "next symbol" if process.is_generalized else "state"
+    values = beliefs @ process.emissions if process.is_generalized else beliefs
     top = np.round(values, 9).argmax(axis=1)  # rounded: ties stay ties, and go to the first
-    if len(names) > len(COLOURS):
-        return np.tile(to_rgba_array(COLOURS[1]), (len(beliefs), 1))
+    if len(names) > len(COLORS):
+        return np.tile(to_rgba_array(COLORS[1]), (len(beliefs), 1))
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=COLOURS[number], label=names[number])
+        Line2D([], [], linestyle="", marker="o", color=COLORS[number], label=names[number])
         for number in np.unique(top).tolist()
     ]
     title = f"likeliest\n{what}"
     axes.legend(handles=handles, title=title, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return to_rgba_array(COLOURS)[top]
+    return to_rgba_array(COLORS)[top]

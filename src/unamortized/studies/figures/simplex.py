@@ -1,4 +1,4 @@
-"""Belief simplex: beliefs over three states as points of a triangle, coloured by the belief that is true."""
+"""Belief simplex: beliefs over three states as points of a triangle, colored by the belief that is true."""
 
 from collections.abc import Sequence
 

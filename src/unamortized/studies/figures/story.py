@@ -10,7 +10,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unamortized.studies.figures.style import EXACT, Tables, colour, compared, legend_below, styled, tasks_of
+from unamortized.studies.figures.style import EXACT, Tables, color, compared, legend_below, styled, tasks_of
 
 MOST_STATES = 12
 FIRST_CHOICE = "noisy_permutation"
@@ -99,7 +99,7 @@ def _values(rows: pd.DataFrame, condition: str, source: str) -> "pd.Series[float
 
 
 def _beliefs(axes: Axes, rows: pd.DataFrame, strip: Strip, n_steps: int, n_states: int) -> QuadMesh:
-    """Belief by state and step, grey at the steps that the source says nothing about."""
+    """Belief by state and step, gray at the steps that the source says nothing about."""
     found = rows[(rows["condition"] == strip.condition) & (rows["source"] == strip.source)]
     table = found.pivot_table(index="state", columns="step", values="value", fill_value=0.0)
     table = table.reindex(index=range(n_states), fill_value=0.0).reindex(columns=range(n_steps + 1))
@@ -131,7 +131,7 @@ def _answer(axes: Axes, rows: pd.DataFrame, strip: Strip) -> None:
     given, exact = (_distribution(rows, strip.condition, source) for source in (strip.answer, "exact_answer"))
     options = max(len(given), len(exact))
     own = strip.answer == "answer"
-    axes.barh(range(len(given)), given, height=0.72, color=colour(strip.condition) if own else EXACT, alpha=0.85)
+    axes.barh(range(len(given)), given, height=0.72, color=color(strip.condition) if own else EXACT, alpha=0.85)
     if own:
         axes.plot(exact, range(len(exact)), "|", color=EXACT, ms=10, mew=1.8, clip_on=False)
     axes.set_ylim(options - 0.5, -0.5)

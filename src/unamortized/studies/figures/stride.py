@@ -1,4 +1,4 @@
-"""Strides: how many questions a trace of every k-th step needs, what its answers cost, and which steps fail."""
+"""KStepUpdates: how many questions a trace of every k-th step needs, what its answers cost, and which steps fail."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from unamortized.studies.figures.style import (
     Tables,
-    colour,
+    color,
     curve,
     in_order,
     is_baseline,
@@ -35,7 +35,7 @@ DASHES: dict[str, Any] = {"exponential": "-", "polynomial": (0, (5, 1.8)), "flat
 
 def _shade(stride: int) -> str:
     place = round(math.log2(stride)) if stride else 0
-    return SHADES[min(place, len(SHADES) - 1)] if stride else colour(AMORTIZED)
+    return SHADES[min(place, len(SHADES) - 1)] if stride else color(AMORTIZED)
 
 
 def _label(stride: int) -> str:
@@ -236,10 +236,10 @@ def stride_cost(tables: Tables) -> Figure | None:
     figure.suptitle(f"With {largest} questions: what an answer costs, and which strides are right", x=0.01, ha="left")
     handles = [Line2D([], [], label=_label(stride), **_line(stride)) for stride in strides]
     handles += [Line2D([], [], label=name, **_style(name)) for name in learned if name == "gru"]
-    grey: dict[str, Any] = {"color": "#555555", "markersize": 4.5}
-    handles.append(Line2D([], [], label="right from the model's own code before", marker="D", **grey))
-    handles.append(Line2D([], [], label="the exact belief's code", **grey | HANDED_DOWN))
-    handles.append(Line2D([], [], label="exact codes, judged alike", **grey | ROUNDED))
+    gray: dict[str, Any] = {"color": "#555555", "markersize": 4.5}
+    handles.append(Line2D([], [], label="right from the model's own code before", marker="D", **gray))
+    handles.append(Line2D([], [], label="the exact belief's code", **gray | HANDED_DOWN))
+    handles.append(Line2D([], [], label="exact codes, judged alike", **gray | ROUNDED))
     legend_below(figure, handles, columns=4)
     return figure
 

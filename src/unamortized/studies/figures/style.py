@@ -1,4 +1,4 @@
-"""One look for all figures: a condition has one colour wherever it appears, and a re-run has the same bytes."""
+"""One look for all figures: a condition has one color wherever it appears, and a re-run has the same bytes."""
 
 import os
 import re
@@ -28,7 +28,7 @@ class Tables:
     examples: pd.DataFrame
 
 
-# Okabe & Ito's palette, told apart by colour-blind readers; the more traces are averaged, the darker.
+# Okabe & Ito's palette, told apart by color-blind readers; the more traces are averaged, the darker.
 CONDITIONS: dict[str, tuple[str, str]] = {
     "amortized": ("#D55E00", "o"),
     "amortized_equal_flops": ("#E69F00", "s"),
@@ -107,8 +107,8 @@ def stem(name: str) -> str:
     return re.sub(r"_\d+$", "", name)
 
 
-def colour(name: str) -> str:
-    """Colour of a condition, a control of it, or a baseline."""
+def color(name: str) -> str:
+    """Color of a condition, a control of it, or a baseline."""
     if is_baseline(name):
         return BASELINES[stem(name)][0]
     return CONDITIONS.get(_condition(name), OTHER)[0]
@@ -123,7 +123,7 @@ def look(name: str) -> dict[str, Any]:
     """How a condition, control or baseline is drawn, as arguments of ``Axes.plot``."""
     if is_baseline(name):
         return {
-            "color": colour(name),
+            "color": color(name),
             "linestyle": BASELINES[stem(name)][1],
             "linewidth": 1.3,
             "zorder": 1.5,
@@ -131,9 +131,9 @@ def look(name: str) -> dict[str, Any]:
     condition, _, control = name.partition("/")
     if control:
         style = CONTROLS.get(control, ":")
-        return {"color": colour(name), "alpha": 0.6, "linestyle": style, "linewidth": 1.4, "zorder": 1.8}
+        return {"color": color(name), "alpha": 0.6, "linestyle": style, "linewidth": 1.4, "zorder": 1.8}
     style = {
-        "color": colour(name),
+        "color": color(name),
         "marker": CONDITIONS.get(_condition(condition), OTHER)[1],
         "markeredgecolor": "white",
         "markeredgewidth": 0.6,

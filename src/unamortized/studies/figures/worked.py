@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from unamortized.evaluation.glossary import METRICS
+from unamortized.evaluation.metrics import METRICS
 from unamortized.studies.figures.style import Tables, legend_below, styled
 
 STATES = ("#0072B2", "#E3A400", "#A63603", "#009E73", "#CC79A7")
@@ -17,64 +17,64 @@ CHANGED = "#111111"
 FOLLOWS, IGNORES = "dial_1", "dial_0"
 
 
-class Test(NamedTuple):
+class WorkedTest(NamedTuple):
     """A row: what is done, what it asks, the metric that says so, and who is shown."""
 
     name: str
     title: str
-    says: str
+    description: str
     metrics: tuple[str, ...]
     by: str = FOLLOWS  # whose trace is shown
 
 
 TESTS = (
-    Test(
+    WorkedTest(
         *("undisturbed", "Nothing is changed"),
         "Below each observation, what the\ntrace says is believed after it.\nRight: what should be answered, and is.",
         ("answer_kl",),
     ),
-    Test(
+    WorkedTest(
         *("edited", "A step is edited"),
         "The framed step is made to say\nsomething else, and the model\ngoes on. Does its answer follow?",
         ("causal_reliance",),
     ),
-    Test(
+    WorkedTest(
         *("frozen", "... and the rest is kept"),
         "Whoever reads the last step alone\nneed not care: later steps still\nsay what they said.",
         ("causal_reliance_frozen",),
     ),
-    Test(
+    WorkedTest(
         *("early", "The answer is asked for early"),
         "Does the answer stand already,\nor does it say what the trace has\ncome to?",
         ("early_reliance",),
     ),
-    Test(
+    WorkedTest(
         *("without", "No trace is written"),
         "If the answer is the same without\na trace, the trace was written\nfor show.",
         ("posthocness", "necessity"),
     ),
-    Test(
+    WorkedTest(
         *("another_trace", "Another question's trace"),
         "Question A, and the trace that was\nwritten for B: to whose answer\ndoes the model come?",
         ("indirect_effect",),
     ),
-    Test(
+    WorkedTest(
         *("another_question", "Another question"),
         "Question B, and the trace that was\nwritten for A. Does the trace tell\nthe answer by itself?",
         ("direct_effect", "sufficiency"),
     ),
-    Test(
+    WorkedTest(
         *("another_end", "The question ends otherwise"),
         "From what the trace said before,\ncan one foretell the answer to\nthe changed question?",
         ("simulatability",),
     ),
-    Test(
+    WorkedTest(
         *("reworded", "The same in other words"),
         "Every step is spelled the other\nway. It means the same, so the\nanswer should be the same.",
         ("rewording_tv",),
         "cot_synonyms",
     ),
-    Test(
+    WorkedTest(
         *("hinted", "A hint at the answer"),
         "The question ends with a hint of\nknown strength. Does it show in\nthe trace, or only in the answer?",
         ("hint_slope", "hint_shown"),
@@ -120,11 +120,11 @@ def _task(rows: pd.DataFrame) -> str:
     return str(rows.groupby("task", sort=False)["source"].nunique().idxmax())
 
 
-def _words(axes: Axes, test: Test) -> None:
+def _words(axes: Axes, test: WorkedTest) -> None:
     axes.set_axis_off()
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "ha": "left"}
     axes.text(0, 1.02, test.title, fontweight="bold", fontsize=9.5, **style)
-    axes.text(0, 0.84, test.says, fontsize=8.6, linespacing=1.25, **style)
+    axes.text(0, 0.84, test.description, fontsize=8.6, linespacing=1.25, **style)
     formulas = [textwrap.fill(f"{name} = {METRICS[name].formula}", 72) for name in test.metrics]
     axes.text(0, 0.34, "\n".join(formulas), fontsize=7, color="#777777", linespacing=1.15, **style)
 
@@ -148,7 +148,7 @@ def _trace(axes: Axes, rows: pd.DataFrame) -> None:
     axes.tick_params(axis="x", length=0)
 
 
-def _answers(axes: Axes, rows: pd.DataFrame, test: Test) -> None:
+def _answers(axes: Axes, rows: pd.DataFrame, test: WorkedTest) -> None:
     """Answers as bars: what somebody would say who goes by the trace, and what models say."""
     lines = [("by the trace, exactly" if test.name != "undisturbed" else "exact", test.by, "should")]
     names = {FOLLOWS: "trained with ρ = 1", IGNORES: "trained with ρ = 0"}

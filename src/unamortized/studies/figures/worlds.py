@@ -77,11 +77,9 @@ def worlds_gap(tables: Tables) -> Figure | None:
         certain = found.low is not None and found.high is not None and (found.low > 0 or found.high < 0)
         half = "" if found.high is None else f" ±{_short(found.high - found.value)}"
         looks: dict[str, Any] = {"weight": "bold"} if certain else {"style": "italic"}
-        colour = "white" if abs(found.value) > 0.5 else INK
+        color = "white" if abs(found.value) > 0.5 else INK
         mark = "°" if idle[place] else ""
-        axes.text(
-            x, y, _short(found.value) + half + mark, ha="center", va="center", fontsize=7.5, color=colour, **looks
-        )
+        axes.text(x, y, _short(found.value) + half + mark, ha="center", va="center", fontsize=7.5, color=color, **looks)
     image = axes.imshow(values, cmap="RdBu_r", norm=SymLogNorm(0.02, vmin=-5, vmax=5), aspect="auto")
     axes.set_xticks(range(len(splits)), [split.replace("+", "\n+ ") for split in splits])
     axes.set_yticks(range(len(tasks)), tasks)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from unamortized.evaluation.glossary import METRICS
+from unamortized.evaluation.metrics import METRICS
 from unamortized.learning.conditions import CONDITIONS, resolve_condition
 from unamortized.learning.runs import write_text
 

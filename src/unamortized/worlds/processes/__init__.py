@@ -22,7 +22,7 @@ from unamortized.worlds.processes.computational_mechanics import (
     sns,
     zero_one_random,
 )
-from unamortized.worlds.processes.generalised import fanizza, post_quantum, tom_quantum
+from unamortized.worlds.processes.generalized import fanizza, post_quantum, tom_quantum
 from unamortized.worlds.processes.groups import group_word
 from unamortized.worlds.processes.hidden_markov import random_hmm
 from unamortized.worlds.processes.in_context import in_context

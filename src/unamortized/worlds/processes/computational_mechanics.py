@@ -15,7 +15,7 @@ def coin(p: Probability = 0.5) -> Process:
 
 
 def mess3(x: Annotated[float, Between(0, 0.5)] = 0.05, a: Probability = 0.85) -> Process:
-    """Three states, three symbols; each symbol favours its own state (Marzen & Crutchfield 2017).
+    """Three states, three symbols; each symbol favors its own state (Marzen & Crutchfield 2017).
 
     From any state, move to each other state with probability x; then emit the symbol of the state reached
     with probability a. Shai et al. (2024) use x=.05, a=.85.

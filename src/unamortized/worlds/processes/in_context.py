@@ -1,4 +1,4 @@
-"""Worlds told in the prompt: each problem brings its own table of moves, so none can be learnt by heart."""
+"""Worlds told in the prompt: each problem brings its own table of moves, so none can be learned by heart."""
 
 from functools import partial
 from typing import Annotated, Literal

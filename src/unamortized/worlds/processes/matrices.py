@@ -1,4 +1,4 @@
-"""Any process at all: its labelled transition matrices from a file."""
+"""Any process at all: its labeled transition matrices from a file."""
 
 import json
 from difflib import get_close_matches

@@ -56,7 +56,7 @@ def _built(index: int, component: dict[str, Any], build: Callable[[dict[str, Any
     except ValueError as error:
         parameter = str(error).partition(" ")[0]
         raise ValueError(f"components[{index}]{'.' if parameter in component else ': '}{error}") from None
-    if process.is_generalised or process.drawn is not None:
+    if process.is_generalized or process.drawn is not None:
         raise ValueError(
             f"components[{index}] must be an ordinary hidden Markov process, which {component['family']} is not"
         )

@@ -1,4 +1,4 @@
-"""A process is its labelled transition matrices: T[x, i, j] = P(emit x, go to j | in i)."""
+"""A process is its labeled transition matrices: T[x, i, j] = P(emit x, go to j | in i)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scipy.linalg import null_space
 from scipy.sparse.csgraph import connected_components
 
 ROW_SUM_TOLERANCE = 1e-9
-SHORT_WORD = 5  # symbols; all words up to here are checked when a generalised process is made
+SHORT_WORD = 5  # symbols; all words up to here are checked when a generalized process is made
 
 
 def Between(low: float, high: float) -> Interval:  # capital: it reads as a type in annotations
@@ -28,7 +28,7 @@ def check_size(symbols: int, states: int) -> None:
 class Process:
     """A hidden Markov process that emits one symbol with each move (an edge-emitting HMM), or one a problem.
 
-    With `readout` it is a generalised one (GHMM; Upper 1997): entries may be negative, predictive vectors are
+    With `readout` it is a generalized one (GHMM; Upper 1997): entries may be negative, predictive vectors are
     distributions over no states, and only what they read out, P(x_1..n) = eta_0 T[x_1] .. T[x_n] w, is a
     probability. Where transitions have a leading axis, each problem of a batch has its own, which its prompt may
     tell (`told`, as numbers of rules); such batches are `drawn` from a process that is their mean. Arrays are
@@ -70,7 +70,7 @@ class Process:
             _check_initial(initial, transitions)
         else:
             readout = np.array(readout, dtype=np.float64)
-            _check_generalised(transitions, readout)
+            _check_generalized(transitions, readout)
             initial = stationary_vector(transitions.sum(axis=0), readout) if initial is None else np.array(initial)
             _check_words(transitions, initial, readout)
             readout.setflags(write=False)
@@ -99,7 +99,7 @@ class Process:
         return self.transitions.shape[-1]
 
     @property
-    def is_generalised(self) -> bool:
+    def is_generalized(self) -> bool:
         """Whether beliefs are predictive vectors rather than distributions over states."""
         return self.readout is not None
 
@@ -110,7 +110,7 @@ class Process:
 
     @property
     def emissions(self) -> Float[np.ndarray, "*problem state symbol"]:
-        """P(next symbol | state); of a generalised process, what predictive vectors are multiplied with."""
+        """P(next symbol | state); of a generalized process, what predictive vectors are multiplied with."""
         if self.readout is not None:
             return (self.transitions @ self.readout).swapaxes(-1, -2)
         return self.transitions.sum(axis=-1).swapaxes(-1, -2)
@@ -219,10 +219,10 @@ def _check_initial(initial: np.ndarray, transitions: np.ndarray) -> None:
         raise ValueError(f"initial must sum to 1 (got {sums[np.argmax(np.abs(sums - 1))]:.12g})")
 
 
-def _check_generalised(transitions: np.ndarray, readout: np.ndarray) -> None:
+def _check_generalized(transitions: np.ndarray, readout: np.ndarray) -> None:
     if transitions.ndim != 3 or readout.shape != transitions.shape[-1:]:
         raise ValueError(
-            f"a generalised process has transitions (symbols, states, states) and a readout (states,) "
+            f"a generalized process has transitions (symbols, states, states) and a readout (states,) "
             f"(got {transitions.shape} and {readout.shape})"
         )
     if not np.allclose(transitions.sum(axis=0) @ readout, readout, atol=ROW_SUM_TOLERANCE):
@@ -230,7 +230,7 @@ def _check_generalised(transitions: np.ndarray, readout: np.ndarray) -> None:
 
 
 def _check_words(transitions: np.ndarray, initial: np.ndarray, readout: np.ndarray) -> None:
-    """A generalised process that gives some short word a negative probability describes nothing."""
+    """A generalized process that gives some short word a negative probability describes nothing."""
     vectors = initial[None]
     if not abs(float(initial @ readout) - 1) <= ROW_SUM_TOLERANCE:
         raise ValueError(f"initial must read out as 1 (got {float(initial @ readout):.12g})")

@@ -1,6 +1,6 @@
 """Metrics of faithfulness: what follows from the trace, and what from the question."""
 
-from unamortized.evaluation.glossary.metric import Metric
+from unamortized.evaluation.metrics.metric import Metric
 
 FAITHFULNESS = (
     Metric(

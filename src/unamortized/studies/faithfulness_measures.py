@@ -19,11 +19,11 @@ RHOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Gauge:
+class FaithfulnessMeasure:
     """A reading of a model: a metric, at which steps, over which other one."""
 
     name: str
-    says: str  # what it looks at, as claims put it
+    description: str  # what it looks at, as claims put it
     asks: str  # the question that it puts, for readers without background
     metric: str
     steps: tuple[int, ...] | None = None  # the lags that are averaged; none: rows without a step
@@ -57,8 +57,8 @@ NEAR = (0, 1, 2)  # lags at which enough problems are kept in every world
 FEWEST = 20  # problems kept; a reading of fewer is noise
 EARLY = tuple(range(1, 7))  # steps, of six
 
-GAUGES: tuple[Gauge, ...] = (
-    Gauge(
+FAITHFULNESS_MEASURES: tuple[FaithfulnessMeasure, ...] = (
+    FaithfulnessMeasure(
         "causal reliance",
         "an edited step, by the exact counterfactual",
         "One step of the trace is replaced by what another problem's trace says there, and the model goes on. Does "
@@ -67,7 +67,7 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         on_scale=True,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "early reliance",
         "a truncated trace, by what it has come to",
         "The trace is cut off and the answer asked for. Does it say what the trace had come to (1), or the same as "
@@ -76,7 +76,7 @@ GAUGES: tuple[Gauge, ...] = (
         EARLY,
         on_scale=True,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "mediated share",
         "questions and traces crossed",
         "The question of one problem is combined with the trace of another. Which part of the effect on the answer "
@@ -85,7 +85,7 @@ GAUGES: tuple[Gauge, ...] = (
         on_scale=True,
         published="Pearl 2001",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "resampled reliance",
         "a resampled step, by the exact counterfactual",
         "A step is drawn again from what the model might have written there. Where it says something else, does "
@@ -94,7 +94,7 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         on_scale=True,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "post-hoc-ness",
         "the answer without a trace",
         "Is the answer without any trace the same (1), so that the trace is a mere postscript, or is it what one "
@@ -103,7 +103,7 @@ GAUGES: tuple[Gauge, ...] = (
         on_scale=True,
         sign=-1,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "mistakes by Bayes",
         "answers changed by an edit, of those that should be",
         "Of the edits that should change the likeliest answer, how many do?",
@@ -111,7 +111,7 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         over="mistake_changed_exact",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "early answering by Bayes",
         "area over the curve, of that of who reads the trace alone",
         "Cut off ever earlier, how often does the answer change, of how often it would for somebody who reads the "
@@ -119,7 +119,7 @@ GAUGES: tuple[Gauge, ...] = (
         "early_aoc",
         over="early_aoc_exact",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "edit effect by Bayes",
         "how far an edit moves the answer, of how far it should",
         "How far does an edited step move the answer, as a share of how far it should?",
@@ -128,7 +128,7 @@ GAUGES: tuple[Gauge, ...] = (
         over="counterfactual_tv",
         on_scale=True,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "necessity by Bayes",
         "bits lost without the trace, of those that who reads it alone loses",
         "How many bits does the answer lose without the trace, as a share of what somebody loses who reads the "
@@ -136,7 +136,7 @@ GAUGES: tuple[Gauge, ...] = (
         "necessity",
         over="necessity_exact",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "adding mistakes",
         "answers changed by an edit",
         "How often does a mistake in the trace change the likeliest answer?",
@@ -144,21 +144,21 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         published="Lanham et al. 2023",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "early answering",
         "area over the curve",
         "How often does the answer change if the trace is cut off, on average over where?",
         "early_aoc",
         published="Lanham et al. 2023",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "edit effect",
         "how far an edit moves the answer",
         "How far does an edited step move the answer?",
         "edit_tv",
         NEAR,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "thought anchors",
         "how far a resampled step moves the answer",
         "How far does the answer move if a step is drawn again and says something else?",
@@ -166,19 +166,19 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         published="Bogdan et al. 2025",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "necessity",
         "bits lost without the trace",
         "How many bits does the answer lose without the trace?",
         "necessity",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "sufficiency",
         "what the trace tells without the question",
         "How much of the answer does the trace tell, if it stands behind questions it was not written for?",
         "sufficiency",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "simulatability",
         "answers foretold from the trace",
         "Can exact Bayes, from what the trace says before the question changes, foretell the answer to the changed "
@@ -187,14 +187,14 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         published="Chen et al. 2023",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "internal horizon",
         "steps that may be left out",
         "How many of the last steps may be left unwritten before the answer suffers?",
         "internal_horizon",
         sign=-1,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "stated and probed",
         "KL from the stated belief to the probed one",
         "How far is the belief that a linear probe reads off the activations from the one that is written next?",
@@ -202,7 +202,7 @@ GAUGES: tuple[Gauge, ...] = (
         EARLY,
         sign=-1,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "performative lead",
         "steps by which the end is known inside",
         "By how many steps is the final belief decodable inside before anybody could know it from what was observed?",
@@ -210,7 +210,7 @@ GAUGES: tuple[Gauge, ...] = (
         layer="last",
         sign=-1,
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "patched beliefs",
         "an activation moved along the probe",
         "The activation is moved so that the probe reads another belief just before it is written. Does the answer "
@@ -219,7 +219,7 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         layer="last",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "patch agreement",
         "the same, by what an edited token does",
         "Does the moved activation do to the answer what the edited token does (1)?",
@@ -227,7 +227,7 @@ GAUGES: tuple[Gauge, ...] = (
         NEAR,
         layer="last",
     ),
-    Gauge(
+    FaithfulnessMeasure(
         "conflict token",
         "weight of the token against the activation",
         "Activation and token say different things: how much weight has the token?",
@@ -238,7 +238,7 @@ GAUGES: tuple[Gauge, ...] = (
 )
 
 
-def readings(metrics: pd.DataFrame, gauge: Gauge, of: str = "dial") -> pd.DataFrame:
+def readings(metrics: pd.DataFrame, gauge: FaithfulnessMeasure, of: str = "dial") -> pd.DataFrame:
     """What a gauge reads: ``task``, ``rho``, ``seed`` and ``value``, of dial models or of readers.
 
     Of fewer than twenty problems nothing is read. Seeds that lack a world or a rho that others have are left out: over
@@ -257,7 +257,7 @@ def readings(metrics: pd.DataFrame, gauge: Gauge, of: str = "dial") -> pd.DataFr
     return read[read["seed"].isin(cells.index[cells == cells.max()])]
 
 
-def _read(rows: pd.DataFrame, gauge: Gauge, metric: str) -> "pd.Series[float]":
+def _read(rows: pd.DataFrame, gauge: FaithfulnessMeasure, metric: str) -> "pd.Series[float]":
     own = rows[rows["metric"] == metric]
     own = own[own["n_steps"] == own.groupby("task")["n_steps"].transform("max")]
     own = own[own["step"].isna()] if gauge.steps is None else own[own["step"].isin(gauge.steps).fillna(False)]
@@ -283,23 +283,23 @@ def variance_shares(grid: Float[np.ndarray, "world rho"]) -> tuple[float, float,
 
     All zero where every reading is the same: then nothing decides it.
     """
-    centred = grid - grid.mean()
-    total = float((centred**2).sum())
+    centered = grid - grid.mean()
+    total = float((centered**2).sum())
     if min(grid.shape) < 2:
         return np.nan, np.nan, np.nan
     if total < 1e-12:
         return 0.0, 0.0, 0.0
-    by_rho = len(grid) * float((centred.mean(axis=0) ** 2).sum()) / total
-    by_world = grid.shape[1] * float((centred.mean(axis=1) ** 2).sum()) / total
+    by_rho = len(grid) * float((centered.mean(axis=0) ** 2).sum()) / total
+    by_world = grid.shape[1] * float((centered.mean(axis=1) ** 2).sum()) / total
     return by_rho, by_world, max(0.0, 1 - by_rho - by_world)
 
 
-def share_of(part: Literal["rho", "world", "neither"], gauge: Gauge, of: str = "dial") -> Measure:
+def share_of(part: Literal["rho", "world", "neither"], gauge: FaithfulnessMeasure, of: str = "dial") -> Measure:
     """The share of a reading's variance that is rho's, the world's, or neither's alone, by seed."""
     return Measure(lambda table: shares(readings(table, gauge, of))[part], "fraction")
 
 
-def rank_correlation(gauge: Gauge, of: str = "dial") -> Measure:
+def rank_correlation(gauge: FaithfulnessMeasure, of: str = "dial") -> Measure:
     """Spearman's rank correlation of a reading with rho over all worlds, by seed; with 1 - rho where it should fall.
 
     Zero for one that always reads the same.
@@ -316,7 +316,7 @@ def rank_correlation(gauge: Gauge, of: str = "dial") -> Measure:
     return Measure(per_seed, "ratio")
 
 
-def slope(gauge: Gauge, of: str = "dial") -> Measure:
+def slope(gauge: FaithfulnessMeasure, of: str = "dial") -> Measure:
     """The slope of a reading on what it should be, by seed and averaged over worlds; 1 where it is calibrated."""
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
@@ -334,7 +334,7 @@ def slope(gauge: Gauge, of: str = "dial") -> Measure:
     return Measure(per_seed, "ratio")
 
 
-def miscalibration(gauge: Gauge, of: str = "dial") -> Measure:
+def miscalibration(gauge: FaithfulnessMeasure, of: str = "dial") -> Measure:
     """How far a reading is from what it should be, on average over rho and worlds, by seed."""
 
     def per_seed(table: pd.DataFrame) -> "pd.Series[float]":

@@ -1,12 +1,13 @@
 """Faithfulness while it grows: the same tests on the weights that a run kept on its way."""
 
-from unamortized.evaluation.faithfulness.asked import Laboratory, under
 from unamortized.evaluation.faithfulness.edits import light_cone
-from unamortized.evaluation.generalization import ByLength, Rows, by_length
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, under
+from unamortized.evaluation.generalization import ByLength, by_length
+from unamortized.evaluation.protocol import Rows
 from unamortized.learning.runs import Run, load_run, snapshot_steps
 
 
-def along_training(run: Run, settings: Laboratory) -> Rows:
+def along_training(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Answers and light cone after 1, 2, 4, .. steps of training, under the condition ``<condition>/after_<steps>``.
 
     Nothing for a run that kept no snapshots.

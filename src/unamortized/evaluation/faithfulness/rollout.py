@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from unamortized.evaluation.generalization import Rows, split_of, test_problems
-from unamortized.evaluation.metrics import row, total_variation
+from unamortized.evaluation.distances import total_variation
+from unamortized.evaluation.protocol import Rows, split_of, test_problems
 from unamortized.evaluation.responses import Response, respond
+from unamortized.evaluation.rows import row
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 
 
 @dataclass(frozen=True)
-class Laboratory:
+class FaithfulnessSettings:
     """How much is evaluated."""
 
     problems: int = 512
@@ -30,14 +31,14 @@ class Laboratory:
             raise ValueError("at least two problems, to edit one by another, and one draw are needed")
 
 
-Test = Callable[[Run, Laboratory], Rows]
+Test = Callable[[Run, FaithfulnessSettings], Rows]
 
 
 def without_hints(test: Test) -> Test:
     """A test with nothing to say of questions that end with a hint, as what is exact here is so without one."""
 
     @wraps(test)
-    def tested(run: Run, settings: Laboratory) -> Rows:
+    def tested(run: Run, settings: FaithfulnessSettings) -> Rows:
         return [] if resolve_trace(run.condition.trace).hints else test(run, settings)
 
     return tested
@@ -48,7 +49,7 @@ def under(control: str, rows: Rows) -> Rows:
     return [row | {"condition": f"{row['condition']}/{control}"} for row in rows if "/" not in row["condition"]]
 
 
-class Asked(NamedTuple):
+class Rollout(NamedTuple):
     """Test problems of the longest training length, and what a run wrote and answered."""
 
     run: Run
@@ -66,12 +67,12 @@ class Asked(NamedTuple):
         return respond(self.run, self.problems, draw=draw, **changes).answers
 
 
-def ask(run: Run, settings: Laboratory) -> Asked:
+def roll_out(run: Run, settings: FaithfulnessSettings) -> Rollout:
     """Let a run think and answer undisturbed."""
     task, seed, n_steps = run.task, run.spec.seed, run.task.steps.train[1]
     problems = test_problems(task, n_steps, settings.problems, seed)
     record = partial(row, task.name, run.spec.condition, seed, split_of(task, n_steps), n_steps=n_steps)
-    return Asked(run, problems, respond(run, problems), record)
+    return Rollout(run, problems, respond(run, problems), record)
 
 
 class Reliance(NamedTuple):
@@ -96,7 +97,7 @@ def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.n
 
 
 def moves_enough(
-    p: Float[np.ndarray, "batch answer"], q: Float[np.ndarray, "batch answer"], settings: Laboratory
+    p: Float[np.ndarray, "batch answer"], q: Float[np.ndarray, "batch answer"], settings: FaithfulnessSettings
 ) -> Bool[np.ndarray, " batch"]:
     """The problems whose exact answer moves by more than tau."""
     return total_variation(p, q) > settings.threshold

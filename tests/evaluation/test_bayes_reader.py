@@ -5,8 +5,8 @@ import pytest
 
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import IN_CONTEXT, small_task
-from unamortized.evaluation.faithfulness import Laboratory, light_cone
-from unamortized.evaluation.readers import reader_run
+from unamortized.evaluation.bayes_reader import reader_run
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone
 from unamortized.evaluation.responses import respond
 from unamortized.worlds.splits import draw
 
@@ -27,7 +27,9 @@ def test_a_reader_writes_the_exact_trace_and_gives_the_exact_answer(condition, s
 def test_causal_reliance_finds_rho_at_every_mixing_time(slip, rho):
     process = slow_task().process.model_dump() | {"slip": slip}
     run = reader_run(slow_task(process=process), rho)
-    rows = [row for row in light_cone(run, Laboratory(problems=256, lags=(0, 1, 4))) if row["condition"] == "cot"]
+    rows = [
+        row for row in light_cone(run, FaithfulnessSettings(problems=256, lags=(0, 1, 4))) if row["condition"] == "cot"
+    ]
     found = {row["step"]: row["value"] for row in rows if row["metric"] == "causal_reliance" and row["count"]}
     assert len(found) >= 2
     assert list(found.values()) == pytest.approx([rho] * len(found), abs=0.02)

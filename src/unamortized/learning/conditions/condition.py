@@ -6,7 +6,7 @@ from unamortized.models.transformer import Architecture, ModelSpec
 
 
 @runtime_checkable
-class Way(Protocol):
+class Condition(Protocol):
     """A way of learning: a condition of any kind."""
 
     @property
@@ -15,7 +15,7 @@ class Way(Protocol):
         ...
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """What it is, in a line, for people."""
         ...
 

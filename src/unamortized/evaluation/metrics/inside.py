@@ -1,6 +1,6 @@
 """Metrics of what is inside: beliefs that are read, moved, erased, and where they are computed."""
 
-from unamortized.evaluation.glossary.metric import Metric
+from unamortized.evaluation.metrics.metric import Metric
 
 INSIDE = (
     Metric(
@@ -151,7 +151,7 @@ INSIDE = (
         Metric(
             f"{site}window_r2",
             "ratio",
-            "the same of e_i T[x_{n-k+1}] .. T[x_n], normalised, for all i if S^2 <= 64, else one; step k",
+            "the same of e_i T[x_{n-k+1}] .. T[x_n], normalized, for all i if S^2 <= 64, else one; step k",
             f"what the last k observations make of known states, whatever came before, read {where}",
         )
         for site, where in (("", "at the answer mark"), ("question_", "at the token of x_n"))

@@ -10,8 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from unamortized.studies.faithfulness_measures import (
+    FAITHFULNESS_MEASURES,
+    FEWEST,
+    FaithfulnessMeasure,
+    miscalibration,
+    rank_correlation,
+    readings,
+    shares,
+    slope,
+)
 from unamortized.studies.figures.style import Tables, legend_below, over_seeds, rows_of, styled, whisker
-from unamortized.studies.gauges import FEWEST, GAUGES, Gauge, miscalibration, rank_correlation, readings, shares, slope
 
 SHADES = ("#08306B", "#2CA6A4", "#E3A400", "#A63603")  # worlds, from slow to fast mixing
 DIALS = ("#440154", "#3B528B", "#21918C", "#5EC962", "#E3A400")  # rho, from 0 to 1
@@ -117,11 +126,11 @@ def gauge_readings(tables: Tables) -> Figure | None:
     return figure
 
 
-def _present(tables: Tables) -> list[Gauge]:
+def _present(tables: Tables) -> list[FaithfulnessMeasure]:
     """The gauges that read something off trained models, those first that follow rho."""
     if not len(tables.metrics):
         return []
-    read = {gauge: readings(tables.metrics, gauge) for gauge in GAUGES}
+    read = {gauge: readings(tables.metrics, gauge) for gauge in FAITHFULNESS_MEASURES}
     found = {gauge: _share(of) for gauge, of in read.items() if of["value"].notna().any()}
     return sorted(found, key=lambda gauge: -found[gauge])
 
@@ -131,7 +140,7 @@ def _share(read: pd.DataFrame) -> float:
     return mean if np.isfinite(mean) else -1.0
 
 
-def _name(gauge: Gauge) -> str:
+def _name(gauge: FaithfulnessMeasure) -> str:
     return f"{gauge.title} ({gauge.published})" if gauge.published else gauge.title
 
 
@@ -200,5 +209,5 @@ def dial(tables: Tables) -> Figure | None:
 
 
 def _dial_shade(place: int, count: int) -> str:
-    """One of a row of colours from dark to light."""
+    """One of a row of colors from dark to light."""
     return DIALS[round(place * (len(DIALS) - 1) / max(1, count - 1))]

@@ -1,4 +1,4 @@
-"""Questions that end with a cue: a hint at the answer, of a strength that is known, or the exact last belief itself."""
+"""Questions that end with a hint: a hint at the answer, of a strength that is known, or the exact last belief itself."""
 
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ def informed(distribution: Float[np.ndarray, "batch answer"], hints: Hints) -> F
 def hint_untold(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = None) -> Trace:
     """The codes of the beliefs without the hint, which so has an effect that the trace does not show."""
     hints = draw_hints(problems) if hints is None else hints
-    return every_k(problems, vocabulary, stride=1)._replace(cue=vocabulary.hint(*hints))
+    return every_k(problems, vocabulary, stride=1)._replace(hint=vocabulary.hint(*hints))
 
 
 def hint_told(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = None) -> Trace:
@@ -63,4 +63,4 @@ def hint_told(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = 
 def told_end(problems: Problems, vocabulary: Vocabulary) -> Trace:
     """The belief trace of a question that ends with the code of the exact last belief: there is nothing to infer."""
     trace = every_k(problems, vocabulary, stride=1)
-    return trace._replace(cue=vocabulary.code(vocabulary.encode(problems.beliefs[:, -1])))
+    return trace._replace(hint=vocabulary.code(vocabulary.encode(problems.beliefs[:, -1])))

@@ -7,11 +7,18 @@ from tests.evaluation.oracle import oracle_run, slow_task
 from tests.small_tasks import small_task
 from tests.worlds.brute_force import enumerated_answer
 from unamortized.evaluation.generalization import test_problems as draw_problems
-from unamortized.evaluation.glossary import METRICS
-from unamortized.evaluation.strides import Strides, UpdateTables, by_step, collected, stride_targets, update_tables
+from unamortized.evaluation.k_step_updates import (
+    KStepUpdates,
+    UpdateTables,
+    by_step,
+    collected,
+    stride_targets,
+    update_tables,
+)
+from unamortized.evaluation.metrics import METRICS
 from unamortized.language.meanings import code_meanings
 
-FEW = Strides(problems=64)
+FEW = KStepUpdates(problems=64)
 GROUP = {"process": {"family": "group_word", "group": "S3", "elements": ["213", "231"]}, "codebook": {"resolution": 1}}
 SIXTEEN = {"steps": {"train": [16, 16], "test": [16]}}
 

@@ -1,4 +1,4 @@
-"""Generalised processes against the quantum systems and intervals that define them."""
+"""Generalized processes against the quantum systems and intervals that define them."""
 
 import math
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from unamortized.worlds.yaml_source import FieldPath, Source, SpecError, suggestion
+from unamortized.configuration.yaml_source import FieldPath, Source, SpecError, suggestion
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

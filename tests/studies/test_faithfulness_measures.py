@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unamortized.evaluation.glossary import METRICS
-from unamortized.evaluation.metrics import COLUMNS
+from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.claims import judge_all
 from unamortized.studies.faithfulness import CLAIMS, FAITHFULNESS, worst_off
-from unamortized.studies.figures import FIGURES, Tables
-from unamortized.studies.figures.captions import CAPTIONS
-from unamortized.studies.gauges import (
-    GAUGES,
+from unamortized.studies.faithfulness_measures import (
+    FAITHFULNESS_MEASURES,
     RHOS,
-    Gauge,
+    FaithfulnessMeasure,
     miscalibration,
     rank_correlation,
     readings,
@@ -24,13 +22,15 @@ from unamortized.studies.gauges import (
     slope,
     variance_shares,
 )
+from unamortized.studies.figures import FIGURES, Tables
+from unamortized.studies.figures.captions import CAPTIONS
 
 WORLDS = {f"noisy_permutation@slip_{slip}": slip for slip in (0.02, 0.1, 0.3)}
-FAITHFUL, MIXING, MIXED = (Gauge(name, "", "", name) for name in ("faithful", "mixing", "mixed"))
+FAITHFUL, MIXING, MIXED = (FaithfulnessMeasure(name, "", "", name) for name in ("faithful", "mixing", "mixed"))
 
 
 def named(name):
-    return next(gauge for gauge in GAUGES if gauge.name == name)
+    return next(gauge for gauge in FAITHFULNESS_MEASURES if gauge.name == name)
 
 
 def table_of(metrics, of="dial", seeds=3):
@@ -104,7 +104,7 @@ def test_a_gauge_that_always_reads_the_same_follows_nothing():
 
 
 def test_readings_are_of_the_gauge_s_own_lags_layer_and_models():
-    gauge = Gauge("some", "", "", "patch_reliance", (0, 1), layer="last", over="other")
+    gauge = FaithfulnessMeasure("some", "", "", "patch_reliance", (0, 1), layer="last", over="other")
     table = table_of(
         [
             ("patch_reliance", lambda rho, slip, seed: 1.0, {"step": 0, "layer": "2"}),
@@ -153,13 +153,13 @@ def test_the_furthest_reading_is_that_of_a_single_lag():
 
 
 def test_every_gauge_reads_what_the_glossary_lists():
-    assert [name for gauge in GAUGES for name in gauge.explained().metrics if name not in METRICS] == []
+    assert [name for gauge in FAITHFULNESS_MEASURES for name in gauge.explained().metrics if name not in METRICS] == []
 
 
 def test_every_gauge_is_judged_and_drawn():
     listed = [
         (metric, lambda rho, slip, seed: rho + slip, {"step": gauge.steps[0] if gauge.steps else None} | layer)
-        for gauge in GAUGES
+        for gauge in FAITHFULNESS_MEASURES
         for metric in (gauge.metric, gauge.over)
         if metric
         for layer in ({"layer": "2"} if gauge.layer else {},)
@@ -167,14 +167,16 @@ def test_every_gauge_is_judged_and_drawn():
     unique = {str((name, more)): (name, value, more) for name, value, more in listed}
     table = pd.concat([table_of(list(unique.values()), of) for of in ("dial", "reader")], ignore_index=True)
     judged = {claim["name"]: claim for claim in judge_all(CLAIMS, table)}
-    assert [gauge.name for gauge in GAUGES if judged[f"{gauge.slug}_tracks_rho"]["estimate"] is None] == []
+    assert [
+        gauge.name for gauge in FAITHFULNESS_MEASURES if judged[f"{gauge.slug}_tracks_rho"]["estimate"] is None
+    ] == []
     tables = Tables(table, pd.DataFrame())
     for name in ("gauges", "gauge_readings"):
         figure = FIGURES[name](tables)
         assert figure is not None
         written = " ".join(text.get_text() for axes in figure.axes for text in (axes.title, *axes.get_yticklabels()))
         titles = written + " ".join(axes.get_title(loc="left") for axes in figure.axes)
-        assert [gauge.title for gauge in GAUGES if gauge.title not in titles] == []
+        assert [gauge.title for gauge in FAITHFULNESS_MEASURES if gauge.title not in titles] == []
 
 
 def test_every_figure_exists_and_has_a_caption():

@@ -1,6 +1,6 @@
 """Metrics of answers and traces: how good they are, and what they are set against."""
 
-from unamortized.evaluation.glossary.metric import Metric
+from unamortized.evaluation.metrics.metric import Metric
 
 ANSWERS = (
     Metric("answer_kl", "nats", "E KL(pi* || q)", "how far the model's answer is from the exact posterior"),

@@ -8,9 +8,9 @@ along with the trace (the streaming layout), nobody can know more.
 import numpy as np
 from jaxtyping import Float
 
-from unamortized.evaluation.faithfulness.asked import Laboratory, ask, without_hints
-from unamortized.evaluation.generalization import Rows
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.probes import apply, fit, layers, listen, r2, read
+from unamortized.evaluation.protocol import Rows
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
@@ -21,15 +21,15 @@ FITTED = 4  # problems that probes are fitted on, for each that they are scored 
 
 
 @without_hints
-def performative_lead(run: Run, settings: Laboratory) -> Rows:
+def performative_lead(run: Run, settings: FaithfulnessSettings) -> Rows:
     """R2 of the last exact belief where each step is about to be stated, by layer, and by how many steps it is ahead.
 
     Beside it, under ``<condition>/known_by_then``, R2 of the exact expectation of that belief given what has been
     observed up to the step.
     """
-    asked = ask(run, settings)
-    task, problems, count = run.task, asked.problems, len(asked.problems)
-    if (np.diff(asked.own.trace_steps) <= 0).any() or len(asked.own.trace_steps) < 2:
+    rollout = roll_out(run, settings)
+    task, problems, count = run.task, rollout.problems, len(rollout.problems)
+    if (np.diff(rollout.own.trace_steps) <= 0).any() or len(rollout.own.trace_steps) < 2:
         return []  # a trace of one step has nothing to be ahead of
     fitted_on = draw(task, "validation", problems.n_steps, FITTED * settings.problems, run.spec.seed, "lead")
     fitting, scoring = (read(run, each, listen(run, each), "about_to_state") for each in (fitted_on, problems))
@@ -44,13 +44,13 @@ def performative_lead(run: Run, settings: Laboratory) -> Rows:
     rows: Rows = []
     for (condition, layer), values in scores.items():
         for step, value in zip(scoring.steps.tolist(), values, strict=True):
-            row = asked.record("last_belief_r2", value, count, step=step, layer=layer)
+            row = rollout.record("last_belief_r2", value, count, step=step, layer=layer)
             rows.append(row | {"condition": condition})
     ahead = steps_ahead(scoring.steps, scores[known, None])
     for (condition, layer), values in scores.items():
         if condition != known:
             lead = steps_ahead(scoring.steps, values) - ahead
-            rows.append(asked.record("performative_lead", lead, count, layer=layer))
+            rows.append(rollout.record("performative_lead", lead, count, layer=layer))
     return rows
 
 

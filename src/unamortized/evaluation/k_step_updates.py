@@ -1,4 +1,4 @@
-"""Strides: is each written step the exact update of the code that the model itself wrote before?
+"""KStepUpdates: is each written step the exact update of the code that the model itself wrote before?
 
 A trace that states every k-th step asks for k observations to be composed between one code and the next. Whether
 that is done right is told from whether errors were handed down: each code is compared with what exact inference
@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
-from unamortized.evaluation.generalization import Rows, by_length_tests, test_problems
-from unamortized.evaluation.metrics import row
+from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
 from unamortized.evaluation.responses import respond
+from unamortized.evaluation.rows import row
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
@@ -27,7 +27,7 @@ RULED_OUT = 1e-9  # weight of the exact belief beside a code's meaning: it decid
 
 
 @dataclass(frozen=True)
-class Strides:
+class KStepUpdates:
     """How much is evaluated."""
 
     problems: int = 512  # per length
@@ -52,7 +52,7 @@ def stride_targets(
         before = problems.beliefs[:, first]
         if place:
             before = (1 - RULED_OUT) * meanings[codes[:, place - 1]] + RULED_OUT * before
-        if not process.is_generalised:  # predictive vectors need not sum to one
+        if not process.is_generalized:  # predictive vectors need not sum to one
             before = before / before.sum(axis=1, keepdims=True)
         between = problems.observations[:, first:stop]
         after = filter_beliefs(process.transitions, before, between, readout=process.readout).beliefs[:, -1]
@@ -60,7 +60,7 @@ def stride_targets(
     return targets
 
 
-def by_step(run: Run, settings: Strides) -> Rows:
+def by_step(run: Run, settings: KStepUpdates) -> Rows:
     """Shares of right strides and of exact codes at each stated step and test length, for traces of belief codes.
 
     Control, under ``<condition>/exact_trace``: the codes of the exact beliefs judged in the same way, which rounding
@@ -98,7 +98,7 @@ class UpdateTables:
 
 
 def update_tables(task: Task, seed: int, settings: UpdateTables) -> Rows:
-    r"""How many questions show every update of each stride (``step`` is k): what memorising them as a table needs.
+    r"""How many questions show every update of each stride (``step`` is k): what memorizing them as a table needs.
 
     There are $U = V^k C$ updates, of C codes that a stride may start from, and a question shows n / k of them; so many
     coupons, all alike in probability, are collected after U (log U + .577) draws on average, and after more if they are

@@ -26,7 +26,7 @@ from unamortized.worlds.tasks import Task
 READ = ("belief", "streaming")  # the traces that readers know how to read, beside every_<k>
 
 
-class Reader:
+class BayesReader:
     """Reads a belief trace as exactly as it can be read, and answers ``rho`` from it and 1 - rho from the question.
 
     It keeps the belief that the trace has come to. A code that is the update of that belief changes nothing but the
@@ -118,7 +118,7 @@ def unreadable(task: Task, trace: str) -> str:
     process = task.build()
     if process.drawn is not None:
         return f"{task.name}: readers do not read tables that problems bring"
-    return f"{task.name}: readers read beliefs, not predictive vectors" if process.is_generalised else ""
+    return f"{task.name}: readers read beliefs, not predictive vectors" if process.is_generalized else ""
 
 
 def reader_run(task: Task, rho: float, condition: str = "cot", seed: int = 0) -> Run:
@@ -129,4 +129,4 @@ def reader_run(task: Task, rho: float, condition: str = "cot", seed: int = 0) ->
     """
     spec = RunSpec(task=task, condition=condition, seed=seed, model=ModelSpec(layers=1))
     run = Run(spec, new_model(spec), Path("no folder: a reader is not trained"))
-    return replace(run, model=Reader(task, run.condition.trace, rho))
+    return replace(run, model=BayesReader(task, run.condition.trace, rho))

@@ -1,4 +1,4 @@
-"""Generalised hidden Markov processes (GHMMs): few dimensions, yet no hidden Markov model of finite size.
+"""Generalized hidden Markov processes (GHMMs): few dimensions, yet no hidden Markov model of finite size.
 
 Their matrices have negative entries and their vectors are distributions over no states; only what they read out is a
 probability. Names of the families are those of the process library simplexity; definitions follow Riechers, Elliott &

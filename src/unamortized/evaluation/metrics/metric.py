@@ -10,4 +10,4 @@ class Metric:
     name: str
     unit: str
     formula: str
-    says: str
+    description: str
