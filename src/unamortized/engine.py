@@ -163,7 +163,7 @@ def _measure(
         same = jobs.get(folder)  # two cells may share a run and yet differ in their tests
         before = same.evaluations if same else ()
         jobs[folder] = RunJob(spec, (*before, *(each for each in own if each not in before)), root)
-        measured.append(Measured(folder, own, spec.world, spec.variant))
+        measured.append(Measured(folder, own, spec.world, spec.variant, folder.name))
     run_jobs(list(jobs.values()), workers, console)
     comparing: dict[Path, Job] = {}
     for spec in specs:
@@ -171,7 +171,7 @@ def _measure(
         if own := tuple(each.at(spec.task) for each in evaluations if each.compares(spec, root, jobs)):
             before = jobs[folder].evaluations
             comparing[folder] = RunJob(spec, (*before, *own), root)
-            measured.append(Measured(folder, own, spec.world, spec.variant))
+            measured.append(Measured(folder, own, spec.world, spec.variant, folder.name))
     run_jobs(list(comparing.values()), workers, console)
     return measured
 

@@ -49,7 +49,7 @@ def values(rows, metric) -> dict[tuple[str, str], float]:
 
 
 def probabilities(trace, logits) -> np.ndarray:
-    block = trace.asked.run.vocabulary.blocks["code"]
+    block = trace.rollout.run.vocabulary.blocks["code"]
     return logits[:, block].double().softmax(dim=-1).numpy()
 
 
@@ -155,8 +155,8 @@ def test_every_column_before_a_step_is_in_one_group(condition, start):
         last, token = trace.column(step - 1) + 1, trace.examples.tokens[:, column + 1]
         assert found["own" if condition in ("cot", "cot_synonyms") else "last_code"][last]
         assert found["own" if condition == "cot_streaming" else "observation"][trace.observed_at(step)]
-        block, stated = trace.asked.run.vocabulary.blocks["code"], trace.asked.own.stated[:, step - 1]
-        np.testing.assert_array_equal((token - block.start) % trace.asked.run.vocabulary.codebook.size, stated)
+        block, stated = trace.rollout.run.vocabulary.blocks["code"], trace.rollout.own.stated[:, step - 1]
+        np.testing.assert_array_equal((token - block.start) % trace.rollout.run.vocabulary.codebook.size, stated)
     assert "earlier_codes" in found
     assert "later_observations" not in found  # at the last step
 
@@ -173,10 +173,10 @@ def stepped(process, belief, symbol):
 @pytest.mark.parametrize("condition", ["cot", "cot_streaming", "cot_copied"])
 def test_a_corruption_changes_what_it_names_and_should_move_the_belief_as_bayes_says(condition):
     trace = forced_trace(scrambled_run(condition), 16)
-    process, meanings = trace.asked.run.task.build(), code_meanings(trace.asked.run.task)
-    vocabulary, own, step = trace.asked.run.vocabulary, trace.asked.own.stated, 5
+    process, meanings = trace.rollout.run.task.build(), code_meanings(trace.rollout.run.task)
+    vocabulary, own, step = trace.rollout.run.vocabulary, trace.rollout.own.stated, 5
     observation, last_code = corruptions(trace, step).values()
-    clean, x = trace.examples.tokens, trace.asked.problems.observations[:, step - 1]
+    clean, x = trace.examples.tokens, trace.rollout.problems.observations[:, step - 1]
     copy = [trace.column(step)] if condition == "cot_copied" else []
     changed = np.flatnonzero((observation.tokens != clean).any(axis=0))
     assert changed.tolist() == sorted([trace.observed_at(step), *copy])

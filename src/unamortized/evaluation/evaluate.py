@@ -13,12 +13,12 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from unamortized.evaluation.rows import to_csv, to_table
+from unamortized.labels import joined
 from unamortized.learning.runs import (
     Run,
     RunSpec,
     exclusively,
     load_run,
-    marked,
     read_record,
     sibling,
     write_text,
@@ -38,12 +38,13 @@ def measured_by(module: str) -> str:
 
 
 class Measured(NamedTuple):
-    """A folder, what was measured there, and what a study's tables append to the names of task and condition."""
+    """A folder, what was measured there, and the labels that a study's tables give to its rows."""
 
     folder: Path
     evaluations: Sequence["Evaluation"]
     world: str = ""
     variant: str = ""
+    run: str = ""  # the run's hash; empty for a task
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def evaluate_run(folder: Path, evaluations: Sequence[Evaluation], report: Callab
                 run = run or load_run(folder)
                 report(evaluation.name)
                 _keep(evaluation, folder, evaluation.measure(run))
-        write_text(folder / "metrics.csv", collect([Measured(folder, evaluations)], "metrics"))
+        write_text(folder / "metrics.csv", collect([Measured(folder, evaluations, run=folder.name)], "metrics"))
 
 
 def evaluate_task(task: Task | NetTask, seed: int, root: Path, evaluations: Sequence[Evaluation]) -> Path:
@@ -126,24 +127,31 @@ def _keep(evaluation: Evaluation, folder: Path, result: Any) -> None:
     write_text(evaluation.file(folder), to_csv(table))
 
 
-def collect(measured: Sequence[Measured], gives: str) -> str:
+def collect(measured: Sequence[Measured], gives: Literal["metrics", "examples"]) -> str:
     """The kept results of folders, one after the other, as one table of text.
 
-    Text, not numbers, is passed on, so that what was measured is repeated byte for byte; only the names of tasks
-    and conditions, which are the first two columns, are marked.
+    Values are passed on as text, so that they are repeated byte for byte; world, variant and run are filled in.
+
+    Raises:
+        ValueError: if a result is missing.
     """
-    header, lines = "", []
-    for each in measured:
-        for evaluation in each.evaluations:
-            if evaluation.gives == gives:
-                file = evaluation.file(each.folder)
-                if not file.exists():
-                    raise ValueError(f"{file} is missing: the code changed while it ran; run the same command again")
-                header, _, body = file.read_text().partition("\n")
-                lines += [_marked(line, each) for line in body.splitlines(keepends=True)]
-    return header + "\n" + "".join(lines)
+    tables = [
+        _labeled(_read_kept(evaluation, each.folder), each)
+        for each in measured
+        for evaluation in each.evaluations
+        if evaluation.gives == gives
+    ]
+    return pd.concat(tables).to_csv(index=False, lineterminator="\n") if tables else ""
 
 
-def _marked(line: str, measured: Measured) -> str:
-    task, condition, rest = line.split(",", 2)
-    return f"{marked(task, measured.world)},{marked(condition, measured.variant)},{rest}"
+def _read_kept(evaluation: Evaluation, folder: Path) -> pd.DataFrame:
+    file = evaluation.file(folder)
+    if not file.exists():
+        raise ValueError(f"{file} is missing: the code changed while it ran; run the same command again")
+    return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def _labeled(table: pd.DataFrame, measured: Measured) -> pd.DataFrame:
+    """A table with its world, its variant before that of the rows themselves, and the run that it was measured on."""
+    variants = [joined(measured.variant, own) for own in table["variant"]]
+    return table.assign(world=measured.world, variant=variants, run=measured.run)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from unamortized.evaluation.evaluate import Measured, collect
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.rows import COLUMNS
+from unamortized.evaluation.rows import COLUMNS, TEXT, WHOLE
 from unamortized.learning.runs import write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
 from unamortized.studies.figures import FIGURES, Tables, save
@@ -20,20 +20,19 @@ from unamortized.studies.study import Study
 
 def write_output(study: Study, made_by: dict[str, Any], measured: Sequence[Measured], folder: Path) -> dict[str, Any]:
     """Write ``metrics.csv``, ``examples.csv``, the figures and ``claims.json``; returns what the last says."""
-    for gives, columns in (("metrics", COLUMNS), ("examples", EXAMPLE_COLUMNS)):
-        table = collect(measured, gives)
-        write_text(folder / f"{gives}.csv", table if table.strip() else ",".join(columns) + "\n")
+    write_text(folder / "metrics.csv", collect(measured, "metrics") or ",".join(COLUMNS) + "\n")
+    write_text(folder / "examples.csv", collect(measured, "examples") or ",".join(EXAMPLE_COLUMNS) + "\n")
     return redraw(study, made_by, folder)
 
 
 def read_metrics(file: Path) -> pd.DataFrame:
-    """A table of metrics with its types.
+    """A table of metrics with its types; text that does not apply is empty, never missing.
 
     Raises:
         ValueError: if it cannot be read, or lacks a column.
     """
-    strings = dict.fromkeys(("task", "condition", "split", "layer", "metric", "unit"), "string")
-    return _read_table(file, COLUMNS, {**strings, "n_steps": "Int64", "step": "Int64"})
+    table = _read_table(file, COLUMNS, dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64"))
+    return table.fillna(dict.fromkeys(TEXT, ""))
 
 
 def _read_table(file: Path, columns: Sequence[str], types: dict[str, str] | None = None) -> pd.DataFrame:

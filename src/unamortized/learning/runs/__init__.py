@@ -1,7 +1,7 @@
 """Runs: what determines one, where it is kept, and what produced it."""
 
 from unamortized.learning.runs.provenance import git_commit, versions
-from unamortized.learning.runs.specification import RUN_FORMAT, RunSpec, TrainSpec, marked, plan_run
+from unamortized.learning.runs.specification import RUN_FORMAT, RunSpec, TrainSpec, plan_run
 from unamortized.learning.runs.store import (
     Run,
     exclusively,
@@ -27,7 +27,6 @@ __all__ = [
     "git_commit",
     "is_finished",
     "load_run",
-    "marked",
     "new_model",
     "plan_run",
     "read_record",

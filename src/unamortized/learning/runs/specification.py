@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from unamortized.labels import full, place
 from unamortized.learning.conditions import check_fits, resolve_condition
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.net_tasks import NetTask
@@ -57,7 +58,7 @@ class RunSpec(BaseModel):
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     model: ModelSpec = ModelSpec()
     train: TrainSpec = TrainSpec()
-    # what a study's tables append to the names of task and condition; no part of what is trained, nor of its record
+    # labels in a study's tables; they neither affect the weights nor belong to the record
     world: Annotated[str, Field(exclude=True)] = ""
     variant: Annotated[str, Field(exclude=True)] = ""
 
@@ -86,13 +87,7 @@ class RunSpec(BaseModel):
     @property
     def title(self) -> str:
         """For progress lines."""
-        return f"{marked(self.task.name, self.world)} {marked(self.condition, self.variant)} seed {self.seed}"
-
-
-def marked(name: str, mark: str) -> str:
-    """A name with its mark, before what tells a control from its condition: ``cot@rotary/untrained``."""
-    own, slash, control = name.partition("/")
-    return f"{own}@{mark}{slash}{control}" if mark else name
+        return f"{place(self.task.name, self.world)} {full(self.condition, self.variant)} seed {self.seed}"
 
 
 def plan_run(task: Task | NetTask, condition: str, seed: int, model: ModelSpec, train: TrainSpec) -> RunSpec:

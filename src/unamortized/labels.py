@@ -1,0 +1,137 @@
+"""Labels: the only module that composes names of rows, and takes them apart.
+
+A row of ``metrics.csv`` is identified by columns, not by one string. Within a column, a name may carry numbers, each
+after the word that it belongs to: ``cot_every_4``, ``dial_0.5_told``, ``window_8``, ``s3_slip0.1_n8``, ``l2_after_128``.
+
+=========  ==============================================================================================
+column     what it says
+=========  ==============================================================================================
+task       the task file
+world      what the study changed in that task, so that one task may stand for several worlds
+condition  the way of learning, or the baseline
+variant    what the model, its training, or its way of answering had otherwise
+control    what stands in for the model, its belief, or the change under test; several are joined by a plus
+site       the tokens that were read or changed
+layer      a number (0 is the embedding), ``all`` layers together, the ``chosen`` one, or a component (``L0H2``)
+run        the hash of the run that was measured; empty for what needs no model
+=========  ==============================================================================================
+"""
+
+import re
+from typing import NamedTuple
+
+QUESTION, ABOUT_TO_STATE = "question", "about_to_state"  # sites
+ALL_LAYERS, CHOSEN_LAYER, LAST_LAYER = "all", "chosen", "last"
+
+_NUMBER = re.compile(r"(?:^|_)([a-z]+)_?(\d+(?:\.\d+)?)(?=_|$)")
+_COMPONENT = re.compile(r"L(\d+)(?:H(\d+)|(MLP))?")
+
+DISPLAY = {  # what figures, tables and reports call conditions and baselines
+    "amortized": "no trace",
+    "amortized_equal_flops": "no trace, equal FLOPs",
+    "next_token": "next symbol",
+    "cot": "CoT",
+    "cot_copied": "CoT, copies observations",
+    "cot_indexed": "CoT, numbers observations",
+    "cot_state": "CoT, sampled states",
+    "cot_filler": "empty tokens",
+    "cot_shuffled": "another problem's trace",
+    "cot_posthoc": "trace after the answer",
+    "cot_reversed": "CoT, last step first",
+    "cot_streaming": "CoT, while reading",
+    "cot_dithered": "CoT, dithered codes",
+    "cot_synonyms": "CoT, two spellings",
+    "hint_told": "CoT, states the hint",
+    "hint_untold": "CoT, hides the hint",
+    "gru": "GRU",
+    "local_windows": "local windows",
+    "wrong_local_windows": "wrong local windows",
+    "full_windows": "the whole net",
+    "prior": "prior",
+    "marginal": "marginal",
+    "trained_bayes": "exact, training parameters",
+    "codebook_floor": "codebook floor",
+    "codebook_recursive": "exact, rounded at each step",
+    "exact_scaffolded": "exact, step by step",
+    "process": "process",
+}
+
+
+def numbers(name: str) -> dict[str, float]:
+    """The numbers that a name carries, by the word before each.
+
+    ``numbers("s3_slip0.1_n8")`` is ``{"s": 3, "slip": 0.1, "n": 8}``, and ``numbers("dial_0.5_told")`` is
+    ``{"dial": 0.5}``.
+    """
+    return {word: float(digits) for word, digits in _NUMBER.findall(name)}
+
+
+def stem(name: str) -> str:
+    """A name without its numbers: ``window`` for ``window_8``, ``dial_told`` for ``dial_0.5_told``."""
+    return _NUMBER.sub(lambda found: found[0][: found.start(2) - found.start()].rstrip("_"), name)
+
+
+def numbered(word: str, number: float) -> str:
+    """A name with its number: ``window_8``, ``dial_0.5``."""
+    return f"{word}_{number:g}"
+
+
+def joined(*parts: str) -> str:
+    """A world or variant made of several parts; empty ones are left out."""
+    return "_".join(part for part in parts if part)
+
+
+def controls(*names: str) -> str:
+    """A control made of several; empty ones are left out."""
+    return "+".join(name for name in names if name)
+
+
+def display(condition: str, variant: str = "") -> str:
+    """What people read in place of a condition's name, with its variant in brackets."""
+    found = numbers(condition)
+    if condition in DISPLAY:
+        shown = DISPLAY[condition]
+    elif "every" in found:
+        shown = f"CoT, every {found['every']:g} steps"
+    elif "dial" in found:
+        shown = f"ρ = {found['dial']:g}" + (", end told" if condition.endswith("_told") else "")
+    elif "reader" in found:
+        shown = f"exact reader, ρ = {found['reader']:g}"
+    elif "window" in found:
+        shown = f"exact, last {found['window']:g}"
+    elif "particle" in found:
+        shown = f"{found['particle']:g} particles"
+    else:
+        shown = condition.replace("_", " ")
+    if "mean" in (own := numbers(variant)):
+        return f"{shown}, mean of {own['mean']:g}"
+    return f"{shown} ({variant.replace('_', ' ')})" if variant else shown
+
+
+def place(task: str, world: str = "") -> str:
+    """What people read in place of a task and its world."""
+    return f"{task} ({world.replace('_', ' ')})" if world else task
+
+
+def full(condition: str, variant: str = "", control: str = "") -> str:
+    """A condition with its variant and control as one name, for progress lines and tables of text."""
+    return condition + (f"@{variant}" if variant else "") + (f"/{control}" if control else "")
+
+
+def layer_number(layer: str) -> int | None:
+    """The number of a layer; none for ``all``, ``chosen`` and components."""
+    return int(layer) if layer.isdecimal() else None
+
+
+class Component(NamedTuple):
+    """A part of the network: a layer's attention, one head of it, or its perceptron."""
+
+    layer: int
+    head: int | None
+    is_perceptron: bool
+
+
+def component(layer: str) -> Component | None:
+    """The component that a layer such as ``L0``, ``L0H2`` or ``L1MLP`` names; none for any other layer."""
+    found = _COMPONENT.fullmatch(layer)
+    return Component(int(found[1]), int(found[2]) if found[2] else None, bool(found[3])) if found else None
