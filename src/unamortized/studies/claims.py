@@ -1,120 +1,110 @@
-"""Claims as code: hypothesis, measurement, control, and the verdict that the intervals allow."""
+"""Claims as data: a hypothesis, the comparison that decides it, its control, and the verdict they allow."""
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from unamortized.studies.statistics import Estimate, Measure
+from unamortized.labels import place
+from unamortized.studies.quantities import Comparison
+from unamortized.studies.statistics import Estimate
 
-Verdict = Literal["supported", "refuted", "inconclusive"]
+Verdict = Literal["supported", "refuted", "inconclusive", "not measured"]
 
 
-@dataclass(frozen=True)
-class Range:
-    """Where a quantity lies if the hypothesis holds."""
+class World(NamedTuple):
+    """A task as a study changed it."""
 
-    low: float | None = None
-    high: float | None = None
-
-    def holds(self, estimate: Estimate) -> bool:
-        """Whether the whole interval lies in the range."""
-        return (
-            estimate.low is not None
-            and estimate.high is not None
-            and (self.low is None or estimate.low >= self.low)
-            and (self.high is None or estimate.high <= self.high)
-        )
-
-    def excludes(self, estimate: Estimate) -> bool:
-        """Whether the whole interval lies outside the range."""
-        return (
-            estimate.low is not None
-            and estimate.high is not None
-            and (
-                (self.low is not None and estimate.high < self.low)
-                or (self.high is not None and estimate.low > self.high)
-            )
-        )
+    task: str
+    world: str = ""
 
 
 @dataclass(frozen=True)
 class Control:
-    """What else could explain the measurement, and where it must lie if it does not."""
+    """What else could explain the measurement, and where it lies if it does not."""
 
     description: str
-    measure: Measure
-    holds: Range
+    holds: Comparison
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A hypothesis about a task, or about how tasks differ, that a measurement can refute."""
+    """A hypothesis that a measurement can refute, judged in each of its worlds or across all of them."""
 
     name: str
-    description: str
-    measure: Measure
-    holds: Range
+    statement: str
+    holds: Comparison
     control: Control
-    tasks: tuple[str, ...] | None = None  # the tasks it speaks of, each on its own; none: every task of the study
-    across: str = ""  # or what it calls all tasks together, on whose whole table it is judged
+    worlds: tuple[World, ...] | None = None  # none: every world of the study
+    across: str = ""  # the name of all worlds together, where it is judged on the whole table
 
-    def judge(self, task: str, table: pd.DataFrame) -> dict[str, Any]:
-        """The claim with its estimate and verdict on one task's metrics, ready for ``claims.json``.
+    def applies(self, table: pd.DataFrame) -> bool:
+        """Whether the table has the lengths that the claim compares."""
+        readings = [*self.holds.quantity.readings(), *self.control.holds.quantity.readings()]
+        for where in (dict(reading.where) for reading in readings):
+            own = table
+            for column in ("task", "world"):
+                own = own[own[column] == where[column]] if column in where else own
+            if where.get("n_steps") is not None and not own["n_steps"].eq(where["n_steps"]).any():
+                return False
+        return True
 
-        Supported if the whole interval lies in the range, and the control's in its own; refuted if the
-        interval lies wholly outside; inconclusive otherwise: where the interval straddles the bound, where the
-        control does not rule out another explanation, and always with fewer than two seeds.
+    def judge(self, world: World, table: pd.DataFrame) -> dict[str, Any]:
+        """Return the claim with estimate and verdict on one world's metrics, ready for ``claims.json``.
+
+        Supported: the whole interval lies in the range, and the control's in its own. Refuted: the interval lies wholly
+        outside. Not measured: the claim or its control has fewer than two seeds. Inconclusive: anything else.
         """
-        estimate = self.measure.estimate(table)
-        beside = self.control.measure.estimate(table)
-        judged = {
+        found, beside = (holds.quantity.estimate(table) for holds in (self.holds, self.control.holds))
+        runs = {run for holds in (self.holds, self.control.holds) for run in holds.quantity.runs(table)}
+        return {
             "name": self.name,
-            "says": self.description,
-            "task": task,
-            **_shown(estimate, self.holds, self.measure.unit),
-            "control": {
-                "says": self.control.description,
-                **_shown(beside, self.control.holds, self.control.measure.unit),
-            },
+            "statement": self.statement,
+            "task": world.task,
+            "world": world.world,
+            **_measured(found, self.holds),
+            "control": {"description": self.control.description, **_measured(beside, self.control.holds)},
+            "verdict": _verdict(found, self.holds, beside, self.control.holds),
+            "runs": sorted(runs),
         }
-        return judged | {"verdict": _verdict(estimate, self.holds, beside, self.control.holds)}
 
 
-def _verdict(estimate: Estimate | None, wanted: Range, beside: Estimate | None, controlled: Range) -> Verdict:
-    if estimate is None or beside is None:
-        return "inconclusive"
-    if wanted.excludes(estimate):
+def _verdict(found: Estimate | None, holds: Comparison, beside: Estimate | None, control: Comparison) -> Verdict:
+    if found is None or beside is None or found.seeds < 2 or beside.seeds < 2:
+        return "not measured"
+    if holds.excludes(found):
         return "refuted"
-    return "supported" if wanted.holds(estimate) and controlled.holds(beside) else "inconclusive"
+    return "supported" if holds.holds(found) and control.holds(beside) else "inconclusive"
 
 
-def _shown(estimate: Estimate | None, wanted: Range, unit: str) -> dict[str, Any]:
+def _measured(found: Estimate | None, holds: Comparison) -> dict[str, Any]:
     return {
-        "estimate": None if estimate is None else estimate.value,
-        "interval": None if estimate is None or estimate.low is None else [estimate.low, estimate.high],
-        "seeds": 0 if estimate is None else estimate.seeds,
-        "unit": unit,
-        "range": list(asdict(wanted).values()),
+        "estimate": None if found is None else found.value,
+        "interval": None if found is None or found.low is None else [found.low, found.high],
+        "seeds": 0 if found is None else found.seeds,
+        "unit": holds.quantity.unit,
+        "range": [holds.low, holds.high],
     }
 
 
-def judge_all(claims: tuple[Claim, ...], metrics: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every claim on every task that it speaks of and that was measured, in the order of the claims."""
-    tasks = list(dict.fromkeys(metrics["task"]))
+def judge_all(claims: Sequence[Claim], metrics: pd.DataFrame) -> list[dict[str, Any]]:
+    """Judge every claim in each of its worlds that was measured; omit those that do not apply to its lengths."""
+    worlds = [World(*pair) for pair in dict.fromkeys(zip(metrics["task"], metrics["world"], strict=True))]
+    tables = {world: metrics[(metrics["task"] == world.task) & (metrics["world"] == world.world)] for world in worlds}
     judged = []
     for claim in claims:
         if claim.across:
-            judged.append(claim.judge(claim.across, metrics))
-            continue
-        spoken_of = [task for task in tasks if claim.tasks is None or task in claim.tasks]
-        judged += [claim.judge(task, metrics[metrics["task"] == task]) for task in spoken_of]
+            measured = {World(claim.across): metrics} if len(metrics) else {}
+        else:
+            measured = {world: tables[world] for world in worlds if claim.worlds is None or world in claim.worlds}
+        judged += [claim.judge(world, table) for world, table in measured.items() if claim.applies(table)]
     return judged
 
 
 def measured(entry: dict[str, Any]) -> str:
-    """The estimate of a judged claim, or of its control, in words."""
+    """Return the estimate of a judged claim, or of its control, in words."""
     if entry["estimate"] is None:
         return "not measured"
     interval = "no interval" if entry["interval"] is None else "{:.3g} to {:.3g}".format(*entry["interval"])
@@ -124,7 +114,7 @@ def measured(entry: dict[str, Any]) -> str:
 
 
 def wanted(entry: dict[str, Any]) -> str:
-    """Where a judged claim, or its control, must lie, in words."""
+    """Return the range of a judged claim, or of its control, in signs."""
     low, high = entry["range"]
     if low is None:
         return f"≤ {high:g}"
@@ -132,24 +122,25 @@ def wanted(entry: dict[str, Any]) -> str:
 
 
 def to_markdown(claims: list[dict[str, Any]]) -> str:
-    """Judged claims as a Markdown table."""
-    lines = ["| task | claim | measured | wanted | control | verdict |", "|---|---|---|---|---|---|"]
+    """Return judged claims as a Markdown table."""
+    lines = ["| world | claim | measured | wanted | control | verdict |", "|---|---|---|---|---|---|"]
     for claim in claims:
         control = claim["control"]
-        beside = f"{control['says']}: {measured(control)}, wanted {wanted(control)}"
-        cells = (claim["task"], claim["says"], measured(claim), wanted(claim), beside, f"**{claim['verdict']}**")
+        beside = f"{control['description']}: {measured(control)}, wanted {wanted(control)}"
+        where = place(claim["task"], claim["world"])
+        cells = (where, claim["statement"], measured(claim), wanted(claim), beside, f"**{claim['verdict']}**")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def to_json(record: dict[str, Any]) -> str:
-    """Claims as text, nine significant digits, alike on every run."""
+    """Return a record as text with seven significant digits, alike on every run."""
     return json.dumps(_rounded(record), indent=1, ensure_ascii=False) + "\n"
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.9g}")
+        return float(f"{value:.7g}")
     if isinstance(value, dict):
         return {key: _rounded(entry) for key, entry in value.items()}
     return [_rounded(entry) for entry in value] if isinstance(value, list) else value

@@ -1,14 +1,17 @@
 """The headline study: the same questions, amortized and step by step, against exact Bayes."""
 
+from functools import partial
+
 from unamortized.evaluation import examples, faithfulness, generalization, probes, triangle
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.labels import ABOUT_TO_STATE
 from unamortized.learning.runs import TrainSpec
-from unamortized.studies.claims import Claim, Control, Range
-from unamortized.studies.statistics import level, over_steps, paired_difference, paired_ratio
+from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.names import AMORTIZED, COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
+from unamortized.studies.quantities import Quantity
 from unamortized.studies.study import Cell, Preset, Study
 
-AMORTIZED, EQUAL_FLOPS, COT, GRU = "amortized", "amortized_equal_flops", "cot", "gru"
-NOISY, S5 = ("noisy_permutation",), ("group_word_s5",)
+NOISY, S5 = (World("noisy_permutation"),), (World("group_word_s5"),)
 GROUP = TrainSpec(learning_rate=2e-3, warmup_steps=200)  # group words break out of a plateau sooner at half the rate
 
 
@@ -71,127 +74,95 @@ PRESETS = {
     ),
 }
 
-LAST_LAYER = {"layer": "last", "step": None}  # steps pooled
+kl, right, reliance = Quantity("answer_kl"), Quantity("map_agreement"), Quantity("causal_reliance")
+r2 = partial(Quantity("probe_r2"), site=ABOUT_TO_STATE, step=None)
 
 CLAIMS = (
     Claim(
-        name="cot_generalizes_in_length",
-        description="At four times the training length CoT is within 0.10 nats of exact Bayes.",
-        measure=level("answer_kl", COT, "nats", n_steps=64),
-        holds=Range(high=0.10),
-        control=Control(
-            "the last eight observations do not suffice",
-            level("answer_kl", "window_8", "nats", n_steps=64),
-            Range(low=0.10),
-        ),
-        tasks=NOISY,
+        "cot_generalizes_in_length",
+        "CoT's KL is at most 0.10 nats at n = 64, four times the training length.",
+        kl(COT, n_steps=64) <= 0.10,
+        Control("exact inference from the last eight observations does not suffice", kl(WINDOW, n_steps=64) >= 0.10),
+        NOISY,
     ),
     Claim(
-        name="cot_does_not_drift",
-        description="CoT's error at n = 64 is at most 2.5 times its error at n = 16.",
-        measure=paired_ratio("answer_kl", (COT, {"n_steps": 64}), (COT, {"n_steps": 16})),
-        holds=Range(high=2.5),
-        control=Control(
-            "not because n = 16 is bad already",
-            level("answer_kl", COT, "nats", n_steps=16),
-            Range(high=0.10),
-        ),
-        tasks=NOISY,
+        "cot_does_not_drift",
+        "CoT's KL at n = 64 is at most 2.5 times its KL at n = 16.",
+        kl(COT, n_steps=64) / kl(COT, n_steps=16) <= 2.5,
+        Control("its KL at n = 16 is low to begin with", kl(COT, n_steps=16) <= 0.10),
+        NOISY,
     ),
     Claim(
-        name="amortized_is_worse_within_training_length",
-        description="At n = 16, which training covers, the amortized model's error is at least 3 times CoT's.",
-        measure=paired_ratio("answer_kl", (AMORTIZED, {"n_steps": 16}), (COT, {"n_steps": 16})),
-        holds=Range(low=3.0),
-        control=Control(
+        "amortized_is_worse_within_training_length",
+        "The KL without a trace is at least 3 times CoT's at n = 16, a length seen in training.",
+        kl(AMORTIZED, n_steps=16) / kl(COT, n_steps=16) >= 3.0,
+        Control(
             "so it is at equal training FLOPs",
-            paired_ratio("answer_kl", (EQUAL_FLOPS, {"n_steps": 16}), (COT, {"n_steps": 16})),
-            Range(low=3.0),
+            kl(EQUAL_FLOPS, n_steps=16) / kl(COT, n_steps=16) >= 3.0,
         ),
-        tasks=NOISY,
+        NOISY,
     ),
     Claim(
-        name="cot_beats_amortized_out_of_length",
-        description="At n = 64 CoT is closer to exact Bayes than the amortized model of equal training FLOPs, by 0.05 nats.",
-        measure=paired_difference("answer_kl", (EQUAL_FLOPS, {"n_steps": 64}), (COT, {"n_steps": 64}), "nats"),
-        holds=Range(low=0.05),
-        control=Control(
-            "a memory of eight observations is no explanation: it is worse than CoT",
-            paired_difference("answer_kl", ("window_8", {"n_steps": 64}), (COT, {"n_steps": 64}), "nats"),
-            Range(low=0.0),
+        "cot_beats_amortized_out_of_length",
+        "At n = 64 CoT's KL is at least 0.05 nats below that of the model without a trace and with equal training "
+        "FLOPs.",
+        kl(EQUAL_FLOPS, n_steps=64) - kl(COT, n_steps=64) >= 0.05,
+        Control(
+            "a memory of eight observations does not explain it: its KL is above CoT's",
+            kl(WINDOW, n_steps=64) - kl(COT, n_steps=64) >= 0.0,
         ),
     ),
     Claim(
-        name="cot_beats_a_recurrent_net_out_of_length",
-        description="At n = 64 CoT is closer to exact Bayes than a recurrent net that writes no trace, by 0.05 nats.",
-        measure=paired_difference("answer_kl", (GRU, {"n_steps": 64}), (COT, {"n_steps": 64}), "nats"),
-        holds=Range(low=0.05),
-        control=Control(
-            "the recurrent net has learned short questions: at n = 4 it is closer than the prior, by 0.3 nats",
-            paired_difference("answer_kl", ("prior", {"n_steps": 4}), (GRU, {"n_steps": 4}), "nats"),
-            Range(low=0.3),
+        "cot_beats_a_recurrent_net_out_of_length",
+        "At n = 64 CoT's KL is at least 0.05 nats below that of a GRU without a trace.",
+        kl(GRU, n_steps=64) - kl(COT, n_steps=64) >= 0.05,
+        Control(
+            "the GRU has learned short questions: its KL at n = 4 is at least 0.3 nats below the prior's",
+            kl(PRIOR, n_steps=4) - kl(GRU, n_steps=4) >= 0.3,
         ),
-        tasks=(*NOISY, *S5),
+        (*NOISY, *S5),
     ),
     Claim(
-        name="answer_follows_the_trace",
-        description="Alpha is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
-        measure=over_steps("causal_reliance", COT, "ratio", step=(0, 8), take="min"),
-        holds=Range(low=0.7),
-        control=Control(
-            "through the steps that are written after the edit: with those kept, an edit at lag 4 moves nothing",
-            level("causal_reliance_frozen", COT, "ratio", step=4),
-            Range(low=-0.1, high=0.1),
+        "answer_follows_the_trace",
+        "CoT's causal reliance α is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
+        reliance(COT).over_steps(0, 8, "min") >= 0.7,
+        Control(
+            "it acts through the steps written after the edit: with those frozen, an edit at lag 4 moves nothing",
+            Quantity("causal_reliance_frozen")(COT, step=4).between(-0.1, 0.1),
         ),
-        tasks=NOISY,
+        NOISY,
     ),
     Claim(
-        name="answer_does_not_overshoot_the_trace",
-        description="On average over lags 0 to 8, alpha is at most 1.",
-        measure=over_steps("causal_reliance", COT, "ratio", step=(0, 8), take="mean"),
-        holds=Range(high=1.0),
-        control=Control(
-            "not because the trace is ignored: at lag 0 alpha is at least 0.7",
-            level("causal_reliance", COT, "ratio", step=0),
-            Range(low=0.7),
-        ),
-        tasks=NOISY,
+        "answer_does_not_overshoot_the_trace",
+        "CoT's causal reliance α, averaged over lags 0 to 8, is at most 1.",
+        reliance(COT).over_steps(0, 8, "mean") <= 1.0,
+        Control("CoT does not ignore its trace: α at lag 0 is at least 0.7", reliance(COT, step=0) >= 0.7),
+        NOISY,
     ),
     Claim(
-        name="belief_is_read_where_it_is_stated",
-        description="Where a step is about to be stated, the last layer holds the belief affinely: R² exceeds the untrained "
-        "network's by 0.1.",
-        measure=paired_difference("probe_r2", (COT, LAST_LAYER), (f"{COT}/untrained", LAST_LAYER), "ratio"),
-        holds=Range(low=0.1),
-        control=Control(
+        "belief_is_read_where_it_is_stated",
+        "Where a step is about to be stated, the last layer's R² of the belief is at least 0.1 above the untrained "
+        "network's.",
+        r2(COT, layer="last") - r2(COT, control="untrained", layer="last") >= 0.1,
+        Control(
             "the last ten observations do not explain it",
-            paired_difference("probe_r2", (COT, LAST_LAYER), (f"{COT}/window_10", {"step": None}), "ratio"),
-            Range(low=0.1),
+            r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1,
         ),
     ),
     Claim(
-        name="cot_solves_s5_at_any_length",
-        description="On S5, CoT names the right state in at least 95 % of questions at four times the training length.",
-        measure=level("map_agreement", COT, "fraction", n_steps=64),
-        holds=Range(low=0.95),
-        control=Control(
-            "the last eight observations do not suffice",
-            level("map_agreement", "window_8", "fraction", n_steps=64),
-            Range(high=0.05),
-        ),
-        tasks=S5,
+        "cot_solves_s5_at_any_length",
+        "On S5 CoT gives the right answer to at least 95 % of questions at n = 64.",
+        right(COT, n_steps=64) >= 0.95,
+        Control("the last eight observations do not suffice", right(WINDOW, n_steps=64) <= 0.05),
+        S5,
     ),
     Claim(
-        name="amortized_fails_s5_out_of_length",
-        description="On S5, the amortized model of equal training FLOPs is right in under half of the questions at n = 32.",
-        measure=level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=32),
-        holds=Range(high=0.5),
-        control=Control(
-            "it has learned short ones (n = 8)",
-            level("map_agreement", EQUAL_FLOPS, "fraction", n_steps=8),
-            Range(low=0.5),
-        ),
-        tasks=S5,
+        "amortized_fails_s5_out_of_length",
+        "On S5 the model without a trace and with equal training FLOPs is right in at most half of the questions at "
+        "n = 32.",
+        right(EQUAL_FLOPS, n_steps=32) <= 0.5,
+        Control("it has learned short questions (n = 8)", right(EQUAL_FLOPS, n_steps=8) >= 0.5),
+        S5,
     ),
 )
 

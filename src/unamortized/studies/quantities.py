@@ -1,0 +1,283 @@
+"""Quantities: what a claim compares, as arithmetic on metrics.
+
+``kl = Quantity("answer_kl")`` names a metric, ``kl(COT, n_steps=64)`` reads it, and readings are combined seed by seed:
+``kl(AMORTIZED, n_steps=16) - kl(COT, n_steps=16) >= 0.05`` is the comparison that a claim makes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from unamortized.evaluation.metrics import METRICS
+from unamortized.labels import LAST_LAYER, layer_number
+from unamortized.studies.statistics import Estimate, estimate
+
+BySeed = pd.Series  # float values, indexed by seed
+
+
+class Expression:
+    """A number for each seed, computed from a table of metrics."""
+
+    unit: str = "ratio"
+    geometric: bool = False  # whether it is averaged, and its interval taken, on the logarithm
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the value of each seed; a seed that lacks it is missing or not a number."""
+        raise NotImplementedError
+
+    def readings(self) -> Iterator["Reading"]:
+        """Yield the readings that it is made of."""
+        yield from ()
+
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs that it is computed from."""
+        return {run for reading in self.readings() for run in reading.rows(table)["run"] if run}
+
+    def estimate(self, table: pd.DataFrame) -> Estimate | None:
+        """Return the estimate over seeds, or None where no seed has the value."""
+        values = self.values(table).dropna().to_numpy(dtype=float)
+        if not len(values):
+            return None
+        if not self.geometric:
+            return estimate(values)
+        logs = estimate(np.log(values))
+        low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
+        return Estimate(float(np.exp(logs.value)), low, high, logs.seeds)
+
+    def __sub__(self, other: "Expression") -> "Difference":
+        return Difference(self, other)
+
+    def __truediv__(self, other: "Expression") -> "Ratio":
+        return Ratio(self, other)
+
+    def share_of(self, whole: "Expression") -> "Share":
+        """Return this as a share of another quantity, averaged as it is and not on the logarithm."""
+        return Share(self, whole)
+
+    def __ge__(self, low: float) -> "Comparison":
+        return Comparison(self, low=low)
+
+    def __le__(self, high: float) -> "Comparison":
+        return Comparison(self, high=high)
+
+    def between(self, low: float, high: float) -> "Comparison":
+        """Compare with both ends of a range."""
+        return Comparison(self, low, high)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A quantity, and the range that it lies in if a hypothesis holds."""
+
+    quantity: Expression
+    low: float | None = None
+    high: float | None = None
+
+    def holds(self, found: Estimate) -> bool:
+        """Whether the whole interval lies in the range."""
+        return (
+            found.low is not None
+            and found.high is not None
+            and (self.low is None or found.low >= self.low)
+            and (self.high is None or found.high <= self.high)
+        )
+
+    def excludes(self, found: Estimate) -> bool:
+        """Whether the whole interval lies outside the range."""
+        return (
+            found.low is not None
+            and found.high is not None
+            and ((self.low is not None and found.high < self.low) or (self.high is not None and found.low > self.high))
+        )
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric, to be read at some place."""
+
+    metric: str
+
+    def __call__(self, condition: str, *, variant: str = "", control: str = "", **where: Any) -> "Reading":
+        """Read the metric of a condition where the other columns have these values.
+
+        A column given as None must be empty; ``layer="last"`` is the last layer that was measured.
+        """
+        return Reading(self.metric, condition, variant, control, tuple(where.items()))
+
+
+@dataclass(frozen=True)
+class Reading(Expression):
+    """A metric of a condition at one place."""
+
+    metric: str
+    condition: str
+    variant: str
+    control: str
+    where: tuple[tuple[str, Any], ...]
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The metric's unit."""
+        return METRICS[self.metric].unit
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that are read."""
+        named = (table["metric"] == self.metric) & (table["condition"] == self.condition)
+        rows = table[named & (table["variant"] == self.variant) & (table["control"] == self.control)]
+        for column, value in self.where:
+            if column == "layer" and value == LAST_LAYER:
+                numbers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
+                value = str(max(numbers, default="none"))
+            if value is None:
+                rows = rows[rows[column].isna() | rows[column].eq("").fillna(False)]
+            else:
+                rows = rows[rows[column].eq(value).fillna(False)]
+        return rows
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the value of each seed.
+
+        Raises:
+            ValueError: if a seed has several such rows, so that the reading is ambiguous.
+        """
+        rows = self.rows(table)
+        if rows["seed"].duplicated().any():
+            raise ValueError(f"{self.metric} of {self.condition} has several rows a seed; name the one that is meant")
+        return rows.set_index("seed")["value"]
+
+    def readings(self) -> Iterator["Reading"]:
+        """Yield itself."""
+        yield self
+
+    def over_steps(self, first: int, last: int, take: Literal["min", "max", "mean"]) -> "OverSteps":
+        """Take the smallest, largest or mean value over a range of steps (lags)."""
+        return OverSteps(self, first, last, take)
+
+
+@dataclass(frozen=True)
+class OverSteps(Expression):
+    """The smallest, largest or mean value of a reading over a range of steps; missing if a step's value is."""
+
+    reading: Reading
+    first: int
+    last: int
+    take: Literal["min", "max", "mean"]
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The metric's unit."""
+        return self.reading.unit
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the value of each seed."""
+        rows = self.reading.rows(table)
+        rows = rows[rows["step"].between(self.first, self.last).fillna(False)]
+        return rows.groupby("seed")["value"].agg(lambda values: getattr(values, self.take)(skipna=False))
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield the reading."""
+        yield self.reading
+
+
+@dataclass(frozen=True)
+class _Pair(Expression):
+    left: Expression
+    right: Expression
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield those of both sides."""
+        yield from self.left.readings()
+        yield from self.right.readings()
+
+
+class Difference(_Pair):
+    """One quantity less another, paired by seed."""
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The unit of both."""
+        return self.left.unit
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the difference of each seed."""
+        return self.left.values(table) - self.right.values(table)
+
+
+class Ratio(_Pair):
+    """One quantity over another, paired by seed and averaged on the logarithm."""
+
+    geometric = True
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the ratio of each seed."""
+        return self.left.values(table) / self.right.values(table)
+
+
+class Share(_Pair):
+    """One quantity as a share of another, paired by seed."""
+
+    unit = "fraction"
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the share of each seed."""
+        return self.left.values(table) / self.right.values(table)
+
+
+@dataclass(frozen=True)
+class Extreme(Expression):
+    """The least or the greatest of several quantities, seed by seed."""
+
+    parts: tuple[Expression, ...]
+    take: Literal["min", "max"]
+    complete: bool  # whether a part that was not measured leaves the whole unmeasured
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The unit of all parts."""
+        return self.parts[0].unit
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the extreme of each seed."""
+        found = [values for part in self.parts if len(values := part.values(table)) or self.complete]
+        if not found:
+            return pd.Series(dtype=float)
+        return getattr(pd.concat(found, axis=1), self.take)(axis=1, skipna=not self.complete)
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield those of all parts."""
+        for part in self.parts:
+            yield from part.readings()
+
+
+def least(*parts: Expression, complete: bool = False) -> Extreme:
+    """Return the least of several quantities, of those that were measured unless it has to be ``complete``."""
+    return Extreme(parts, "min", complete)
+
+
+def greatest(*parts: Expression, complete: bool = False) -> Extreme:
+    """Return the greatest of several quantities, of those that were measured unless it has to be ``complete``."""
+    return Extreme(parts, "max", complete)
+
+
+@dataclass(frozen=True)
+class RankCorrelation(Expression):
+    """Spearman's rank correlation of numbers with the quantities measured at them, within each seed."""
+
+    at: tuple[float, ...]
+    parts: tuple[Expression, ...]
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the correlation of each seed, over the numbers at which anything was measured; three at least."""
+        measured = {x: values for x, part in zip(self.at, self.parts, strict=True) if len(values := part.values(table))}
+        found = pd.DataFrame(measured)
+        if len(found.columns) < 3:
+            return pd.Series(np.nan, index=found.index)
+        return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield those of all parts."""
+        for part in self.parts:
+            yield from part.readings()
