@@ -109,8 +109,10 @@ def display(condition: str, variant: str = "") -> str:
 
 
 def place(task: str, world: str = "") -> str:
-    """What people read in place of a task and its world."""
-    return f"{task} ({world.replace('_', ' ')})" if world else task
+    """What people read in place of a task and its world: ``S5``, ``noisy permutation (slip 0.02)``."""
+    name = task.removeprefix("group_word_")
+    shown = name.replace("_", " ") if name == task else name.upper()
+    return f"{shown} ({world.replace('_', ' ')})" if world else shown
 
 
 def full(condition: str, variant: str = "", control: str = "") -> str:

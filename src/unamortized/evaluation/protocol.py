@@ -7,6 +7,7 @@ from unamortized.worlds.splits import Shift, draw
 from unamortized.worlds.tasks import Task
 
 Rows = list[dict[str, Any]]
+FEWEST_PROBLEMS = 20  # a reading of fewer is noise
 
 
 def split_of(task: Task, n_steps: int) -> str:

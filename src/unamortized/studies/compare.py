@@ -7,6 +7,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.labels import ABOUT_TO_STATE
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.figures.compare import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
 from unamortized.studies.quantities import Quantity
 from unamortized.studies.study import Cell, Preset, Study
@@ -172,13 +173,5 @@ COMPARE = Study(
     "believed?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=(
-        "kl_by_length",
-        "accuracy_by_length",
-        "light_cone",
-        "triangle_along_trace",
-        "probe_r2_by_layer",
-        "belief_simplex",
-        "one_problem",
-    ),
+    figures=FIGURES,
 )

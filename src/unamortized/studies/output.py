@@ -1,5 +1,6 @@
 """From finished runs to a study's output: its tables, its figures and its claims, each written whole."""
 
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,17 +12,21 @@ import pandas as pd
 from unamortized.evaluation.evaluate import Measured, collect
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.rows import COLUMNS, TEXT, WHOLE
-from unamortized.learning.runs import write_text
+from unamortized.learning.runs import write_bytes, write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
-from unamortized.studies.figures import FIGURES, Tables, save
-from unamortized.studies.figures.captions import CAPTIONS
+from unamortized.studies.figures.charts import runs_of
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.style import Tables, save
 from unamortized.studies.study import Study
+
+EXAMPLES = "examples.csv.gz"  # single problems, compressed as they are many numbers that tell a picture
 
 
 def write_output(study: Study, made_by: dict[str, Any], measured: Sequence[Measured], folder: Path) -> dict[str, Any]:
-    """Write ``metrics.csv``, ``examples.csv``, the figures and ``claims.json``; returns what the last says."""
+    """Write ``metrics.csv``, ``examples.csv.gz``, the figures and ``claims.json``; return what the last holds."""
     write_text(folder / "metrics.csv", collect(measured, "metrics") or ",".join(COLUMNS) + "\n")
-    write_text(folder / "examples.csv", collect(measured, "examples") or ",".join(EXAMPLE_COLUMNS) + "\n")
+    examples = collect(measured, "examples") or ",".join(EXAMPLE_COLUMNS) + "\n"
+    write_bytes(folder / EXAMPLES, gzip.compress(examples.encode(), mtime=0))  # no date: the same bytes on every run
     return redraw(study, made_by, folder)
 
 
@@ -33,6 +38,17 @@ def read_metrics(file: Path) -> pd.DataFrame:
     """
     table = _read_table(file, COLUMNS, dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64"))
     return table.fillna(dict.fromkeys(TEXT, ""))
+
+
+def read_examples(file: Path) -> pd.DataFrame:
+    """A table of examples with its types; text that does not apply is empty, never missing.
+
+    Raises:
+        ValueError: if it cannot be read, or lacks a column.
+    """
+    text = [column for column in EXAMPLE_COLUMNS if column in (*TEXT, "source")]
+    table = _read_table(file, EXAMPLE_COLUMNS, dict.fromkeys(text, "string"))
+    return table.fillna(dict.fromkeys(text, ""))
 
 
 def _read_table(file: Path, columns: Sequence[str], types: dict[str, str] | None = None) -> pd.DataFrame:
@@ -69,14 +85,13 @@ def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any
         made_by: the preset, overrides and run hashes that made the tables, repeated in ``claims.json``.
         folder: where the tables are.
     """
-    metrics = read_metrics(folder / "metrics.csv")
-    tables = Tables(metrics, _read_table(folder / "examples.csv", EXAMPLE_COLUMNS))
+    tables = Tables(read_metrics(folder / "metrics.csv"), read_examples(folder / EXAMPLES))
     drawn = []
-    for name in study.figures:
-        drawing = FIGURES[name](tables)
+    for figure in study.figures:
+        drawing = draw(figure, tables)
         if drawing is not None:
-            save(drawing, folder / "figures", name)
-            drawn.append({"name": name, "caption": CAPTIONS[name]})
+            save(drawing, folder / "figures", figure.name)
+            drawn.append({"name": figure.name, "caption": figure.caption, "runs": runs_of(figure, tables)})
     record = {
         "study": study.name,
         "question": study.question,

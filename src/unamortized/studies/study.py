@@ -14,6 +14,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
+from unamortized.studies.figures.charts import Chart, Picture
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import Task, load_task
 
@@ -24,8 +25,8 @@ PRESET = "the preset"  # as messages call what overrides of the learning change
 class Cell:
     """A task with the conditions that are trained on it.
 
-    Several cells may have one task: those that change it have a ``world``, those that change how it is learned a
-    ``variant``, and in the study's tables they stand as ``<task>@<world>`` and ``<condition>@<variant>``.
+    Several cells may share a task: those that change it have a ``world``, those that change how it is learned a
+    ``variant``, which are columns of the study's tables.
     """
 
     task: str
@@ -70,7 +71,7 @@ class Study:
     question: str
     presets: dict[str, Preset]
     claims: tuple[Claim, ...]
-    figures: tuple[str, ...]  # names in ``figures.FIGURES``
+    figures: tuple[Chart | Picture, ...]
     measures: tuple[Explained, ...] = ()  # that a report explains before it shows results
 
     def preset(self, name: str) -> Preset:

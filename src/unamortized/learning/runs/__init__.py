@@ -14,6 +14,7 @@ from unamortized.learning.runs.store import (
     sibling,
     snapshot_steps,
     weights_file,
+    write_bytes,
     write_record,
     write_text,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "snapshot_steps",
     "versions",
     "weights_file",
+    "write_bytes",
     "write_record",
     "write_text",
 ]

@@ -110,9 +110,14 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def write_text(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    write_bytes(file, text.encode())
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_text(text)
+    unfinished.write_bytes(content)
     unfinished.replace(file)
 
 

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from unamortized.studies.figures.style import Tables, compared, styled, tasks_of
+from unamortized.labels import display, place
+from unamortized.studies.figures.style import Tables, compared, tasks_of
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # of states 0, 1 and 2
-SAYS = {"exact": "exact belief", "stated": "stated in the trace", "probed": "probed inside"}
+TITLES = {"exact": "exact belief", "stated": "stated in the trace", "probed": "probed inside"}
 KEYS = ["problem", "step"]
 
 
@@ -27,31 +28,31 @@ def to_triangle(beliefs: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "poi
     return beliefs @ CORNERS
 
 
-@styled
 def belief_simplex(tables: Tables) -> Figure | None:
     """Exact, stated and probed beliefs of three-state tasks side by side, for the same problems and steps."""
+    single = tables.examples[(tables.examples["site"] == "") & (tables.examples["control"] == "")]
     clouds = {
         (task, name): found
-        for task in _three_state_tasks(tables.examples)
-        for name, found in _clouds(tables.examples[tables.examples["task"] == task]).items()
+        for task in _three_state_tasks(single)
+        for name, found in _clouds(single[single["task"] == task]).items()
     }
     if not clouds:
         return None
     figure = Figure(figsize=(9.0, 2.3 * len(clouds) + 1.0))
-    panels = figure.subplots(len(clouds), len(SAYS), squeeze=False)
+    panels = figure.subplots(len(clouds), len(TITLES), squeeze=False)
     for number, ((task, name), found) in enumerate(clouds.items()):
-        for axes, source in zip(panels[number], SAYS, strict=True):
+        for axes, source in zip(panels[number], TITLES, strict=True):
             outline(axes)
             if source in found:
                 points = to_triangle(found[source].to_numpy())
                 true = found["exact"].to_numpy().clip(0, 1)
-                axes.scatter(*points.T, c=true, s=7, alpha=0.65, linewidths=0, rasterized=True, zorder=2)
+                axes.scatter(*points.T, c=true, s=4, alpha=0.5, linewidths=0, rasterized=True, zorder=2)
             else:
-                axes.text(0.5, 0.29, "writes no trace", ha="center", va="center", color="#888888", fontsize=9)
+                axes.text(0.5, 0.29, "no trace", ha="center", va="center", color="#888888", fontsize=9)
             if number == 0:
-                axes.set_title(SAYS[source], loc="center")
+                axes.set_title(TITLES[source], loc="center")
         panels[number, 0].text(
-            *(-0.30, 0.43, f"{name}\n({task})"),
+            *(-0.30, 0.43, f"{display(name)}\n{place(task)}"),
             rotation=90,
             ha="center",
             va="center",
@@ -79,7 +80,7 @@ def _clouds(rows: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
     found = {}
     for name in compared(first["condition"]):
         own = first[first["condition"] == name]
-        found[name] = {source: beliefs_of(own, source) for source in SAYS if source in set(own["source"])}
+        found[name] = {source: beliefs_of(own, source) for source in TITLES if source in set(own["source"])}
     everywhere = None
     for cloud in (cloud for sources in found.values() for cloud in sources.values()):
         everywhere = cloud.index if everywhere is None else everywhere.intersection(cloud.index)

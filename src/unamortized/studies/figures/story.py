@@ -10,7 +10,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unamortized.studies.figures.style import EXACT, Tables, color, compared, legend_below, styled, tasks_of
+from unamortized.labels import display, place
+from unamortized.studies.figures.style import EXACT, Tables, color, compared, legend_below, tasks_of
 
 MOST_STATES = 12
 FIRST_CHOICE = "noisy_permutation"
@@ -27,7 +28,6 @@ class Strip(NamedTuple):
     answer: str | None
 
 
-@styled
 def one_problem(tables: Tables) -> Figure | None:
     """The first problem of a task: observations, exact, stated and probed beliefs by step, and the answers."""
     task = _task(tables.examples)
@@ -62,7 +62,7 @@ def one_problem(tables: Tables) -> Figure | None:
         axes.set_xticks(range(0, n_steps + 1, max(1, n_steps // 16)))
         axes.tick_params(length=0, labelbottom=axes is panels[-1, 0])
     panels[-1, 0].set_xlabel("step t")
-    figure.suptitle(f"One problem of {task}: what is believed at each step, and what is answered?", x=0.01, ha="left")
+    figure.suptitle(f"One problem of {place(task)}: the belief at each step, and the answer", x=0.01, ha="left")
     figure.colorbar(shades[0], ax=panels, location="right", shrink=0.5, pad=0.02, label="belief  [probability]")
     circle = Line2D([], [], color=DRAWN, ls="", marker="o", mfc="none", mew=1.5, label="latent state that was drawn")
     legend_below(figure, [circle, Line2D([], [], color=EXACT, ls="", marker="|", ms=9, mew=1.8, label="exact answer")])
@@ -89,7 +89,7 @@ def _strips(rows: pd.DataFrame) -> list[Strip]:
         sources = [source for source in ("stated", "probed") if (name, source) in there]
         for source in sources:
             says = {"stated": "belief stated in the trace", "probed": "belief probed inside"}[source]
-            strips.append(Strip(f"{name}: {says}", name, source, "answer" if source == sources[0] else None))
+            strips.append(Strip(f"{display(name)}: {says}", name, source, "answer" if source == sources[0] else None))
     return strips
 
 
@@ -138,7 +138,7 @@ def _answer(axes: Axes, rows: pd.DataFrame, strip: Strip) -> None:
     axes.set_xlim(0, 1)
     axes.set_yticks(range(options))
     axes.tick_params(axis="y", length=0)
-    axes.set_title(f"{strip.condition}: answer" if own else "exact answer")
+    axes.set_title(f"{display(strip.condition)}: answer" if own else "exact answer")
 
 
 def _distribution(rows: pd.DataFrame, condition: str, source: str | None) -> np.ndarray:

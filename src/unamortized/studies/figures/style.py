@@ -1,10 +1,10 @@
 """One look for all figures: a condition has one color wherever it appears, and a re-run has the same bytes."""
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +15,10 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 from scipy import stats
 
+from unamortized.labels import numbers, stem
 from unamortized.studies.statistics import estimate
 
 
@@ -28,7 +30,7 @@ class Tables:
     examples: pd.DataFrame
 
 
-# Okabe & Ito's palette, told apart by color-blind readers; the more traces are averaged, the darker.
+# Okabe & Ito's palette, which color-blind readers can tell apart
 CONDITIONS: dict[str, tuple[str, str]] = {
     "amortized": ("#D55E00", "o"),
     "amortized_equal_flops": ("#E69F00", "s"),
@@ -36,12 +38,12 @@ CONDITIONS: dict[str, tuple[str, str]] = {
     "cot_copied": ("#7B5EA7", "h"),
     "cot_indexed": ("#1BA3B8", "d"),
     "cot_state": ("#DDA0C4", "v"),
-    "cot_state_mean_4": ("#B8568F", "<"),
-    "cot_state_mean_16": ("#6B2350", ">"),
     "cot_every_4": ("#009E73", "P"),
+    "next_token": ("#56B4E9", "X"),
     "gru": ("#6B6B00", "^"),
 }
-BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained, but to be compared with: dashed, and behind the others
+AVERAGED = {4: ("#B8568F", "<"), 16: ("#6B2350", ">")}  # the more traces are averaged, the darker
+BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained, but for comparison: dashed, and behind the others
 OTHER = ("#56B4E9", "X")  # conditions without a line above
 EXACT = "#000000"
 BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
@@ -52,12 +54,13 @@ BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
     "trained_bayes": ("#5A5A5A", (0, (3, 1, 1, 1, 1, 1))),
     "codebook_recursive": ("#909090", (0, (1, 1, 4, 1))),
 }
-CONTROLS: dict[str, Any] = {  # by name after the slash, lighter than their condition
+CONTROLS: dict[str, Any] = {  # dashes, lighter than the condition
     "untrained": (0, (1, 1.2)),
     "shuffled_belief": (0, (3, 1.2, 1, 1.2)),
     "wrong_counterfactual": (0, (1, 1.2)),
     "window_10": (0, (6, 2)),
 }
+UNORDERED = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 TRAINED = "#F0EEE6"  # the shade of lengths and steps seen in training
 
 DPI = 150
@@ -97,76 +100,63 @@ def styled(figure: Callable[[Tables], Figure | None]) -> Callable[[Tables], Figu
     return drawn
 
 
-def is_baseline(name: str) -> bool:
+def is_baseline(condition: str) -> bool:
     """Whether a name in the condition column needs no training."""
-    return stem(name) in BASELINES
+    return stem(condition) in BASELINES
 
 
-def stem(name: str) -> str:
-    """A baseline's name without its number."""
-    return re.sub(r"_\d+$", "", name)
+def color(condition: str, variant: str = "") -> str:
+    """Return the color of a condition or baseline."""
+    if is_baseline(condition):
+        return BASELINES[stem(condition)][0]
+    return AVERAGED.get(int(numbers(variant).get("mean", 0)), CONDITIONS.get(condition, OTHER))[0]
 
 
-def color(name: str) -> str:
-    """Color of a condition, a control of it, or a baseline."""
-    if is_baseline(name):
-        return BASELINES[stem(name)][0]
-    return CONDITIONS.get(_condition(name), OTHER)[0]
-
-
-def _condition(name: str) -> str:
-    """A condition without the variant of it, and without the control beside it."""
-    return name.partition("/")[0].partition("@")[0]
-
-
-def look(name: str) -> dict[str, Any]:
-    """How a condition, control or baseline is drawn, as arguments of ``Axes.plot``."""
-    if is_baseline(name):
-        return {
-            "color": color(name),
-            "linestyle": BASELINES[stem(name)][1],
-            "linewidth": 1.3,
-            "zorder": 1.5,
-        }
-    condition, _, control = name.partition("/")
+def look(condition: str, variant: str = "", control: str = "") -> dict[str, Any]:
+    """Return how a condition, a control of it or a baseline is drawn, as arguments of ``Axes.plot``."""
+    shade = color(condition, variant)
+    if is_baseline(condition):
+        return {"color": shade, "linestyle": BASELINES[stem(condition)][1], "linewidth": 1.3, "zorder": 1.5}
     if control:
-        style = CONTROLS.get(control, ":")
-        return {"color": color(name), "alpha": 0.6, "linestyle": style, "linewidth": 1.4, "zorder": 1.8}
-    style = {
-        "color": color(name),
-        "marker": CONDITIONS.get(_condition(condition), OTHER)[1],
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.6,
-        "zorder": 3,
-    }
-    return style | ({"linestyle": BESIDE[name], "linewidth": 1.5, "zorder": 2.4} if name in BESIDE else {})
+        return {"color": shade, "alpha": 0.6, "linestyle": CONTROLS.get(control, ":"), "linewidth": 1.4, "zorder": 1.8}
+    mark = AVERAGED.get(int(numbers(variant).get("mean", 0)), CONDITIONS.get(condition, OTHER))[1]
+    style = {"color": shade, "marker": mark, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+    beside = {"linestyle": BESIDE[condition], "linewidth": 1.5, "zorder": 2.4} if condition in BESIDE else {}
+    return style | beside
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Distinct names as legends list them: conditions as in ``CONDITIONS``, others by name, baselines last."""
+def shades(count: int, ordered: bool) -> list[Any]:
+    """Return as many colors: from light to dark where values have an order, else easily told apart."""
+    if not ordered:
+        return [UNORDERED[place % len(UNORDERED)] for place in range(count)]
+    return [tuple(shade) for shade in seaborn.color_palette("crest", count)]
+
+
+def in_order(conditions: Iterable[str]) -> list[str]:
+    """Return distinct conditions as legends list them: as in ``CONDITIONS``, others by name, baselines last."""
     known = [*CONDITIONS, *BASELINES]
 
-    def rank(name: str) -> tuple[bool, int, str]:
-        entry = stem(name) if is_baseline(name) else _condition(name)
-        return is_baseline(name), known.index(entry) if entry in known else len(CONDITIONS), name
+    def rank(condition: str) -> tuple[bool, int, str]:
+        entry = stem(condition) if is_baseline(condition) else condition
+        return is_baseline(condition), known.index(entry) if entry in known else len(CONDITIONS), condition
 
-    return sorted(set(names), key=rank)
+    return sorted(set(conditions), key=rank)
 
 
-def compared(present: Iterable[str]) -> list[str]:
-    """One amortized condition and CoT, where a figure has room for two; all that are present if it is neither."""
-    ordered = in_order(name for name in present if "/" not in name)
+def compared(conditions: Iterable[str]) -> list[str]:
+    """Return one amortized condition and CoT, where a figure has room for two; all if neither is there."""
+    ordered = in_order(conditions)
     amortized = [name for name in ordered if name in ("amortized", "amortized_equal_flops")][:1]
     return amortized + [name for name in ordered if name == "cot"] or ordered
 
 
 def tasks_of(table: pd.DataFrame) -> list[str]:
-    """Tasks in the order of the table, which is that of the study."""
+    """Return tasks in the order of the table, which is that of the study."""
     return list(dict.fromkeys(table["task"]))
 
 
 def rows_of(table: pd.DataFrame, *metrics: str) -> pd.DataFrame:
-    """The rows of some metrics, also of a table without any column."""
+    """Return the rows of some metrics, also of a table without any column."""
     return table[table["metric"].isin(metrics)] if len(table) else table
 
 
@@ -246,14 +236,19 @@ def legend_below(figure: Figure, handles: Iterable[Any], columns: int = 4) -> No
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.png`` and ``<name>.svg``, each whole or not at all, and alike on every run."""
+    """Write ``<name>.png`` (of 256 colors) and ``<name>.svg``, each whole or not at all, alike on every run."""
     folder.mkdir(parents=True, exist_ok=True)
-    metadata: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with matplotlib.rc_context(STYLE):
         _settle(figure)
-        for kind, nothing in metadata.items():
+        drawn = BytesIO()
+        figure.savefig(drawn, format="png", dpi=DPI)
+        picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        for kind in ("png", "svg"):
             unfinished = folder / f".{name}.{kind}.{os.getpid()}"
-            figure.savefig(unfinished, format=kind, dpi=DPI, metadata=nothing)
+            if kind == "png":
+                picture.save(unfinished, format="png", optimize=True)
+            else:
+                figure.savefig(unfinished, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
             unfinished.replace(folder / f"{name}.{kind}")
 
 
