@@ -86,6 +86,11 @@ def controls(*names: str) -> str:
     return "+".join(name for name in names if name)
 
 
+def parts(control: str) -> list[str]:
+    """The controls that a control is made of."""
+    return control.split("+") if control else []
+
+
 def display(condition: str, variant: str = "") -> str:
     """What people read in place of a condition's name, with its variant in brackets."""
     found = numbers(condition)

@@ -5,44 +5,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from unamortized.evaluation.glossary import BASELINES, SITES, VARIANTS, control_described
 from unamortized.evaluation.metrics import METRICS
-from unamortized.learning.conditions import CONDITIONS, resolve_condition
+from unamortized.labels import display, numbers, place, stem
+from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import write_text
 
-PATTERNS = ("dial_0.5", "dial_0_told")  # one of each kind that has no line of its own
-BESIDE = {  # what stands under its own name in the condition column, without being a way of learning
-    "prior": "the start belief moved on by the process, with no observation used",
-    "window_8": "exact inference from the last eight observations alone",
-    "particle_64": "a bootstrap particle filter with 64 particles",
-    "trained_bayes": "exact inference under the parameters of training, where the tests have others",
-    "codebook_floor": "the answer that the code of the exact last belief implies",
-    "codebook_recursive": "exact inference that rounds each belief to its code before it reads the next observation",
-    "<condition>_mean_4, _mean_16": "the answers after so many sampled traces, averaged",
-    "marginal": "the distribution of the variable asked about, whatever is known of others",
-    "exact_scaffolded": "the path between two variables walked with exact conditionals, averaged over few samples",
-    "<condition>/direct": "the variable asked about, at once after the known one",
-    "<condition>/scaffolded": "the same after samples of the variables on the path between them, averaged",
-    "<condition>/negative_scaffold": "the same after samples of as many variables that are not on the path",
-    "<condition>/free": "the same after samples of whichever variables the model chooses to write first",
-    "<condition>/untrained": "the same of the network before training",
-    "<condition>/shuffled_belief": "the probe fitted on beliefs shuffled among problems within each step",
-    "<condition>/window_10": "the probe on the last ten observations, without a network",
-    "<condition>/wrong_counterfactual": "causal reliance fitted on the counterfactual of another problem",
-    "reader_<rho>": "exact Bayes that answers rho from its trace and 1 - rho from the question, without a network",
-    "<condition>/random_patch": "as large a change of the activation in a random direction, as activations vary",
-    "<condition>/other_trace": "another problem's trace in the place of the reworded one",
-    "<condition>/known_by_then": "the exact expectation of the last belief, given what was observed up to the step",
-    "<condition>/after_<steps>": "the model as it was after so many steps of training",
-    "<condition>/exchanged_codes": "the codes of other problems at the same step, judged as if written here",
-    "<condition>/codes_only": "a trace that fetches, judged without a look at what was fetched",
-    "<condition>@<scheme>_<ids>": "the condition under another position scheme, with coupled or plain position ids",
-}
+VERDICTS = ("supported", "refuted", "inconclusive", "not measured")
+Terms = dict[str, str]  # name -> what it is, in a sentence
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` into the folder of a preset, from its studies' claims and figures.
+    """Write ``report.html`` into the folder of a preset, from its studies' claims, figures and tables.
 
     Args:
         folder: ``results/<preset>``; a study in it has ``claims.json`` and ``metrics.csv``.
@@ -51,7 +28,7 @@ def write_report(folder: Path) -> Path:
         The page's path.
 
     Raises:
-        ValueError: if the folder holds no study.
+        ValueError: if the folder holds no study, or one of its files cannot be read.
     """
     found = sorted(file.parent for file in folder.glob("*/claims.json") if (file.parent / "metrics.csv").exists())
     if not found:
@@ -65,55 +42,77 @@ def write_report(folder: Path) -> Path:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "interval": interval, "span": span}
+    environment.filters |= {"number": number, "interval": interval, "span": span, "slug": slug}
     page = environment.get_template("report.html.j2").render(
         studies=studies,
         preset=studies[0]["preset"],
         metrics=METRICS,
-        conditions=[*CONDITIONS.values(), *map(resolve_condition, PATTERNS)],
-        beside=BESIDE,
+        glossary=glossary([study / "metrics.csv" for study in found]),
+        place=place,
     )
     write_text(folder / "report.html", page)
     return folder / "report.html"
 
 
 def _study(folder: Path) -> dict[str, Any]:
-    """What ``claims.json`` says, with verdicts counted and figures as base64: captioned first, then the others."""
+    """What ``claims.json`` holds, with verdicts counted and figures as base64."""
     record = json.loads((folder / "claims.json").read_text())
-    files = {file.stem: file for file in sorted((folder / "figures").glob("*.png"))}
-    captions = {figure["name"]: figure["caption"] for figure in record["figures"]}
-    shown = [name for name in captions if name in files] + [name for name in files if name not in captions]
     verdicts = [claim["verdict"] for claim in record["claims"]]
+    figures = [
+        figure | {"png": base64.b64encode(file.read_bytes()).decode()}
+        for figure in record["figures"]
+        if (file := folder / "figures" / f"{figure['name']}.png").is_file()
+    ]
     return record | {
         "folder": folder.name,
-        "verdicts": {verdict: verdicts.count(verdict) for verdict in ("supported", "refuted", "inconclusive")},
-        "figures": [
-            {
-                "name": name,
-                "caption": captions.get(name, ""),
-                "png": base64.b64encode(files[name].read_bytes()).decode(),
-            }
-            for name in shown
-        ],
+        "verdicts": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
+        "figures": figures,
+    }
+
+
+def glossary(tables: list[Path]) -> dict[str, Terms]:
+    """Return the conditions, baselines, variants, controls, sites and metrics that tables name, each explained."""
+    columns = ["condition", "variant", "control", "site", "metric"]
+    named = pd.concat([pd.read_csv(file, dtype=str, keep_default_na=False, usecols=columns) for file in tables])
+    used = {column: [value for value in dict.fromkeys(named[column]) if value] for column in columns}
+    baselines = [name for name in used["condition"] if stem(name) in BASELINES]
+    words = dict.fromkeys(word for name in used["variant"] for word in (*stem(name).split("_"), *numbers(name)))
+    return {
+        "Conditions": {
+            f"{name}: {display(name)}": resolve_condition(name).description
+            for name in used["condition"]
+            if name not in baselines
+        },
+        "Baselines": {f"{name}: {display(name)}": BASELINES[stem(name)] for name in baselines},
+        "Variants": {word: VARIANTS[word] for word in words if word in VARIANTS}
+        | {name: VARIANTS[name] for name in used["variant"] if name in VARIANTS},
+        "Controls": {name: control_described(name) for name in used["control"]},
+        "Sites": {name: SITES[name] for name in used["site"]},
+        "Metrics": {name: METRICS[name].description for name in used["metric"]},
     }
 
 
 def number(value: float | None) -> str:
-    """A number to three significant digits; a dash where there is none."""
+    """Return a number with three significant digits, or a dash where there is none."""
     return "–" if value is None else f"{value:.3g}".replace("-", "−")
 
 
 def interval(bounds: list[float] | None) -> str:
-    """An interval as it is printed; nothing where there is none."""
+    """Return an interval as it is printed, or nothing where there is none."""
     return "" if bounds is None else f"[{number(bounds[0])}, {number(bounds[1])}]"
 
 
 def span(bounds: list[float | None] | None) -> str:
-    """Where a quantity lies if the hypothesis holds, in signs."""
+    """Return the range that a claim wants, in signs."""
     low, high = bounds or (None, None)
     if low is None:
         return "–" if high is None else f"≤ {number(high)}"
     return f"≥ {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+def slug(verdict: str) -> str:
+    """Return a verdict as the name of a style."""
+    return verdict.replace(" ", "-")
 
 
 __all__ = ["write_report"]
