@@ -18,7 +18,7 @@ export HF_HUB_OFFLINE = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-amortized train-cot compare study report preview describe test check bench format clean
+.PHONY: help setup train-amortized train-cot compare study report preview describe docs test check bench format clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ preview: .venv/.stamp ## look at a world: its problems, beliefs and traces
 
 describe: .venv/.stamp ## what a world is like, in numbers and two pictures
 	$(RUN) describe $(ONE_TASK) $(OVERRIDES)
+
+docs: .venv/.stamp ## write the tables and numbers of README and docs/ anew
+	$(BIN)/python -m unamortized.documentation README.md docs/*.md
 
 test: .venv/.interp-stamp ## run the tests, on all cores
 	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist worksteal

@@ -39,6 +39,12 @@ hypothesis.settings.register_profile("unamortized", deadline=None, derandomize=T
 hypothesis.settings.load_profile("unamortized")
 
 
+@pytest.fixture
+def at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the repository's top, where ``tasks/`` is."""
+    monkeypatch.chdir(SOURCE.parent)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The same seeds before each test, whatever ran before it; torch only where a test has loaded it."""
     random.seed(0)

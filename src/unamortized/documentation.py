@@ -1,0 +1,180 @@
+"""Documentation: tables and numbers of the Markdown pages, written from the code and the reference results.
+
+``make docs`` writes them anew. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a number
+of a claim between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``; after the name of the claim may follow
+``/task`` or ``/task@world`` where it is judged in several worlds, ``:control`` for its control, and ``:value`` for the
+estimate without its interval.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unamortized.evaluation.glossary import BASELINES, CONTROLS, SITES, VARIANTS
+from unamortized.evaluation.metrics import METRICS
+from unamortized.labels import display
+from unamortized.learning.conditions import CONDITIONS, resolve_condition
+from unamortized.learning.runs import write_text
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
+NUMBERED = ("cot_every_4", "dial_0.5", "dial_0.5_told")  # one of each kind of condition that carries a number
+BLOCK = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- /table -->)", re.S)
+NUMBER = re.compile(r"(<!-- n: (\S+) -->).*?(<!-- /n -->)", re.S)
+
+
+def render(page: str) -> str:
+    """Return a page with its tables and numbers written anew.
+
+    Raises:
+        ValueError: if it names a table, or the number of a claim, that there is not.
+    """
+    page = BLOCK.sub(lambda found: found[1] + _table_named(found[2]) + found[3], page)
+    return NUMBER.sub(lambda found: found[1] + _number(found[2]) + found[3], page)
+
+
+def _table_named(name: str) -> str:
+    if name not in TABLES:
+        raise ValueError(f"no table named '{name}'; there are {', '.join(TABLES)}")
+    return TABLES[name]()
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('|', chr(92) + '|')}`"
+
+
+def metrics_table() -> str:
+    """Every metric with unit, meaning, formula and source."""
+    rows = (
+        (
+            _code(metric.name),
+            metric.unit,
+            metric.description + (f" ({metric.source})" if metric.source else ""),
+            _code(metric.formula),
+            metric.step,
+        )
+        for metric in METRICS.values()
+    )
+    return _table(("metric", "unit", "what it says", "formula", "`step` counts"), rows)
+
+
+def conditions_table() -> str:
+    """Every way of learning, with its display name."""
+    conditions = [*CONDITIONS.values(), *map(resolve_condition, NUMBERED)]
+    rows = ((_code(each.name), display(each.name), each.description) for each in conditions)
+    return _table(("condition", "in figures", "what it learns"), rows)
+
+
+def terms_table(terms: dict[str, str]) -> Callable[[], str]:
+    """A table of terms with a sentence each."""
+    return lambda: _table(("name", "what it is"), ((_code(name), text) for name, text in terms.items()))
+
+
+def tasks_table() -> str:
+    """Every task file, with the first sentence of its comment."""
+    rows = []
+    for file in sorted((ROOT / "tasks").glob("*.yaml")):
+        lines = [line for line in file.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if line[:1] == "#"]
+        text = " ".join(line.lstrip("# ").rstrip() for line in lines)
+        rows.append((_code(file.stem), re.split(r"(?<=[.]) ", text)[0]))
+    return _table(("task", "world"), rows)
+
+
+def claims_table() -> str:
+    """How many claims of each study have which verdict, with links to them."""
+    rows = []
+    for name, record in _records().items():
+        verdicts = [claim["verdict"] for claim in record["claims"]]
+        counts = [str(verdicts.count(verdict)) for verdict in ("supported", "refuted", "inconclusive", "not measured")]
+        rows.append((f"[{name}](../results/reference/{name}/claims.md)", record["question"], *counts))
+    return _table(("study", "question", "supported", "refuted", "inconclusive", "not measured"), rows)
+
+
+def _records() -> dict[str, Any]:
+    files = sorted(REFERENCE.glob("*/claims.json"))
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def _number(key: str) -> str:
+    """An estimate with its interval, as the claims of the reference results have it."""
+    path, *which = key.split(":")
+    study, name, *where = path.split("/")
+    file = REFERENCE / study / "claims.json"
+    claims = json.loads(file.read_text(encoding="utf-8"))["claims"] if file.is_file() else []
+    named = [claim for claim in claims if claim["name"] == name]
+    if where:
+        task, _, world = where[0].partition("@")
+        named = [claim for claim in named if (claim["task"], claim["world"]) == (task, world)]
+    if len(named) != 1:
+        raise ValueError(f"{key}: {len(named)} claims have that name; write STUDY/CLAIM/TASK@WORLD:control:value")
+    entry = named[0]["control"] if "control" in which else named[0]
+    value = f"{entry['estimate']:.2g}" if abs(entry["estimate"]) < 10 else f"{entry['estimate']:.3g}"
+    unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
+    interval = "" if "value" in which else " ({:.2g} to {:.2g})".format(*entry["interval"])
+    return (value + unit + interval).replace("-", "−")
+
+
+def worked_problem() -> str:
+    """One test problem of noisy_permutation: observations, exact beliefs, what CoT writes, and the answers."""
+    examples = pd.read_csv(REFERENCE / "compare" / "examples.csv.gz", keep_default_na=False, dtype={"layer": str})
+    own = examples[(examples["task"] == "noisy_permutation") & (examples["problem"] == 0)]
+    cot = own[own["condition"] == "cot"]
+
+    def beliefs(source: str, rows: pd.DataFrame = cot) -> pd.DataFrame:
+        found = rows[rows["source"] == source]
+        return found.pivot_table(index="step", columns="state", values="value", fill_value=0.0)
+
+    def written(belief: "pd.Series[float]") -> str:
+        return " ".join(f"{value:.2f}".removeprefix("0") if value < 0.995 else "1" for value in belief)
+
+    exact, stated = beliefs("exact"), beliefs("stated")
+    observed = cot[cot["source"] == "observation"].set_index("step")["value"]
+    last = int(observed.index.max())
+    rows = [
+        (f"{step}", f"{observed[step]:g}", _code(written(exact.loc[step])), _code(written(stated.loc[step])))
+        for step in (1, 2, 3, last - 1, last)
+    ]
+    rows.insert(3, ("…", "…", "…", "…"))
+    steps = _table(("step", "observation", "exact belief over five states", "CoT writes"), rows)
+    answers = [("exact answer", beliefs("exact_answer"))]
+    answers += [
+        (display(name), beliefs("answer", own[own["condition"] == name])) for name in ("cot", "amortized_equal_flops")
+    ]
+    answered = _table(("", "answer"), ((name, _code(written(found.iloc[-1]))) for name, found in answers))
+    return f"{steps}\n{answered}"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "metrics": metrics_table,
+    "conditions": conditions_table,
+    "tasks": tasks_table,
+    "claims": claims_table,
+    "baselines": terms_table(BASELINES),
+    "controls": terms_table(CONTROLS),
+    "sites": terms_table(SITES),
+    "variants": terms_table(VARIANTS),
+    "worked_problem": worked_problem,
+}
+
+
+def main(files: Sequence[str]) -> None:
+    """Write the tables and numbers of pages anew."""
+    for file in map(Path, files):
+        page = file.read_text(encoding="utf-8")
+        if (rendered := render(page)) != page:
+            write_text(file, rendered)
+            print(f"Written: {file}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
