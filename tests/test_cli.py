@@ -7,6 +7,7 @@ import pytest
 from unamortized.cli import INTERRUPTED, app, expand_grid, guarded, main
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.rows import COLUMNS
+from unamortized.studies import STUDIES
 from unamortized.worlds.tasks import load_task
 
 TOP = Path(__file__).parents[1]
@@ -15,9 +16,11 @@ TASKS = sorted({file.stem for file in (TOP / "tasks").glob("*.yaml")} - {*NETS})
 COMMANDS = ("train", "compare", "study", "evaluate", "report", "preview", "describe", "export")
 
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
+
 @pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(TOP)  # where tasks/ is
+def _wide_plain_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("TERM", "dumb")
 
@@ -55,6 +58,11 @@ def test_help_shows_how_much_can_be_chosen(command, name):
     _, out, _ = command(name, "--help")
     assert all(option in out for option in ("--preset", "--seeds", "--workers", "--results"))
     assert "train.steps=500" in out
+
+
+def test_help_names_every_study(command):
+    _, out, _ = command("study", "--help")
+    assert [name for name in STUDIES if name not in out] == []
 
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Other people's tools see in our models what we see in them, by README's own lines.
+"""Other people's tools see in our models what we see in them, by the lines of its own page.
 
 They run in a fresh interpreter: nnsight gives every object there is a method, and no other test should meet it.
 """
@@ -19,7 +19,7 @@ from unamortized.cli import app, guarded
 from unamortized.learning.runs import load_run, new_model, run_folder, save_model, write_record
 
 TOP = Path(__file__).parents[1]
-SECTION = (TOP / "README.md").read_text().partition("## Other people's tools\n")[2].partition("\n## ")[0]
+SECTION = (TOP / "docs" / "other-tools.md").read_text()
 BLOCKS = re.findall(r"^```(python|)\n(.*?)^```", SECTION, re.M | re.S)
 COMMANDS = [line for kind, text in BLOCKS if not kind for line in text.splitlines()]
 TOOLS = dict(zip(("nnsight", "transformers", "lens"), [text for kind, text in BLOCKS if kind], strict=True))
@@ -51,7 +51,7 @@ safetensors.torch.save_file(found, "found.safetensors")
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """The model of the run that README's command trains, of random weights; tokens, positions; what the tools see."""
+    """The model of the run that the page's command trains, of random weights; tokens, positions; what the tools see."""
     place, planned = tmp_path_factory.mktemp("interop"), []
 
     def random_runs(specs, *_):

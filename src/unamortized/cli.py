@@ -14,14 +14,14 @@ from rich.table import Table
 
 from unamortized.configuration.yaml_source import SpecError
 
-INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
+INTERRUPTED = 130  # the exit status after Ctrl-C
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A testbed with exact posteriors: what does a model gain by thinking step by step, "
-    "and does the thinking it shows say what it believes?",
+    "and does its answer follow the steps it writes?",
 )
 
 Preset = Annotated[str, typer.Option(help="How much to compute: smoke (under a minute), quick, full (about an hour).")]
@@ -40,7 +40,7 @@ def train(
     task: TaskName,
     overrides: Overrides = None,
     condition: Annotated[
-        str, typer.Option(help="amortized, cot, cot_state, cot_every_4 …; README lists them.")
+        str, typer.Option(help="amortized, cot, cot_state, cot_every_4 …; docs/conditions.md lists them.")
     ] = "cot",
     preset: Preset = "quick",
     seeds: Seeds = None,
@@ -50,7 +50,7 @@ def train(
     ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Train on a task and measure the result; the same runs serve every study that asks for them."""
+    """Train on a task and measure the result. Studies share the runs."""
     from unamortized.engine import run_specs
     from unamortized.studies import study_of
     from unamortized.studies.study import plan
@@ -83,7 +83,7 @@ def compare(
     workers: Workers = None,
     results: Results = Path("results"),
 ) -> None:
-    """The headline study: amortized against chain of thought, with figures and verdicts."""
+    """Run the headline study: amortized against chain of thought, with figures and verdicts."""
     study("compare", overrides, task, preset, seeds, workers, results)
 
 
@@ -102,7 +102,7 @@ def study(
     workers: Workers = None,
     results: Results = Path("results"),
 ) -> None:
-    """A study: train what is missing, measure it, draw its figures and judge its claims."""
+    """Run a study: train what is missing, measure it, draw its figures and judge its claims."""
     from unamortized.engine import run_study
     from unamortized.studies import find_study
     from unamortized.studies.study import plan
@@ -124,7 +124,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, results/runs/<hash>.")],
     preset: Preset = "quick",
 ) -> None:
-    """Measure a finished run as the study that trains its condition does, and show what came out."""
+    """Measure a finished run as the study that trains its condition does, and show the results."""
     from unamortized.evaluation.evaluate import evaluate_run
     from unamortized.learning.runs import RunSpec, read_record
     from unamortized.studies import study_of
@@ -139,7 +139,7 @@ def evaluate(
 
 @app.command()
 def report(preset: Preset = "quick", results: Results = Path("results")) -> None:
-    """Draw every study's figures anew from its tables and write the page that shows all of them."""
+    """Draw every study's figures again from its tables, and write the page that shows all of them."""
     from unamortized.studies import STUDIES
     from unamortized.studies.output import read_made_by, redraw
     from unamortized.studies.report import write_report
@@ -161,7 +161,7 @@ def preview(
     problems: Annotated[int, typer.Option(min=1, help="Number of problems.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Look at a task: a few problems with their exact beliefs, and each trace."""
+    """Show a task: a few problems with their exact beliefs, and each trace."""
     from unamortized.preview import preview as shown
     from unamortized.preview import preview_net
     from unamortized.worlds.net_tasks import NetTask
@@ -177,10 +177,10 @@ def preview(
 def describe(
     task: TaskName,
     overrides: Overrides = None,
-    depth: Annotated[int, typer.Option(min=1, help="Symbols up to which all words are followed.")] = 10,
+    depth: Annotated[int, typer.Option(min=1, help="Length of the words that are enumerated.")] = 10,
     out: Annotated[Path | None, typer.Option(help="Folder of the pictures; default: results/describe/<task>.")] = None,
 ) -> None:
-    """What a task's process is like: entropy rate, mixing, forgetting, what its questions cost; with pictures."""
+    """Describe a task's process: entropy rate, mixing, forgetting, the cost of its questions; with two pictures."""
     from unamortized.describe import describe as shown
     from unamortized.worlds.tasks import load_task, with_process
 
@@ -194,9 +194,9 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run's folder, results/runs/<hash>.")],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder; written whole or not at all.")],
 ) -> None:
-    """Write a run's model as a GPT-2, which transformers and TransformerLens open.
+    """Write a run's model as a GPT-2 for transformers and TransformerLens.
 
-    For runs that were trained with model.positions=learned model.coupled=false.
+    The run must have been trained with model.positions=learned model.coupled=false.
     """
     from unamortized.learning.exports import export_gpt2
     from unamortized.learning.runs import load_run
@@ -206,7 +206,7 @@ def export(
 
 
 def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:
-    """Seeds, and every combination of the other overrides, from items such as ``model.layers=1,2``.
+    """Return the seeds, and every combination of the other overrides, of items such as ``model.layers=1,2``.
 
     Raises:
         ValueError: if an item is not ``field=value,value``.
@@ -228,13 +228,14 @@ def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:
 
 
 def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
-    """Claims with estimate, interval, control and verdict, as a table."""
+    """Print claims with estimate, interval, control and verdict, as a table."""
+    from unamortized.labels import place
     from unamortized.studies.claims import measured, wanted
 
     if not claims:
-        console.print("No claim of this study is about what was measured; the table and the figures are.")
+        console.print("No claim of this study applies to these tasks and lengths; see its table and figures.")
         return
-    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not measured": "dim"}
     table = Table(title="Claims: mean over seeds and 95 % t-interval", title_justify="left", show_lines=True)
     table.add_column("verdict")
     for heading in ("claim", "measured", "control"):
@@ -243,22 +244,22 @@ def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
         control = claim["control"]
         table.add_row(
             f"[{colors[claim['verdict']]}]{claim['verdict']}[/]",
-            f"[bold]{claim['task']}[/]: {claim['says']}",
+            f"[bold]{place(claim['task'], claim['world'])}[/]: {claim['statement']}",
             f"{measured(claim)}; wanted {wanted(claim)}",
-            f"{control['says']}: {measured(control)}; wanted {wanted(control)}",
+            f"{control['description']}: {measured(control)}; wanted {wanted(control)}",
         )
     console.print(table)
 
 
 def _show_run(folder: Path, console: Console) -> None:
-    """A run's answers by length, from its own metrics."""
+    """Print a run's answers by length, from its own metrics."""
     from unamortized.learning.runs import RunSpec, read_record
     from unamortized.studies.output import read_metrics
 
     spec = RunSpec.model_validate(read_record(folder)["spec"])
     metrics = read_metrics(folder / "metrics.csv")
-    pooled = metrics[metrics["step"].isna() & metrics["layer"].isna()]
-    by_length = pooled[pooled["condition"].eq(spec.condition) & pooled["n_steps"].notna()]
+    pooled = metrics[metrics["step"].isna() & (metrics["layer"] == "") & (metrics["control"] == "")]
+    by_length = pooled[(pooled["variant"] == "") & pooled["n_steps"].notna()]
     if by_length.empty:
         _show_estimators(pooled, f"{spec.title}: {folder}", console)
         return
@@ -273,11 +274,10 @@ def _show_run(folder: Path, console: Console) -> None:
 
 
 def _show_estimators(pooled: Any, title: str, console: Console) -> None:
-    """What was measured of each way of asking a net."""
-    named = pooled.assign(asked=pooled["condition"].str.partition("/")[2])
-    shown = named.pivot_table(index=["metric", "asked"], columns="split", values="value")
+    """Print the error of each way of asking a net."""
+    shown = pooled.pivot_table(index=["metric", "variant"], columns="split", values="value")
     table = Table(title=title, title_justify="left")
-    for heading in ("metric", "asked", *shown.columns):
+    for heading in ("metric", "estimator", *shown.columns):
         table.add_column(heading)
     for names, values in shown.iterrows():
         table.add_row(*names, *(f"{value:.4g}" for value in values))
@@ -289,13 +289,13 @@ def _cores() -> int:
 
 
 def main() -> None:
-    """Entry point: errors that a reader can act on are printed without a traceback."""
+    """Run the command line; print errors that a reader can act on without a traceback."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     sys.exit(guarded(app))
 
 
 def guarded(command: Callable[[], Any]) -> int:
-    """The exit status of a command: 2 for what was written wrong, 1 for what failed, 130 for Ctrl-C."""
+    """Return the exit status of a command: 2 for wrong input, 1 for a failure, 130 for Ctrl-C."""
     try:
         command()
     except SpecError as error:
@@ -316,11 +316,11 @@ def guarded(command: Callable[[], Any]) -> int:
         if not was_interrupted(error):
             raise
         return _interrupted()
-    except SystemExit as stop:  # which is also what typer makes of Ctrl-C
+    except SystemExit as stop:  # typer turns Ctrl-C into one
         return _interrupted() if stop.code == INTERRUPTED else int(stop.code or 0)
     return 0
 
 
 def _interrupted() -> int:
-    print("\nInterrupted; the same command goes on where this one stopped.", file=sys.stderr)
+    print("\nInterrupted; run the same command again to continue.", file=sys.stderr)
     return INTERRUPTED
