@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import Float, Int
 from scipy.special import entr
 
-from tests.evaluation.faithfulness_runs import untrained
+from tests.evaluation.untrained import untrained
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.generalization import ByLength

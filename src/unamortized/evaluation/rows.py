@@ -45,5 +45,5 @@ def to_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """A table as text, seven significant digits, alike on every run."""
-    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    """A table as text, eight significant digits, alike on every run."""
+    return table.to_csv(index=False, float_format="%.8g", lineterminator="\n")
