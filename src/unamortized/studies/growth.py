@@ -71,7 +71,7 @@ def needed(
     return Needed(float(logs[last] + share * (logs[last + 1] - logs[last])), 0)
 
 
-CURVE = ["task", "world", "condition", "stride", "seed"]  # the columns that identify a learning curve
+CURVE = ["task", "world", "stride", "condition", "seed"]  # the columns that identify a learning curve
 
 
 def learning_curves(metrics: pd.DataFrame) -> pd.DataFrame:
