@@ -96,9 +96,9 @@ def test_every_preset_can_be_planned(name):
 def test_every_lag_and_step_lies_within_the_trace():
     for preset in COMPARE.presets.values():
         longest = min(load_task(cell.task).steps.train[1] for cell in preset.cells)
-        for evaluation in preset.evaluations:
-            assert max(getattr(evaluation.settings, "lags", (0,))) < longest
-            assert max(getattr(evaluation.settings, "steps", (1,))) <= longest
+        settings = [evaluation.settings for evaluation in preset.evaluations]
+        assert max(lag for each in settings for lag in getattr(each, "lags", ())) < longest
+        assert max(step for each in settings for step in getattr(each, "steps", ())) <= longest
 
 
 def test_the_full_preset_has_six_seeds():

@@ -245,7 +245,7 @@ CLAIMS = (
 
 DEPTH = Study(
     name="depth",
-    question="Does a direct model compose steps layer by layer, and is a shortcut of depth log n found?",
+    question="Does a model without a trace compose steps layer by layer, and does it find a shortcut of depth log n?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=("depth_accuracy", "depth_windows", "depth_steps"),

@@ -1,4 +1,4 @@
-"""Geometry: what holds the belief inside, would anything hold it, and does the model use it?
+"""Geometry: where does the model hold the belief, would anything hold it, and does the model use it?
 
 Next-symbol models repeat Shai et al. (2024), with controls added; models without a trace and with CoT stand beside each
 other. The study moves, erases and leaves alone what a probe reads.
@@ -281,7 +281,7 @@ CLAIMS = (
 
 GEOMETRY = Study(
     name="geometry",
-    question="What holds the belief inside, would anything hold it, and is it used?",
+    question="Where does the model hold the belief, would anything hold it, and does the model use it?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=(

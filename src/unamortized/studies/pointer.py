@@ -1,4 +1,4 @@
-"""The pointer: how much of CoT's reach beyond the lengths of training is given by the layout?
+"""The pointer: how much of CoT's reach beyond the training lengths does the layout provide?
 
 Each step of a trace has to fetch its observation before it can update the belief. Coupled position ids hand it over:
 the model looks up an equal id. Under plain ids the model has to find the observation by itself, at every length. The
@@ -144,7 +144,7 @@ CLAIMS = (
     ),
     Claim(
         "what_is_copied_wrongly_is_to_blame",
-        "At n = 64 at least half of the wrong steps of CoT that copies each observation first have a wrong copy, under "
+        "When CoT copies each observation first, at least half of its wrong steps at n = 64 have a wrong copy, under "
         "plain ids with alibi.",
         pointer_share(COPIED, variant=PLAIN, n_steps=64) >= 0.5,
         Control(
@@ -155,7 +155,7 @@ CLAIMS = (
     ),
     Claim(
         "numbered_observations_are_found_at_any_length",
-        "The KL of CoT that numbers the observations is at most 0.10 nats at n = 64, under plain ids with alibi.",
+        "When CoT numbers the observations, its KL at n = 64 is at most 0.10 nats, under plain ids with alibi.",
         kl(INDEXED, variant=PLAIN, n_steps=64) <= 0.10,
         Control(
             "the numbers help: without them the KL is at least 0.05 nats higher",
@@ -167,7 +167,7 @@ CLAIMS = (
 
 POINTER = Study(
     name="pointer",
-    question="How much of CoT's reach beyond the lengths of training is given by the layout?",
+    question="How much of CoT's reach beyond the training lengths does the layout provide?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=("kl_by_scheme", "pointer_errors"),

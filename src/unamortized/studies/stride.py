@@ -1,4 +1,4 @@
-"""Every k-th step: if a path shows only every k-th step, does learning from it get exponentially harder in k?"""
+"""Strides: if a path shows only every k-th step, does learning it get exponentially harder in k?"""
 
 from unamortized.evaluation import generalization, k_step_updates
 from unamortized.evaluation.evaluate import Evaluation
@@ -156,7 +156,7 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
 
 STRIDE = Study(
     name="stride",
-    question="If the path is only seen every k-th step, does learning it get exponentially harder in k?",
+    question="If a path shows only every k-th step, does learning it get exponentially harder in k?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=("stride_learning", "stride_growth", "stride_cost"),

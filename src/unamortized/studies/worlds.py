@@ -1,4 +1,4 @@
-"""Worlds: in which of them, and out of which distribution, is an inference better walked than amortized?"""
+"""Worlds: in which of them, and under which shifts, does writing an inference down beat amortizing it?"""
 
 from functools import partial
 
@@ -137,7 +137,7 @@ CLAIMS = (
 
 WORLDS = Study(
     name="worlds",
-    question="In which worlds, and out of which distribution, is an inference better walked than amortized?",
+    question="In which worlds, and under which shifts, does writing an inference down beat amortizing it?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=("worlds_gap", "worlds_kl", "phase_diagram"),
