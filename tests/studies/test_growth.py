@@ -1,4 +1,4 @@
-"""Known rates are recovered from synthetic learning curves, censored ones too, and intervals cover as they say."""
+"""Fits recover known rates from synthetic learning curves, censored or not, and their intervals cover the truth."""
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,15 @@ from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.growth import (
     FINEST,
     THRESHOLD,
-    aic_advantage,
+    AicAdvantage,
+    GrowthRate,
+    NeededOverTable,
     all_needed,
     fit,
-    growth_rate,
     is_bounded,
     learning_curves,
     needed,
     questions_of,
-    rates,
     stride_of,
 )
 from unamortized.studies.statistics import estimate
@@ -28,7 +28,7 @@ SIZES = np.array([8, 64, 512, 4096, 32768])
 
 
 def points(log_needed, smallest=-np.inf, largest=np.inf):
-    """N* by (seed, stride), censored at what was tried."""
+    """Return N* by (seed, stride), censored at the smallest and largest N tried."""
     rows = [
         (seed, stride, float(np.clip(value, smallest, largest)), int(value > largest) - int(value < smallest))
         for seed, values in enumerate(log_needed)
@@ -38,26 +38,31 @@ def points(log_needed, smallest=-np.inf, largest=np.inf):
 
 
 def metrics(log_needed, steepness=3.0):
-    """Learning curves that cross the threshold at N*: KL falls as a power of N, in the form of ``metrics.csv``."""
+    """Return a table of learning curves that cross the threshold at N*: KL falls as a power of N."""
     rows = []
     for seed, values in enumerate(log_needed):
         for stride, value in zip(STRIDES, values, strict=True):
             name = "cot" if stride == 1 else f"cot_every_{stride}"
             for size in SIZES:
                 kl = THRESHOLD * np.exp(-steepness * (np.log(size) - value))
-                rows.append(row("world", f"{name}@n{size}", seed, "in_distribution", "answer_kl", kl, 1, n_steps=16))
+                rows.append(answer_kl(name, f"n{size}", seed, kl, run=f"{stride}_{size}_{seed}"))
     return to_table(rows)
+
+
+def answer_kl(condition, variant, seed, value, **where):
+    where = {"variant": variant, "n_steps": 16} | where
+    return row("group_word_s3", condition, seed, "in_distribution", "answer_kl", value, 1, **where)
 
 
 def drawn(generator, seeds, slope=0.4, spread=0.5, growth=lambda k: k):
     return 4 + slope * growth(STRIDES) + spread * generator.standard_normal((seeds, len(STRIDES)))
 
 
-def test_conditions_name_their_stride_and_their_number_of_questions():
-    assert [stride_of(name) for name in ("cot@n8", "cot_every_4@n8", "cot_every_16")] == [1, 4, 16]
-    assert [stride_of(name) for name in ("amortized@n8", "cot_state@n8", "cot/exact_trace")] == [None] * 3
-    assert [questions_of(name) for name in ("cot_every_4@n512", "amortized@n8")] == [512, 8]
-    assert [questions_of(name) for name in ("cot", "cot@rotary", "cot@n8/exact_trace", "prior")] == [None] * 4
+def test_conditions_name_their_stride_and_variants_their_number_of_questions():
+    assert [stride_of(name) for name in ("cot", "cot_every_4", "cot_every_16")] == [1, 4, 16]
+    assert [stride_of(name) for name in ("amortized", "cot_state", "gru", "window_8")] == [0] * 4
+    assert [questions_of(name) for name in ("n8", "n512")] == [8, 512]
+    assert [questions_of(name) for name in ("", "rotary_plain", "l2", "n8_mean_4")] == [0] * 4
 
 
 def test_the_threshold_is_met_between_the_sizes_on_either_side_of_it():
@@ -82,9 +87,11 @@ def test_an_infinite_kl_is_met_at_the_next_size():
     assert needed(SIZES, np.array([np.inf, 0.01, 0.01, 0.01, 0.01])) == (pytest.approx(np.log(64)), 0)
 
 
-def test_needed_numbers_are_read_off_a_table_of_metrics():
+def test_needed_numbers_are_read_from_a_table_of_metrics():
     table = metrics(np.array([[3.0, 4.0, 5.0, 6.0, 11.0], [1.0, 4.5, 5.5, 6.5, 7.5]]))
-    table = pd.concat([table, to_table([row("world", "prior", 0, "in_distribution", "answer_kl", 1.0, 1, n_steps=16)])])
+    others = [answer_kl("prior", "", 0, 1.0), answer_kl("cot", "n8", 0, 1.0, control="exact_trace")]
+    others.append(answer_kl("cot", "n8", 0, 1.0) | {"metric": "answer_tv"})
+    table = pd.concat([table, to_table(others)])
     found = all_needed(table)
     assert found["stride"].tolist() == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16]
     assert found["censored"].tolist() == [0, -1, 0, 0, 0, 0, 0, 0, 1, 0]
@@ -147,23 +154,23 @@ def test_the_rate_is_recovered_though_the_largest_strides_are_censored():
 def test_the_growth_that_made_the_data_has_the_smaller_aic(growth, other):
     shape = {"exponential": lambda k: k, "polynomial": lambda k: 5 * np.log(k)}[growth]
     table = metrics(drawn(np.random.default_rng(3), seeds=6, slope=0.38, spread=0.2, growth=shape))
-    assert aic_advantage(growth, other).estimate(table).low > 2
-    assert aic_advantage(other, growth).estimate(table).high < -2
-    assert aic_advantage(growth, "flat").estimate(table).low > 2
+    assert AicAdvantage(growth, other).estimate(table).low > 2
+    assert AicAdvantage(other, growth).estimate(table).high < -2
+    assert AicAdvantage(growth, "flat").estimate(table).low > 2
 
 
 def test_an_advantage_in_aic_is_the_difference_of_the_two():
     table = metrics(drawn(np.random.default_rng(4), seeds=3))
     observed = all_needed(table)
-    for of, over in (("exponential", "polynomial"), ("exponential", "flat")):
-        difference = fit(observed, over).aic - fit(observed, of).aic
-        assert aic_advantage(of, over).estimate(table).value == pytest.approx(difference)
+    for growth, other in (("exponential", "polynomial"), ("exponential", "flat")):
+        difference = fit(observed, other).aic - fit(observed, growth).aic
+        assert AicAdvantage(growth, other).estimate(table).value == pytest.approx(difference)
 
 
 def test_where_nothing_grows_flat_is_preferred_and_the_rate_is_near_zero():
     table = metrics(drawn(np.random.default_rng(50), seeds=6, slope=0.0, spread=0.3))
-    assert aic_advantage("exponential", "flat").estimate(table).low < 2
-    rate = growth_rate("exponential", "1").estimate(table)
+    assert AicAdvantage("exponential", "flat").estimate(table).value < 0
+    rate = GrowthRate("exponential").estimate(table)
     assert rate.low < 0 < rate.high
 
 
@@ -176,7 +183,7 @@ def test_the_spread_of_a_perfect_fit_is_what_interpolation_can_tell():
 def test_seeds_rates_use_the_common_spread_and_average_to_the_whole_if_nothing_is_censored():
     values = drawn(np.random.default_rng(6), seeds=5, slope=0.2, spread=0.2)
     table = metrics(values)
-    own = rates(table, "exponential")
+    own = GrowthRate("exponential").values(table)
     assert own.to_numpy() == pytest.approx([np.polyfit(STRIDES, each, 1)[0] for each in values], rel=1e-3)
     assert fit(all_needed(table), "exponential").slope == pytest.approx(own.mean(), rel=1e-3)
 
@@ -208,7 +215,35 @@ def test_a_slope_that_data_bound_on_one_side_alone_is_no_estimate():
 
 def test_one_seed_without_a_bounded_slope_leaves_the_rate_unmeasured():
     values = np.array([[3.0, 4.0, 5.0, 6.0, 7.0], [3.0, 99.0, 99.0, 99.0, 99.0]])
-    assert growth_rate("exponential", "1").estimate(metrics(values)) is None
-    assert growth_rate("exponential", "1").estimate(metrics(values[:1])).seeds == 1
-    assert aic_advantage("exponential", "flat").estimate(to_table([])) is None
-    assert growth_rate("exponential", "1").estimate(to_table([])) is None
+    assert GrowthRate("exponential").estimate(metrics(values)) is None
+    assert GrowthRate("exponential").estimate(metrics(values[:1])).seeds == 1
+    assert AicAdvantage("exponential", "flat").estimate(to_table([])) is None
+    assert GrowthRate("exponential").estimate(to_table([])) is None
+
+
+def shown(stride, value, seeds=2):
+    """Return the number of questions that show every update of a stride, for each seed."""
+    where = {"n_steps": 16, "step": stride}
+    rows = [
+        row("group_word_s3", "update_table", seed, "in_distribution", "table_questions", value, 1, **where)
+        for seed in range(seeds)
+    ]
+    return to_table(rows)
+
+
+def test_needed_questions_are_a_share_of_the_table_unless_a_seed_is_censored():
+    curves = metrics(np.array([[3.0, 4.0, 5.0, 6.0, 7.0], [3.0, 4.0, 5.5, 6.0, 99.0]]))
+    table = pd.concat([curves, shown(4, np.exp(6.0)), shown(16, 100.0)])
+    assert NeededOverTable(4).values(table).to_dict() == pytest.approx({0: np.exp(-1.0), 1: np.exp(-0.5)})
+    assert NeededOverTable(4).estimate(table).value == pytest.approx(np.exp(-0.75))  # on the logarithm
+    assert NeededOverTable(16).estimate(table) is None
+    assert NeededOverTable(2).estimate(table) is None  # no table was measured
+
+
+def test_a_rate_names_its_unit_and_the_runs_on_the_curves():
+    table = metrics(np.array([[3.0, 4.0, 5.0, 6.0, 7.0]]))
+    table = pd.concat([table, to_table([answer_kl("amortized", "n8", 0, 1.0, run="other")])])
+    assert (GrowthRate("exponential").unit, GrowthRate("polynomial").unit) == ("per step", "per e-fold")
+    runs = {f"{stride}_{size}_0" for stride in STRIDES for size in SIZES}
+    for quantity in (GrowthRate("exponential"), AicAdvantage("exponential", "flat"), NeededOverTable(4)):
+        assert quantity.runs(table) == runs

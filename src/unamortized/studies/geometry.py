@@ -1,31 +1,36 @@
-"""Geometry: what holds the belief inside, would anything hold it, and is what is held what is used?
+"""Geometry: where does the model hold the belief, would anything hold it, and does the model use it?
 
-Models of the next symbol stand beside Shai et al. (2024), with controls of ours; amortized models and such that write
-their beliefs down beside each other. What a probe reads is moved, erased and left alone.
+Next-symbol models repeat Shai et al. (2024), with controls added; models without a trace and with CoT stand beside each
+other. The study moves, erases and leaves alone what a probe reads.
 """
 
-import pandas as pd
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from unamortized.evaluation import belief_geometry, examples, generalization, geometry, probes, routes, steering
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
+from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, CHOSEN_LAYER, LAST_LAYER, QUESTION, controls
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
-from unamortized.studies.claims import Claim, Control, Range
-from unamortized.studies.statistics import Measure, level, paired_difference, paired_ratio, select
+from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
+from unamortized.studies.quantities import Difference, Quantity, Reading, Share, greatest, least
 from unamortized.studies.study import Cell, Preset, Study
 
-AMORTIZED, COT, NEXT = "amortized", "cot", "next_token"
-NOISY, MESS3, RRXOR = "noisy_permutation", "mess3@next", "rrxor@next"
-RIVALS = ("untrained", "window_10", "random_relu", "own_output", "wrong_process", "control_task", "shuffled_belief")
-STEERED_BESIDE = ("random_subspace", "wrong_state", "mean_patch")
-SEEN = " (Stated when results had been seen.)"
+TRAINED = 16  # the longest training length of every cell
+WORLD = "next"  # tasks that ask for the next symbol
+NOISY, MESS3, RRXOR = (World("noisy_permutation"),), (World("mess3", WORLD),), (World("rrxor", WORLD),)
+LAYERED_BASELINES = ("untrained", "wrong_process", "control_task", "shuffled_belief")  # probed from all layers
+OTHER_BASELINES = ("window_10", "random_relu", "own_output")
+OTHER_MOVES = ("random_subspace", "wrong_state", "mean_patch")  # than along the probed subspace
 
 
 def next_symbol(task: str, seeds: int, steps: int, layers: int = 4, batch_size: int = 128) -> Cell:
-    """Models of the next symbol, in the shape of Shai et al. but for rotary positions and four heads.
+    """Return the cell of next-symbol models, shaped as in Shai et al. but with rotary positions and four heads.
 
-    One length is enough where every symbol is learned from those before it.
+    One length is enough because the model learns every symbol from those before it.
     """
     train = TrainSpec(
         steps=steps,
@@ -37,18 +42,17 @@ def next_symbol(task: str, seeds: int, steps: int, layers: int = 4, batch_size: 
         snapshots=True,
     )
     overrides = ("query=predict 1", "steps.train=[16, 16]", "steps.test=[16, 32]")
-    return Cell(task, (NEXT,), seeds, train, ModelSpec(layers=layers, positions="rotary"), overrides, "next")
+    return Cell(task, (NEXT_TOKEN,), seeds, train, ModelSpec(layers=layers, positions="rotary"), overrides, WORLD)
 
 
 def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
-    """What is measured, with how many problems; each so many steps get a probe of their own."""
+    """Return the evaluations, with n problems each; every k-th step gets a probe of its own."""
     lengths, moved = generalization.ByLength(problems), FaithfulnessSettings(problems // 2, lags=(0, 2, 4))
     swept = probes.Probes(
         problems,
         fitted=2 * problems,
         steps=tuple(range(every, 17, every)),
         beside=(*probes.EVERYTHING, "belief_1_back", "belief_2_back", "belief_4_back"),
-        closely=True,
     )
     held = geometry.Geometry(problems)
     return (
@@ -72,14 +76,14 @@ PRESETS = {
     "smoke": Preset(
         (
             next_symbol("mess3", seeds=2, steps=8, layers=2, batch_size=32),
-            Cell(NOISY, (AMORTIZED, COT), 2, TrainSpec(steps=12, batch_size=32, warmup_steps=4)),
+            Cell("noisy_permutation", (AMORTIZED, COT), 2, TrainSpec(steps=12, batch_size=32, warmup_steps=4)),
         ),
         evaluations(64, every=8),
     ),
     "quick": Preset(
         (
             next_symbol("mess3", seeds=1, steps=500, layers=2),
-            Cell(NOISY, (AMORTIZED, COT), 1, TrainSpec(steps=450)),
+            Cell("noisy_permutation", (AMORTIZED, COT), 1, TrainSpec(steps=450)),
         ),
         evaluations(256, every=4),
     ),
@@ -87,290 +91,197 @@ PRESETS = {
         (
             next_symbol("mess3", seeds=4, steps=1000),
             next_symbol("rrxor", seeds=4, steps=3000),
-            Cell(NOISY, (AMORTIZED, COT), 6, TrainSpec(steps=500)),
+            Cell("noisy_permutation", (AMORTIZED, COT), 6, TrainSpec(steps=500)),
             Cell("mess3", (AMORTIZED, COT), 4, TrainSpec(steps=200)),
         ),
         evaluations(512, every=2),
     ),
 }
 
+kl, steered_reliance, route_reliance = (Quantity(name) for name in ("answer_kl", "steered_reliance", "route_reliance"))
+r2 = partial(Quantity("probe_r2"), layer=ALL_LAYERS, step=None, n_steps=TRAINED)
+question_r2, stated_r2 = partial(r2, site=QUESTION), partial(r2, site=ABOUT_TO_STATE)
+steered_kl = partial(Quantity("steered_kl"), site=ABOUT_TO_STATE, layer=CHOSEN_LAYER, step=None)  # mean over lags
+erased_kl = partial(Quantity("erased_kl"), COT, site=ABOUT_TO_STATE, layer="1", step=0)
+route_tv = partial(Quantity("route_tv"), COT, site="observation", layer=ALL_LAYERS)
+angle = partial(Quantity("subspace_angle"), COT, site=ABOUT_TO_STATE, layer=LAST_LAYER)
 
-TRAINED = 16  # the longest training length of every cell
-
-
-def read_off(condition: str, layer: str | None, site: str = "question_") -> Measure:
-    """R2 at the longest training length, steps pooled."""
-    return level(f"{site}probe_r2", condition, "ratio", layer=layer, step=None, n_steps=TRAINED)
-
-
-def above_rivals(condition: str, site: str = "question_") -> Measure:
-    """How much R2 of all layers concatenated is above that of the best control, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        where = {"step": None, "n_steps": TRAINED}
-        own = select(table, f"{site}probe_r2", condition, layer="all", **where)
-        rivals = {}
-        for name in RIVALS:
-            rows = table[table["condition"] == f"{condition}/{name}"]
-            layer = "all" if (rows["layer"] == "all").any() else None
-            rivals[name] = select(table, f"{site}probe_r2", f"{condition}/{name}", layer=layer, **where)
-        return own - pd.DataFrame(rivals).max(axis=1, skipna=False)
-
-    return Measure(per_seed, "ratio")
-
-
-def learned(condition: str, target: str = "", site: str = "question_", layer: str = "all") -> Measure:
-    """How much more of the belief, or of another target, is read than from the network before training, by seed."""
-    where = {"layer": layer, "step": None, "n_steps": TRAINED}
-    own, before = ("/".join(part for part in (condition, extra, target) if part) for extra in ("", "untrained"))
-    return paired_difference(f"{site}probe_r2", (own, where), (before, where), "ratio")
-
-
-def more_learned(condition: str, than: str) -> Measure:
-    """How much more is learned of the belief than of another target, by seed."""
-    own, other = learned(condition).per_seed, learned(condition, than).per_seed
-    return Measure(lambda table: own(table) - other(table), "ratio")
-
-
-def above_best(metric: str, condition: str, beside: tuple[str, ...]) -> Measure:
-    """A KL at the chosen layer over the least of those beside it, the mean over lags, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        where = {"layer": "chosen", "step": None}
-        best = pd.DataFrame({name: select(table, metric, f"{condition}/{name}", **where) for name in beside}).min(
-            axis=1
-        )
-        return select(table, metric, condition, **where) / best
-
-    return Measure(per_seed, "ratio", geometric=True)
-
-
-def cost_of_erasing(condition: str, beside: str = "") -> Measure:
-    """What erasing at the first layer costs, of what losing the belief costs exact Bayes, by seed; at lag 0."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        erased, loss, untouched = (
-            select(table, "erased_kl", f"{condition}/{name}" if name else condition, layer="1", step=0)
-            for name in (beside, "exact_loss", "untouched")
-        )
-        return (erased - untouched) / (loss - untouched)
-
-    return Measure(per_seed, "ratio")
-
-
-def used_in_the_question(table: pd.DataFrame) -> "pd.Series[float]":
-    """Reliance on what is steered in the question, the mean over lags 2 and 4, of the layer where it is largest."""
-    rows = table[(table["metric"] == "question_steered_reliance") & (table["condition"] == AMORTIZED)]
-    rows = rows[rows["step"].isin((2, 4))]
-    return rows.groupby(["seed", "layer"])["value"].mean().groupby("seed").max()
-
-
-def steers(condition: str) -> tuple[Claim, Claim]:
-    """A belief that is moved inside moves the answer."""
-    there = {"layer": "chosen", "step": None}
-    return (
-        Claim(
-            name=f"{condition}_is_steered",
-            description=f"{condition}: moved along the probed subspace of an inner layer, answers are at most a third as far "
-            "from exact Bayes's counterfactual as after the best of: as far a move in a random subspace of that rank "
-            "and variance, a move to another belief, the mean activation.",
-            measure=above_best("steered_kl", condition, STEERED_BESIDE),
-            holds=Range(high=1 / 3),
-            control=Control(
-                "there is somewhere to go: unsteered answers are at least .5 nats away",
-                level("steered_kl", f"{condition}/unsteered", "nats", **there),
-                Range(low=0.5),
-            ),
-            tasks=(NOISY,),
-        ),
-        Claim(
-            name=f"{condition}_takes_a_donors_belief",
-            description=f"{condition}: with the part of a donor's activation that lies in the probed subspace, answers are at "
-            "most a third as far from the counterfactual as with the part in a random one of that rank and variance."
-            + SEEN,
-            measure=paired_ratio(
-                "steered_kl", (f"{condition}/donor_subspace", there), (f"{condition}/donor_random", there)
-            ),
-            holds=Range(high=1 / 3),
-            control=Control(
-                "the whole of the donor's activation does as well: at most a third of the unsteered KL",
-                paired_ratio("steered_kl", (f"{condition}/donor_patch", there), (f"{condition}/unsteered", there)),
-                Range(high=1 / 3),
-            ),
-            tasks=(NOISY,),
-        ),
-    )
-
-
-LEARNED = Control(
-    "it has learned: its next symbol is within .05 nats of exact",
-    level("answer_kl", NEXT, "nats", n_steps=TRAINED),
-    Range(high=0.05),
+best_baseline = greatest(
+    *(question_r2(NEXT_TOKEN, control=baseline) for baseline in LAYERED_BASELINES),
+    *(question_r2(NEXT_TOKEN, control=baseline, layer=None) for baseline in OTHER_BASELINES),
+    complete=True,
 )
+reliance_on_question = greatest(
+    *(steered_reliance(AMORTIZED, site=QUESTION, layer=layer).over_steps(2, 4, "mean") for layer in ("0", "1", "2"))
+)
+
+
+def learned(r2_of: Callable[..., Reading], condition: str, control: str = "", **where: Any) -> Difference:
+    """Return how far training raises R²."""
+    untrained = r2_of(condition, control=controls("untrained", control), **where)
+    return r2_of(condition, control=control, **where) - untrained
+
+
+def cost_of_erasing(control: str = "") -> Share:
+    """Return the cost of erasing at layer 1, as a share of what losing the belief costs exact Bayes."""
+    untouched = erased_kl(control="untouched")
+    return (erased_kl(control=control) - untouched).share_of(erased_kl(control="exact_loss") - untouched)
+
+
+SEEN = " (Stated after the results were seen.)"
 
 CLAIMS = (
     Claim(
-        name="a_model_of_the_next_symbol_holds_the_belief",
-        description="R² of the belief from all layers is above that of every control: the network before training, ten "
-        "observations, random features of them, the model's own output, a wrong process's belief, words learned by "
-        "heart, shuffled beliefs.",
-        measure=above_rivals(NEXT),
-        holds=Range(low=0.0),
-        control=LEARNED,
-        tasks=(MESS3, RRXOR),
+        "a_model_of_the_next_symbol_holds_the_belief",
+        "R² of the belief from all layers is above that of every baseline: the untrained network, ten observations, "
+        "random features of them, the model's own output, a wrong process's belief, a control task, shuffled beliefs.",
+        question_r2(NEXT_TOKEN) - best_baseline >= 0.0,
+        Control("the model has learned: its KL is at most 0.05 nats", kl(NEXT_TOKEN, n_steps=TRAINED) <= 0.05),
+        (*MESS3, *RRXOR),
     ),
     Claim(
-        name="training_brings_out_the_belief_not_a_wrong_one",
-        description="Training raises R² of the belief by more than that of a wrong process's belief, which an untrained "
-        "network may hold as well." + SEEN,
-        measure=more_learned(NEXT, "wrong_process"),
-        holds=Range(low=0.0),
-        control=Control(
-            "nor is it the next symbol alone that is read: the model's own output has at least .1 less (in mess3 it "
-            "cannot: there the next symbol's distribution is the belief, turned)",
-            paired_difference(
-                "question_probe_r2",
-                (NEXT, {"layer": "all", "step": None, "n_steps": TRAINED}),
-                (f"{NEXT}/own_output", {"layer": None, "step": None, "n_steps": TRAINED}),
-                "ratio",
+        "training_brings_out_the_belief_not_a_wrong_one",
+        "Training raises R² of the belief by more than R² of a wrong process's belief, which an untrained network "
+        "may hold as well." + SEEN,
+        learned(question_r2, NEXT_TOKEN) - learned(question_r2, NEXT_TOKEN, "wrong_process") >= 0.0,
+        Control(
+            "the probe reads more than the next symbol: R² is at least 0.1 above that of the model's own output (mess3 "
+            "cannot show it: there the next symbol's distribution is the belief, rotated)",
+            question_r2(NEXT_TOKEN) - question_r2(NEXT_TOKEN, control="own_output", layer=None) >= 0.1,
+        ),
+        (*MESS3, *RRXOR),
+    ),
+    Claim(
+        "the_simplex_of_mess3_lies_in_the_last_layer",
+        "In mess3, R² of the belief from the last layer is at least 0.9 (Shai et al. 2024).",
+        question_r2(NEXT_TOKEN, layer=LAST_LAYER) >= 0.9,
+        Control(
+            "it is learned: R² is at least 0.1 above the untrained network's",
+            learned(question_r2, NEXT_TOKEN, layer=LAST_LAYER) >= 0.1,
+        ),
+        MESS3,
+    ),
+    Claim(
+        "the_belief_of_rrxor_is_spread_over_layers",
+        "In rrxor, R² of the belief from all layers is at least 0.9 (published: 0.95).",
+        question_r2(NEXT_TOKEN) >= 0.9,
+        Control(
+            "the last layer alone does not hold it: its R² is at most 0.5 (published: 0.31)",
+            question_r2(NEXT_TOKEN, layer=LAST_LAYER) <= 0.5,
+        ),
+        RRXOR,
+    ),
+    *(
+        claim
+        for condition, model in ((COT, "CoT"), (AMORTIZED, "the model without a trace"))
+        for claim in (
+            Claim(
+                f"{condition}_is_steered",
+                f"Steering {model} along the probed subspace of an inner layer leaves at most a third of the KL to "
+                "exact Bayes's counterfactual that the best baseline leaves: an equal move in a random subspace of "
+                "the same rank and variance, a move to another belief, the mean activation.",
+                steered_kl(condition) / least(*(steered_kl(condition, control=move) for move in OTHER_MOVES)) <= 1 / 3,
+                Control(
+                    "there is a way to go: unsteered answers have a KL of at least 0.5 nats",
+                    steered_kl(condition, control="unsteered") >= 0.5,
+                ),
+                NOISY,
             ),
-            Range(low=0.1),
-        ),
-        tasks=(MESS3, RRXOR),
-    ),
-    Claim(
-        name="the_simplex_of_mess3_lies_in_the_last_layer",
-        description="R² of the belief at the last layer is at least .9 (Shai et al. 2024).",
-        measure=read_off(NEXT, "last"),
-        holds=Range(low=0.9),
-        control=Control(
-            "not without learning: the network before training has at least .1 less",
-            paired_difference(
-                "question_probe_r2",
-                (NEXT, {"layer": "last", "step": None, "n_steps": TRAINED}),
-                (f"{NEXT}/untrained", {"layer": "last", "step": None, "n_steps": TRAINED}),
-                "ratio",
+            Claim(
+                f"{condition}_takes_a_donors_belief",
+                f"Patching {model} with the part of a donor's activation in the probed subspace leaves at most a "
+                "third of the KL to the counterfactual that the part in a random subspace of the same rank and "
+                "variance leaves." + SEEN,
+                steered_kl(condition, control="donor_subspace") / steered_kl(condition, control="donor_random")
+                <= 1 / 3,
+                Control(
+                    "the donor's whole activation does as well: it leaves at most a third of the unsteered KL",
+                    steered_kl(condition, control="donor_patch") / steered_kl(condition, control="unsteered") <= 1 / 3,
+                ),
+                NOISY,
             ),
-            Range(low=0.1),
-        ),
-        tasks=(MESS3,),
+        )
     ),
     Claim(
-        name="the_belief_of_rrxor_is_spread_over_layers",
-        description="R² of the belief from all layers is at least .9 (published: .95).",
-        measure=read_off(NEXT, "all"),
-        holds=Range(low=0.9),
-        control=Control(
-            "and not from the last layer alone: at most .5 (published: .31)", read_off(NEXT, "last"), Range(high=0.5)
+        "the_question_holds_no_belief_that_is_used",
+        "Without a trace, moving the belief at an observation two or four steps before the end moves the answer by "
+        "at most a tenth of the exact change, at whichever layer does most." + SEEN,
+        reliance_on_question <= 0.1,
+        Control(
+            "the model uses the belief at the answer mark: moving it there moves the answer by at least half",
+            steered_reliance(AMORTIZED, site=ABOUT_TO_STATE, layer="1", step=0) >= 0.5,
         ),
-        tasks=(RRXOR,),
-    ),
-    *steers(COT),
-    *steers(AMORTIZED),
-    Claim(
-        name="the_question_holds_no_belief_that_is_used",
-        description="amortized: moving the belief at an observation two or four steps before the end, at whichever layer does "
-        "most, moves the answer by at most a tenth of what it should." + SEEN,
-        measure=Measure(used_in_the_question, "ratio"),
-        holds=Range(high=0.1),
-        control=Control(
-            "at the answer mark it is used: at least .5",
-            level("steered_reliance", AMORTIZED, "ratio", layer="1", step=0),
-            Range(low=0.5),
-        ),
-        tasks=(NOISY,),
+        NOISY,
     ),
     Claim(
-        name="erasing_costs_what_losing_the_belief_costs",
-        description="cot: with the belief subspace of layer 1 erased where the last step is about to be stated, at "
-        "least half of what losing that belief costs exact Bayes is lost." + SEEN,
-        measure=cost_of_erasing(COT),
-        holds=Range(low=0.5),
-        control=Control(
-            "a random subspace of that rank and variance costs at most a quarter of it",
-            cost_of_erasing(COT, "random_subspace"),
-            Range(high=0.25),
+        "erasing_costs_what_losing_the_belief_costs",
+        "Erasing CoT's belief subspace of layer 1, where the last step is about to be stated, costs at least half of "
+        "what losing that belief costs exact Bayes." + SEEN,
+        cost_of_erasing() >= 0.5,
+        Control(
+            "erasing a random subspace of the same rank and variance costs at most a quarter of it",
+            cost_of_erasing("random_subspace") <= 0.25,
         ),
-        tasks=(NOISY,),
+        NOISY,
     ),
     Claim(
-        name="the_question_holds_no_more_than_before_training",
-        description="cot: at the observations, R² of the belief from all layers is at most .1 above the untrained network's."
+        "the_question_holds_no_more_than_before_training",
+        "At the observations, CoT's R² of the belief from all layers is at most 0.1 above the untrained network's."
         + SEEN,
-        measure=learned(COT),
-        holds=Range(high=0.1),
-        control=Control(
-            "where a step is about to be stated, it is at least .3 above it", learned(COT, site=""), Range(low=0.3)
+        learned(question_r2, COT) <= 0.1,
+        Control(
+            "where a step is about to be stated, it is at least 0.3 above the untrained network's",
+            learned(stated_r2, COT) >= 0.3,
         ),
-        tasks=(NOISY,),
+        NOISY,
     ),
     Claim(
-        name="what_is_stated_is_held_alike_at_four_times_the_length",
-        description="cot: beyond the training length a probe of one that was fitted there, too, reads at most .05 more."
-        + SEEN,
-        measure=paired_difference(
-            "probe_r2",
-            (f"{COT}/refitted", {"layer": "last", "n_steps": 64}),
-            (COT, {"layer": "last", "n_steps": 64}),
-            "ratio",
-        ),
-        holds=Range(high=0.05),
-        control=Control(
-            "there is a belief to read: R² at least .7",
-            level("probe_r2", COT, "ratio", layer="last", n_steps=64),
-            Range(low=0.7),
-        ),
-        tasks=(NOISY,),
+        "what_is_stated_is_held_alike_at_four_times_the_length",
+        "At n = 64, refitting the probe of CoT's last layer raises R² of the belief by at most 0.05 over the probe "
+        "fitted at the training length." + SEEN,
+        stated_r2(COT, control="refitted", layer=LAST_LAYER, n_steps=64) - stated_r2(COT, layer=LAST_LAYER, n_steps=64)
+        <= 0.05,
+        Control("there is a belief to read: R² is at least 0.7", stated_r2(COT, layer=LAST_LAYER, n_steps=64) >= 0.7),
+        NOISY,
     ),
     Claim(
-        name="a_step_fetches_its_observation",
-        description="cot: with every head cut off from x_t where step t is about to be stated, the new code moves by at least "
-        "half (TV)." + SEEN,
-        measure=level("route_tv", f"{COT}/observation", "probability", layer="all"),
-        holds=Range(low=0.5),
-        control=Control(
-            "cut off from another observation it moves by at most .05",
-            level("route_tv", f"{COT}/random_columns", "probability", layer="all"),
-            Range(high=0.05),
+        "a_step_fetches_its_observation",
+        "Cutting every head off from x_t, where step t is about to be stated, moves CoT's new code by a TV of at "
+        "least 0.5." + SEEN,
+        route_tv() >= 0.5,
+        Control(
+            "cutting them off from another observation moves it by at most 0.05",
+            route_tv(control="random_columns") <= 0.05,
         ),
-        tasks=(NOISY, "mess3"),
+        (*NOISY, World("mess3")),
     ),
     Claim(
-        name="one_head_fetches_it",
-        description="cot: another symbol that reaches the new code through the steepest head of the first layer alone moves "
-        "it at least .7 of the way that exact Bayes goes." + SEEN,
-        measure=level("route_reliance", f"{COT}/observation", "ratio", layer="L0H0"),
-        holds=Range(low=0.7),
-        control=Control(
-            "another last code does not come through it: at most .2",
-            level("route_reliance", f"{COT}/last_code", "ratio", layer="L0H0"),
-            Range(high=0.2),
+        "one_head_fetches_it",
+        "Another symbol that reaches CoT's new code through the steepest head of the first layer alone moves it at "
+        "least 0.7 of the way that exact Bayes goes." + SEEN,
+        route_reliance(COT, site="observation", layer="L0H0") >= 0.7,
+        Control(
+            "another last code does not come through that head: it moves the new code at most 0.2 of the way",
+            route_reliance(COT, site="last_code", layer="L0H0") <= 0.2,
         ),
-        tasks=(NOISY, "mess3"),
+        (*NOISY, World("mess3")),
     ),
     Claim(
-        name="amortized_and_cot_hold_the_belief_in_the_same_directions",
-        description="From the same weights and questions: the belief subspaces of cot and amortized, at the last layer where "
-        "it is about to be said, are at least 10 degrees nearer than chance." + SEEN,
-        measure=paired_difference(
-            "subspace_angle",
-            (f"{COT}/amortized_random_subspace", {"layer": "last"}),
-            (f"{COT}/amortized", {"layer": "last"}),
-            "degrees",
+        "amortized_and_cot_hold_the_belief_in_the_same_directions",
+        "Trained from the same weights and questions, CoT and the model without a trace have belief subspaces at "
+        "least 10 degrees closer than chance, at the last layer where the belief is about to be stated." + SEEN,
+        angle(control="amortized_random_subspace") - angle(control="amortized") >= 10.0,
+        Control(
+            "angles can be measured: two fits of CoT's subspace agree within 15 degrees",
+            angle(control="amortized_refit") <= 15.0,
         ),
-        holds=Range(low=10.0),
-        control=Control(
-            "angles can be told: two fits of cot agree within 15 degrees",
-            level("subspace_angle", f"{COT}/amortized_refit", "degrees", layer="last"),
-            Range(high=15.0),
-        ),
-        tasks=(NOISY,),
+        NOISY,
     ),
 )
 
 GEOMETRY = Study(
     name="geometry",
-    question="What holds the belief inside, would anything hold it, and is it used?",
+    question="Where does the model hold the belief, would anything hold it, and does the model use it?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=(

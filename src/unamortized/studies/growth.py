@@ -2,11 +2,9 @@
 
 A run is trained on N questions and states every k-th step. For each seed and k, N* is where the KL from the exact
 posterior falls to ``THRESHOLD`` as N grows; where even the largest N does not reach it, N* is known only to be larger
-(censored). What log N* does as k grows is fitted by censored Gaussian regression (Tobin 1958).
+(censored). The growth of log N* with k is fitted by censored Gaussian regression (Tobin 1958).
 """
 
-import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,43 +15,45 @@ from jaxtyping import Float, Int
 from scipy.optimize import minimize
 from scipy.stats import norm
 
-from unamortized.studies.statistics import Measure
+from unamortized.labels import numbers
+from unamortized.studies.names import COT
+from unamortized.studies.quantities import BySeed, Expression, Quantity
 
-THRESHOLD = 0.1  # nats from the exact posterior: what counts as learned
-FINEST = 0.1  # of log N*: a smaller spread is not to be told from interpolation, and one of zero has no likelihood
+THRESHOLD = 0.1  # nats from the exact posterior: a stride below it counts as learned
+FINEST = 0.1  # of log N*: interpolation hides a smaller spread, and a spread of zero has no likelihood
 
 GROWTHS: dict[str, Callable[[Float[np.ndarray, " point"]], Float[np.ndarray, " point"]]] = {
     "exponential": lambda stride: stride,  # log N* rises by the rate with each step of the stride
     "polynomial": np.log,  # log N* rises by the power with each e-fold of the stride
     "flat": np.zeros_like,
 }
+UNITS = {"exponential": "per step", "polynomial": "per e-fold"}  # of their rates
 
 
-def stride_of(condition: str) -> int | None:
-    """k of a condition's trace, whatever its mark: 1 for ``cot``, 4 for ``cot_every_4@n64``; None without strides."""
-    found = re.fullmatch(r"cot(?:_every_([1-9]\d*))?", condition.partition("@")[0])
-    return int(found[1] or 1) if found else None
+def stride_of(condition: str) -> int:
+    """Return k of a trace that states every k-th step: 1 for ``cot``, 4 for ``cot_every_4``, 0 for anything else."""
+    return 1 if condition == COT else int(numbers(condition).get("every", 0))
 
 
-def questions_of(condition: str) -> int | None:
-    """N of a condition that is marked with its number of training questions, as ``cot@n64`` is."""
-    found = re.fullmatch(r"[^/]*@n([1-9]\d*)", condition)
-    return int(found[1]) if found else None
+def questions_of(variant: str) -> int:
+    """Return the number of training questions of a variant such as ``n500``; 0 for anything else."""
+    found = numbers(variant)
+    return int(found["n"]) if set(found) == {"n"} else 0
 
 
 class Needed(NamedTuple):
     """log N*, or a bound on it."""
 
     log_questions: float
-    censored: int  # 1: N* is larger than this, the largest N; -1: smaller than this, the smallest; 0: neither
+    censored: int  # 1: N* is above this, the largest N tried; -1: below this, the smallest; 0: N* is known
 
 
 def needed(
     questions: Int[np.ndarray, " size"], kls: Float[np.ndarray, " size"], threshold: float = THRESHOLD
 ) -> Needed:
-    """The number of questions from which on the KL stays at or below the threshold.
+    """Return the number of questions from which on the KL stays at or below the threshold.
 
-    Between the last N above it and the next, log KL is taken to be linear in log N.
+    Interpolates between the last N above the threshold and the next N, with log KL linear in log N.
 
     Args:
         questions: the numbers N that were tried, ascending.
@@ -71,32 +71,27 @@ def needed(
     return Needed(float(logs[last] + share * (logs[last + 1] - logs[last])), 0)
 
 
+CURVE = ["task", "world", "stride", "condition", "seed"]  # the columns that identify a learning curve
+
+
 def learning_curves(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The KLs of runs on N questions: ``task``, ``name`` (without mark), ``stride`` (0 without), ``seed``, N, KL."""
-    named = metrics.reindex(columns=["task", "condition", "seed", "metric", "value"])  # a table of nothing has none
-    rows = named[named["metric"] == "answer_kl"]
-    curves = pd.DataFrame(
-        {
-            "task": rows["task"].astype(str),
-            "name": [name.partition("@")[0] for name in rows["condition"]],
-            "stride": [stride_of(name) or 0 for name in rows["condition"]],
-            "seed": rows["seed"].astype(int),
-            "questions": [questions_of(name) or 0 for name in rows["condition"]],
-            "kl": rows["value"].astype(float),
-        }
+    """Return ``questions``, ``kl`` and ``run`` of all runs on N questions, beside the columns of ``CURVE``."""
+    rows = metrics[(metrics["metric"] == "answer_kl") & (metrics["control"] == "")]
+    curves = rows[["task", "world", "condition", "seed", "run"]].assign(
+        stride=[stride_of(condition) for condition in rows["condition"]],
+        questions=[questions_of(variant) for variant in rows["variant"]],
+        kl=rows["value"].astype(float),
     )
-    return curves[curves["questions"] > 0].sort_values(["task", "stride", "seed", "questions"], ignore_index=True)
+    return curves[curves["questions"] > 0].sort_values([*CURVE, "questions"], ignore_index=True)
 
 
 def all_needed(metrics: pd.DataFrame) -> pd.DataFrame:
-    """N* of each ``task``, ``name``, ``stride`` and ``seed``: its ``log_questions`` and whether ``censored``."""
-    curves = learning_curves(metrics)
-    keys = ["task", "name", "stride", "seed"]
+    """Return ``log_questions`` and ``censored`` of each learning curve, beside the columns of ``CURVE``."""
     rows = [
-        (*key, *needed(own["questions"].to_numpy(), own["kl"].to_numpy()))
-        for key, own in curves.groupby(keys, sort=False)
+        (*curve, *needed(own["questions"].to_numpy(), own["kl"].to_numpy()))
+        for curve, own in learning_curves(metrics).groupby(CURVE, sort=False)
     ]
-    return pd.DataFrame(rows, columns=[*keys, *Needed._fields])
+    return pd.DataFrame(rows, columns=[*CURVE, *Needed._fields])
 
 
 @dataclass(frozen=True)
@@ -111,27 +106,27 @@ class Fit:
 
     @property
     def parameters(self) -> int:
-        """How many were fitted, the spread among them."""
+        """The number of fitted parameters, including the spread."""
         return 2 if self.growth == "flat" else 3
 
     @property
     def aic(self) -> float:
-        """Akaike's information criterion, less is better."""
+        """Akaike's information criterion; less is better."""
         return 2 * self.parameters - 2 * self.log_likelihood
 
     def log_questions(self, strides: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
-        """What is fitted at these k."""
+        """Return the fitted log N* at these k."""
         return self.intercept + self.slope * GROWTHS[self.growth](strides)
 
     def log_likelihoods(self, points: pd.DataFrame) -> Float[np.ndarray, " point"]:
-        """Of each N*, a density where it is known and a probability where it is censored."""
+        """Return the log density of each known N*, and the log probability of each censored one."""
         _, log_questions, sign = _arrays(points, self.growth)
         off = log_questions - self.log_questions(points["stride"].to_numpy(dtype=float))
         return _log_likelihoods(off / self.spread, sign, self.spread)
 
 
 def _arrays(points: pd.DataFrame, growth: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Design (point, coefficient), log N* and sign of censoring."""
+    """Return design (point, coefficient), log N* and sign of censoring."""
     strides = points["stride"].to_numpy(dtype=float)
     columns = [np.ones_like(strides), GROWTHS[growth](strides)][: 1 if growth == "flat" else 2]
     return np.stack(columns, axis=1), points["log_questions"].to_numpy(float), points["censored"].to_numpy(int)
@@ -143,16 +138,16 @@ def _log_likelihoods(standard: np.ndarray, sign: np.ndarray, spread: float) -> n
 
 
 def fit(points: pd.DataFrame, growth: str, spread: float | None = None) -> Fit | None:
-    r"""Maximum likelihood of censored Gaussian regression; None where the data bound the slope on one side only.
+    r"""Fit censored Gaussian regression by maximum likelihood; None if the data bound the slope on one side only.
 
     With $\gamma = 1/\sigma$ and $\delta = \gamma \beta$ the log-likelihood
     $\sum_{known} [\log\gamma + \log\varphi(\gamma y - x\delta)] + \sum_{cens.} \log\Phi(\pm(x\delta - \gamma c))$ is
-    concave (Olsen 1978), so that what is found is the maximum.
+    concave (Olsen 1978), so that a local maximum is the maximum.
 
     Args:
-        points: ``stride``, ``log_questions`` and ``censored``, as of ``all_needed``.
+        points: ``stride``, ``log_questions`` and ``censored``, as ``all_needed`` returns them.
         growth: a name in ``GROWTHS``.
-        spread: sigma where it is known; not below ``FINEST`` where it is fitted.
+        spread: sigma where it is known; otherwise it is fitted, and at least ``FINEST``.
     """
     if not is_bounded(points, growth):
         return None
@@ -162,7 +157,7 @@ def fit(points: pd.DataFrame, growth: str, spread: float | None = None) -> Fit |
         delta, gamma = scaled[:-1], scaled[-1]
         standard = gamma * log_questions - design @ delta
         values = _log_likelihoods(standard, sign, 1 / gamma)
-        # d log Phi(-s z) / dz = -s phi(z) / Phi(-s z), by logarithms as both may underflow
+        # d log Phi(-s z) / dz = -s phi(z) / Phi(-s z), in logarithms because both may underflow
         hazard = np.exp(norm.logpdf(standard) - norm.logcdf(-sign * standard))
         slope = np.where(sign == 0, -standard, -sign * hazard)
         by_gamma = slope @ log_questions + (sign == 0).sum() / gamma
@@ -184,9 +179,10 @@ def fit(points: pd.DataFrame, growth: str, spread: float | None = None) -> Fit |
 
 
 def is_bounded(points: pd.DataFrame, growth: str) -> bool:
-    """Whether the likelihood has a maximum: known N* at two strides, or at one with bounds that hold the line there.
+    """Return whether the likelihood has a maximum.
 
-    Where N* is known at k = 1 alone and larger than the largest N at every other k, any steeper line is likelier.
+    It has one if N* is known at two strides, or at one stride with bounds that hold the line there. If N* is known at
+    k = 1 alone and above the largest N at every other k, any steeper line is likelier.
     """
     design, _, sign = _arrays(points, growth)
     known = design[sign == 0]
@@ -198,59 +194,77 @@ def is_bounded(points: pd.DataFrame, growth: str) -> bool:
     return all((side * sign[sign != 0] * off < 0).any() for side in (1, -1))
 
 
-def with_strides(metrics: pd.DataFrame) -> pd.DataFrame:
-    """N* of the conditions that write strides."""
-    points = all_needed(metrics)
-    return points[points["stride"] > 0]
+def with_strides(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of conditions that write strides."""
+    return rows[rows["stride"] > 0]
 
 
-def rates(metrics: pd.DataFrame, growth: str) -> "pd.Series[float]":
-    """The slope that each seed's own N* give on one task, at the spread of all seeds, as each alone has few.
+class _OfCurves(Expression):
+    """A number computed from the learning curves of conditions that write strides."""
 
-    Not a number for every seed if one of them has no bounded slope: the rest would be those that grow less.
-    """
-    points = with_strides(metrics)
-    together = fit(points, growth)
-    found = {
-        seed: fit(points[points["seed"] == seed], growth, together.spread) if together else None
-        for seed in points["seed"].unique().tolist()
-    }
-    whole = all(each is not None for each in found.values())
-    return pd.Series({seed: each.slope if whole and each else np.nan for seed, each in found.items()}, dtype=float)
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs on these curves."""
+        return set(with_strides(learning_curves(table))["run"]) - {""}
 
 
-def growth_rate(growth: str, unit: str) -> Measure:
+@dataclass(frozen=True)
+class GrowthRate(_OfCurves):
     """How fast log N* grows: per step of the stride if exponential, per e-fold of the stride if polynomial."""
-    return Measure(lambda table: rates(table, growth), unit)
+
+    growth: str
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Its denominator."""
+        return UNITS[self.growth]
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the slope of each seed, at the spread of all seeds together because each alone has few points.
+
+        If one seed has no bounded slope, no seed has a value: the other seeds would be those that grow less.
+        """
+        points = with_strides(all_needed(table))
+        together = fit(points, self.growth)
+        fits = {
+            seed: fit(own, self.growth, together.spread) if together else None for seed, own in points.groupby("seed")
+        }
+        slopes = {seed: own.slope for seed, own in fits.items() if own}
+        return pd.Series(slopes if len(slopes) == len(fits) else dict.fromkeys(fits, np.nan), dtype=float)
 
 
-def aic_advantage(of: str, over: str) -> Measure:
-    r"""How much less one growth's AIC is than another's, with the interval of Vuong's (1989) test over seeds.
+@dataclass(frozen=True)
+class AicAdvantage(_OfCurves):
+    """How much lower one growth's AIC is than another's, with the interval of Vuong's (1989) test over seeds."""
 
-    Both are fitted to all seeds. Seed s with its share $\Delta_s$ of the difference in log-likelihood counts as
-    $2 S \Delta_s$ less twice the difference in parameters, so that the mean over the S seeds is the difference in AIC.
-    """
+    growth: str
+    other: str
+    unit = "AIC"
 
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        points = with_strides(table)
-        better, worse = fit(points, of), fit(points, over)
+    def values(self, table: pd.DataFrame) -> BySeed:
+        r"""Return $2 S \Delta_s$ less twice the difference in parameters, which averages to the difference in AIC.
+
+        Both growths are fitted to all S seeds; $\Delta_s$ is seed s's share of the difference in log-likelihood.
+        """
+        points = with_strides(all_needed(table))
+        better, worse = fit(points, self.growth), fit(points, self.other)
         if better is None or worse is None:
             return pd.Series(dtype=float)
-        gain = pd.Series(better.log_likelihoods(points) - worse.log_likelihoods(points), index=points["seed"])
-        shares = gain.groupby(level=0).sum()
+        gains = pd.Series(better.log_likelihoods(points) - worse.log_likelihoods(points), index=points["seed"])
+        shares = gains.groupby(level=0).sum()
         return 2 * len(shares) * shares - 2 * (better.parameters - worse.parameters)
 
-    return Measure(per_seed, "AIC")
 
+@dataclass(frozen=True)
+class NeededOverTable(_OfCurves):
+    """N* at a stride over the number of questions that show every update of that stride."""
 
-def needed_over_table(stride: int) -> Measure:
-    """N* at a stride over the questions that show every update of it, as a ratio; unmeasured if a seed's is a bound."""
+    stride: int
+    geometric = True
 
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        points = with_strides(table)
-        own = points[points["stride"] == stride].set_index("seed")
-        rows = table[(table["metric"] == "table_questions") & (table["step"] == stride).fillna(False)]
-        ratios = own["log_questions"].map(math.exp) / rows.groupby("seed")["value"].first()
-        return ratios if (own["censored"] == 0).all() else ratios * math.nan
-
-    return Measure(per_seed, "ratio", geometric=True)
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the ratio of each seed; if N* of one seed is only a bound, no seed has a value."""
+        points = all_needed(table)
+        own = points[points["stride"] == self.stride].set_index("seed")
+        shown = Quantity("table_questions")("update_table", step=self.stride).values(table)
+        ratios = own["log_questions"].map(np.exp) / shown
+        return ratios if (own["censored"] == 0).all() else ratios * np.nan

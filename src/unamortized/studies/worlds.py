@@ -1,20 +1,17 @@
-"""Worlds: in which of them, and out of which distribution, is an inference better walked than amortized?"""
+"""Worlds: in which of them, and under which shifts, does writing an inference down beat amortizing it?"""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-import numpy as np
-import pandas as pd
-
-from unamortized.evaluation import dynamics, generalization
+from unamortized.evaluation import generalization
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.labels import numbered
 from unamortized.learning.runs import TrainSpec
-from unamortized.studies.claims import Claim, Control, Range
-from unamortized.studies.statistics import Measure, level, paired_difference
+from unamortized.studies.claims import Claim, Control
+from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR
+from unamortized.studies.quantities import Difference, Quantity, RankCorrelation, Reading, Share, greatest
 from unamortized.studies.study import Cell, Preset, Study
 
-AMORTIZED, COT, GRU = "amortized_equal_flops", "cot", "gru"
-CONDITIONS = (AMORTIZED, COT, GRU)
+CONDITIONS = (EQUAL_FLOPS, COT, GRU)
 
 FORGETTING = (
     *("even_ones", "no_consecutive_ones", "zero_one_random", "rrxor", "leaky_rrxor", "sns", "mr_name", "days_of_week"),
@@ -25,35 +22,30 @@ FORGETTING = (
 GROUPS = ("group_word_z7", "group_word_d5", "group_word_s3", "group_word_s4", "group_word_a5", "group_word_s5")
 IN_CONTEXT = ("in_context_automaton", "in_context_noisy")
 
-SLIPS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of noisy_permutation, from slow to immediate mixing
+PHASE_TASK = "noisy_permutation"  # of the phase diagram
+SLIPS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # from slow to immediate mixing
 PHASE_LENGTHS = "[1, 2, 4, 8, 16, 32, 64]"
 
 
-def world(slip: float) -> str:
-    """What the tables append to the name of the task."""
-    return f"slip_{slip:g}"
-
-
 def phases(slips: tuple[float, ...], seeds: int, train: TrainSpec) -> tuple[Cell, ...]:
-    """The cells of the phase diagram."""
+    """Return the cells of the phase diagram."""
     return tuple(
         Cell(
-            "noisy_permutation",
+            PHASE_TASK,
             CONDITIONS,
             seeds,
             train,
             overrides=(f"process.slip={slip}", f"steps.test={PHASE_LENGTHS}"),
-            world=world(slip),
+            world=numbered("slip", slip),
         )
         for slip in slips
     )
 
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
-    """What is measured, with how many problems a test."""
+    """Return the evaluations, with n problems a test."""
     settings = generalization.ByLength(problems)
     return (
-        Evaluation("dynamics", dynamics.dynamics, dynamics.Dynamics(), of="task", only_seed=0),
         Evaluation("baselines", generalization.baselines_by_length, settings, of="task"),
         Evaluation("shifted_baselines", generalization.baselines_by_shift, settings, of="task"),
         Evaluation("by_length", generalization.by_length, settings),
@@ -68,8 +60,8 @@ GROUP = TrainSpec(steps=600, batch_size=128, learning_rate=2e-3, warmup_steps=20
 PRESETS = {
     "smoke": Preset(
         cells=(
-            Cell("sticky_hmm", (AMORTIZED, COT), 2, BRIEF),
-            Cell("in_context_automaton", (AMORTIZED, COT), 2, BRIEF),
+            Cell("sticky_hmm", (EQUAL_FLOPS, COT), 2, BRIEF),
+            Cell("in_context_automaton", (EQUAL_FLOPS, COT), 2, BRIEF),
             *phases((0.02, 1.0), 2, BRIEF),
         ),
         evaluations=evaluations(64),
@@ -93,102 +85,59 @@ PRESETS = {
 }
 
 
-def place(slip: float, n_steps: int) -> dict[str, Any]:
-    """One place of the phase diagram, as its rows are found."""
-    return {"task": f"noisy_permutation@{world(slip)}", "n_steps": n_steps}
+def kl(condition: str, slip: float, n_steps: int) -> Reading:
+    """Return the KL at one place of the phase diagram."""
+    return Quantity("answer_kl")(condition, task=PHASE_TASK, world=numbered("slip", slip), n_steps=n_steps)
 
 
-def gap_at(slip: float, n_steps: int, of: str = AMORTIZED) -> Measure:
-    """How much further from exact Bayes a model without a trace is than CoT, in one place of the phase diagram."""
-    there = place(slip, n_steps)
-    return paired_difference("answer_kl", (of, there), (COT, there), "nats")
+def gap(slip: float, n_steps: int, condition: str = EQUAL_FLOPS) -> Difference:
+    """Return how far the KL of a model without a trace is above CoT's."""
+    return kl(condition, slip, n_steps) - kl(COT, slip, n_steps)
 
 
-def share_at(slip: float, n_steps: int) -> Measure:
-    """That gap as a share of what there is to know there: of the prior's KL."""
-    known = level("answer_kl", "prior", "nats", **place(slip, n_steps))
-    return Measure(lambda table: gap_at(slip, n_steps).per_seed(table) / known.per_seed(table), "fraction")
+def relative_gap(slip: float, n_steps: int) -> Share:
+    """Return that gap as a share of the prior's KL, which is all that a model can learn there."""
+    return gap(slip, n_steps).share_of(kl(PRIOR, slip, n_steps))
 
 
-def growth(slip: float, short: int, long: int) -> Measure:
-    """How much the gap grows between two lengths, by seed."""
-    return Measure(lambda table: gap_at(slip, long).per_seed(table) - gap_at(slip, short).per_seed(table), "nats")
-
-
-def by_slip(table: pd.DataFrame, at: Callable[[float, int], Measure], n_steps: int) -> pd.DataFrame:
-    """A measure at one length: a row a seed, a column a slip; but slip 1, where there is nothing to know."""
-    run = [slip for slip in SLIPS if slip < 1 and (table["task"] == place(slip, n_steps)["task"]).any()]
-    return pd.DataFrame({slip: at(slip, n_steps).per_seed(table) for slip in run})
-
-
-def mixing_correlation(n_steps: int) -> Measure:
-    """Spearman's rank correlation of the gap's share with the slip over the phase diagram, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        found = by_slip(table, share_at, n_steps)
-        if len(found.columns) < 3:
-            return pd.Series(np.nan, index=found.index)
-        return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
-
-    return Measure(per_seed, "ratio")
-
-
-ACROSS = "noisy_permutation by slip"
+INFORMATIVE = SLIPS[:-1]  # at slip 1 the prior is exact
+across_slips = partial(Claim, across="noisy_permutation by slip")
 
 CLAIMS = (
-    Claim(
-        name="the_gap_grows_with_composition",
-        description="Where little is forgotten (slip .02), the gap of an amortized transformer to CoT grows from n = 2 to "
-        "n = 16, both within training lengths, by at least .1 nats.",
-        measure=growth(0.02, 2, 16),
-        holds=Range(low=0.1),
-        control=Control(
-            "short problems are learned: at n = 2 the gap is small",
-            gap_at(0.02, 2),
-            Range(high=0.1),
-        ),
-        across=ACROSS,
+    across_slips(
+        "the_gap_grows_with_composition",
+        "At slip 0.02, where little is forgotten, the gap (the KL without a trace at equal training FLOPs, less CoT's) "
+        "grows by at least 0.1 nats from n = 2 to n = 16, both training lengths.",
+        gap(0.02, 16) - gap(0.02, 2) >= 0.1,
+        Control("short problems are learned: the gap at n = 2 is at most 0.1 nats", gap(0.02, 2) <= 0.1),
     ),
-    Claim(
-        name="the_gap_vanishes_in_fast_mixing_worlds",
-        description="Where every second move slips (slip .5), the gap at n = 16 is at most a tenth of what there is to know.",
-        measure=share_at(0.5, 16),
-        holds=Range(high=0.1),
-        control=Control(
-            "there is something to know: the prior's KL is at least .02 nats",
-            level("answer_kl", "prior", "nats", **place(0.5, 16)),
-            Range(low=0.02),
-        ),
-        across=ACROSS,
+    across_slips(
+        "the_gap_vanishes_in_fast_mixing_worlds",
+        "At slip 0.5, where every second move slips, the gap at n = 16 is at most a tenth of the prior's KL.",
+        relative_gap(0.5, 16) <= 0.1,
+        Control("there is something to learn: the prior's KL is at least 0.02 nats", kl(PRIOR, 0.5, 16) >= 0.02),
     ),
-    Claim(
-        name="the_gap_falls_with_mixing",
-        description="Over slips from .005 to .5, the gap at n = 16, as a share of what there is to know, falls as slip rises: "
-        "rank correlation at most -.8.",
-        measure=mixing_correlation(16),
-        holds=Range(high=-0.8),
-        control=Control(
-            "it is the composing that costs: at n = 1 there is hardly a gap at any slip (the largest is .05 nats)",
-            Measure(lambda table: by_slip(table, gap_at, 1).max(axis=1, skipna=False), "nats"),
-            Range(high=0.05),
+    across_slips(
+        "the_gap_falls_with_mixing",
+        "The gap at n = 16, as a share of the prior's KL, falls as slip rises from 0.005 to 0.5: its rank correlation "
+        "with slip is at most −0.8.",
+        RankCorrelation(INFORMATIVE, tuple(relative_gap(slip, 16) for slip in INFORMATIVE)) <= -0.8,
+        Control(
+            "composing is the cost: the gap at n = 1 is at most 0.05 nats at every slip",
+            greatest(*(gap(slip, 1) for slip in INFORMATIVE), complete=True) <= 0.05,
         ),
-        across=ACROSS,
     ),
-    Claim(
-        name="a_recurrent_net_has_no_such_gap",
-        description="It is a gap of the transformer: where little is forgotten (slip .02), a recurrent net without a trace is "
-        "within .05 nats of CoT at n = 16.",
-        measure=gap_at(0.02, 16, GRU),
-        holds=Range(high=0.05),
-        control=Control("an amortized transformer is not, by at least .1", gap_at(0.02, 16), Range(low=0.1)),
-        across=ACROSS,
+    across_slips(
+        "a_recurrent_net_has_no_such_gap",
+        "At slip 0.02 and n = 16, the KL of a GRU without a trace is at most 0.05 nats above CoT's.",
+        gap(0.02, 16, GRU) <= 0.05,
+        Control("the transformer's is at least 0.1 nats above CoT's", gap(0.02, 16) >= 0.1),
     ),
 )
 
-
 WORLDS = Study(
     name="worlds",
-    question="In which worlds, and out of which distribution, is an inference better walked than amortized?",
+    question="In which worlds, and under which shifts, does writing an inference down beat amortizing it?",
     presets=PRESETS,
     claims=CLAIMS,
     figures=("worlds_gap", "worlds_kl", "phase_diagram"),
