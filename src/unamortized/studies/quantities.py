@@ -96,16 +96,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A metric, to be read at some place."""
+    """A metric, to be read at some place; values measured on fewer than ``fewest`` problems are ignored."""
 
     metric: str
+    fewest: int = 0
 
     def __call__(self, condition: str, *, variant: str = "", control: str = "", **where: Any) -> "Reading":
         """Read the metric of a condition where the other columns have these values.
 
         A column given as None must be empty; ``layer="last"`` is the last layer that was measured.
         """
-        return Reading(self.metric, condition, variant, control, tuple(where.items()))
+        return Reading(self.metric, condition, variant, control, tuple(where.items()), self.fewest)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Reading(Expression):
     variant: str
     control: str
     where: tuple[tuple[str, Any], ...]
+    fewest: int = 0
 
     @property
     def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -127,6 +129,7 @@ class Reading(Expression):
         """Return the rows that are read."""
         named = (table["metric"] == self.metric) & (table["condition"] == self.condition)
         rows = table[named & (table["variant"] == self.variant) & (table["control"] == self.control)]
+        rows = rows[rows["count"] >= self.fewest] if self.fewest else rows
         for column, value in self.where:
             if column == "layer" and value == LAST_LAYER:
                 numbers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
@@ -192,6 +195,10 @@ class _Pair(Expression):
         yield from self.left.readings()
         yield from self.right.readings()
 
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs of both sides."""
+        return self.left.runs(table) | self.right.runs(table)
+
 
 class Difference(_Pair):
     """One quantity less another, paired by seed."""
@@ -227,11 +234,11 @@ class Share(_Pair):
 
 
 @dataclass(frozen=True)
-class Extreme(Expression):
-    """The least or the greatest of several quantities, seed by seed."""
+class OverParts(Expression):
+    """The smallest, largest or mean value of several quantities, seed by seed."""
 
     parts: tuple[Expression, ...]
-    take: Literal["min", "max"]
+    take: Literal["min", "max", "mean"]
     complete: bool  # whether a part that was not measured leaves the whole unmeasured
 
     @property
@@ -240,7 +247,7 @@ class Extreme(Expression):
         return self.parts[0].unit
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the extreme of each seed."""
+        """Return the value of each seed."""
         found = [values for part in self.parts if len(values := part.values(table)) or self.complete]
         if not found:
             return pd.Series(dtype=float)
@@ -251,15 +258,24 @@ class Extreme(Expression):
         for part in self.parts:
             yield from part.readings()
 
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs of all parts."""
+        return set().union(*(part.runs(table) for part in self.parts))
 
-def least(*parts: Expression, complete: bool = False) -> Extreme:
+
+def least(*parts: Expression, complete: bool = False) -> OverParts:
     """Return the least of several quantities, of those that were measured unless it has to be ``complete``."""
-    return Extreme(parts, "min", complete)
+    return OverParts(parts, "min", complete)
 
 
-def greatest(*parts: Expression, complete: bool = False) -> Extreme:
+def greatest(*parts: Expression, complete: bool = False) -> OverParts:
     """Return the greatest of several quantities, of those that were measured unless it has to be ``complete``."""
-    return Extreme(parts, "max", complete)
+    return OverParts(parts, "max", complete)
+
+
+def average(*parts: Expression, complete: bool = False) -> OverParts:
+    """Return the mean of several quantities, of those that were measured unless it has to be ``complete``."""
+    return OverParts(parts, "mean", complete)
 
 
 @dataclass(frozen=True)
@@ -281,3 +297,28 @@ class RankCorrelation(Expression):
         """Yield those of all parts."""
         for part in self.parts:
             yield from part.readings()
+
+
+class SeedStatistic(Expression):
+    """A number computed from many rows of each seed at once, where readings do not suffice."""
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of metrics that it is computed from."""
+        raise NotImplementedError
+
+    def points(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what each seed's number is computed from, with a column ``seed``."""
+        raise NotImplementedError
+
+    def of_seed(self, points: pd.DataFrame) -> float:
+        """Return the number of one seed, from its points."""
+        raise NotImplementedError
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the number of each seed."""
+        found = {seed: self.of_seed(own) for seed, own in self.points(table).groupby("seed")}
+        return pd.Series(found, dtype=float)
+
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs that it is computed from."""
+        return set(self.rows(table)["run"]) - {""}

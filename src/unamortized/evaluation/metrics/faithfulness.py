@@ -136,6 +136,7 @@ FAITHFULNESS = (
         "ratio",
         "indirect_effect / (indirect_effect + direct_effect)",
         "The share of the effect that passes through the trace.",
+        source="Pearl 2001",
     ),
     Metric(
         "sufficiency",
