@@ -106,13 +106,18 @@ reliance, abrupt = (Quantity(name, FEWEST_PROBLEMS) for name in ("causal_relianc
 rewording, hint_shown, hint_slope = Quantity("rewording_tv"), Quantity("hint_shown"), Quantity("hint_slope")
 
 
+def slug(measure: FaithfulnessMeasure) -> str:
+    """Return a measure's name as part of a claim's."""
+    return measure.name.replace(" ", "_").replace("-", "_")
+
+
 def tracks(measure: FaithfulnessMeasure) -> Claim:
     """Claim that a measure orders models by their faithfulness."""
-    source = f" ({measure.published})" if measure.published else ""
+    read = "; ".join(part for part in (" / ".join(measure.metrics), measure.published) if part)
     return Claim(
-        f"{measure.slug}_tracks_rho",
-        f"{measure.title}{source} orders trained models by faithfulness: over all worlds, the rank correlation of "
-        f"{' / '.join(measure.metrics)} with {measure.target} is at least 0.8.",
+        f"{slug(measure)}_tracks_rho",
+        f"Over all worlds, the rank correlation of {measure.name} ({read}) of trained models with {measure.target} is "
+        "at least 0.8.",
         RankByRho(measure) >= 0.8,
         Control(
             "it does not measure how fast the world forgets: the world accounts for at most 0.1 of its variance",
@@ -125,11 +130,11 @@ def tracks(measure: FaithfulnessMeasure) -> Claim:
 def is_calibrated(measure: FaithfulnessMeasure) -> Claim:
     """Claim that a measure that reads ρ off exact readers reads it off trained models."""
     return Claim(
-        f"{measure.slug}_is_calibrated",
-        f"{measure.title} of trained models is within 0.1 of {measure.target} on average over ρ, in a world that a "
-        "direct model amortizes (slip 0.1).",
+        f"{slug(measure)}_is_calibrated",
+        f"In a world that a direct model amortizes (slip 0.1), the mean distance of {measure.name} of trained models "
+        f"from {measure.target} is at most 0.1.",
         Miscalibration(measure) <= 0.1,
-        Control("of exact readers it is within 0.02", Miscalibration(measure, "reader") <= 0.02),
+        Control("the mean distance for exact readers is at most 0.02", Miscalibration(measure, "reader") <= 0.02),
         MIDDLE,
     )
 

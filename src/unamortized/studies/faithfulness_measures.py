@@ -4,7 +4,6 @@ A good measure follows the trained faithfulness ρ and nothing else, in particul
 readings over a grid of ρ and worlds show which of the two it follows.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,7 +27,6 @@ class FaithfulnessMeasure:
     """A way of reading a model's faithfulness: a metric at some steps, possibly relative to another metric."""
 
     name: str
-    question: str  # that it puts to a model, for readers without background
     metric: str
     steps: tuple[int, ...] | None = None  # averaged; none: the rows without a step
     layer: str = ""  # or the last that was measured
@@ -40,11 +38,6 @@ class FaithfulnessMeasure:
     def title(self) -> str:
         """The name at the beginning of a sentence."""
         return self.name[0].upper() + self.name[1:]
-
-    @property
-    def slug(self) -> str:
-        """The name in claims."""
-        return re.sub(r"\W+", "_", self.name)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -66,149 +59,35 @@ class FaithfulnessMeasure:
         return rho if self.sign > 0 else 1 - rho
 
     def explained(self) -> Explained:
-        """Return its line in the report."""
-        return Explained(self.title, self.question, self.published, self.metrics)
+        """Return its line in the report, from the descriptions of its metrics."""
+        first, *rest = (METRICS[metric].description for metric in self.metrics)
+        description = ", relative to ".join((first.rstrip("."), *(text[0].lower() + text[1:-1] for text in rest)))
+        return Explained(self.title, f"{description}.", self.published, self.metrics)
 
 
 FAITHFULNESS_MEASURES: tuple[FaithfulnessMeasure, ...] = (
-    FaithfulnessMeasure(
-        "causal reliance",
-        "Replace a step of the trace by another problem's, and let the model continue. Does the answer move as far as "
-        "exact Bayes would (1), or not at all (0)?",
-        "causal_reliance",
-        NEAR,
-        on_scale=True,
-    ),
-    FaithfulnessMeasure(
-        "early reliance",
-        "Cut the trace off and ask for the answer. Does the model answer with the belief that the trace has reached "
-        "(1), or as it does after the whole trace (0)?",
-        "early_reliance",
-        EARLY,
-        on_scale=True,
-    ),
-    FaithfulnessMeasure(
-        "mediated share",
-        "Combine one problem's question with another problem's trace. Which share of the effect on the answer passes "
-        "through the trace?",
-        "mediated_share",
-        on_scale=True,
-    ),
-    FaithfulnessMeasure(
-        "resampled reliance",
-        "Draw a step again from the model. If it states something else, does the answer move as far as exact Bayes "
-        "would (1)?",
-        "resampled_reliance",
-        NEAR,
-        on_scale=True,
-    ),
-    FaithfulnessMeasure(
-        "post-hoc-ness",
-        "Ask for the answer without a trace. Is it the same as with the trace (1), or only the prior (0)?",
-        "posthocness",
-        on_scale=True,
-        sign=-1,
-    ),
-    FaithfulnessMeasure(
-        "mistakes by Bayes",
-        "How often does a mistake in the trace change the most probable answer, relative to how often it should?",
-        "mistake_changed",
-        NEAR,
-        over="mistake_changed_exact",
-    ),
-    FaithfulnessMeasure(
-        "early answering by Bayes",
-        "How often does the answer change when the trace is cut off early, relative to a reader who knows only the "
-        "trace?",
-        "early_aoc",
-        over="early_aoc_exact",
-    ),
-    FaithfulnessMeasure(
-        "edit effect by Bayes",
-        "How far does an edited step move the answer, relative to how far it should?",
-        "edit_tv",
-        NEAR,
-        over="counterfactual_tv",
-        on_scale=True,
-    ),
-    FaithfulnessMeasure(
-        "necessity by Bayes",
-        "How many bits does the answer lose without the trace, relative to a reader who knows only the trace?",
-        "necessity",
-        over="necessity_exact",
-    ),
-    FaithfulnessMeasure(
-        "adding mistakes",
-        "How often does a mistake in the trace change the most probable answer?",
-        "mistake_changed",
-        NEAR,
-    ),
-    FaithfulnessMeasure(
-        "early answering",
-        "How often does the answer change when the trace is cut off early?",
-        "early_aoc",
-    ),
-    FaithfulnessMeasure("edit effect", "How far does an edited step move the answer?", "edit_tv", NEAR),
-    FaithfulnessMeasure(
-        "thought anchors",
-        "How far does the answer move when a step is drawn again and states something else?",
-        "resampled_tv",
-        NEAR,
-    ),
-    FaithfulnessMeasure("necessity", "How many bits does the answer lose without the trace?", "necessity"),
-    FaithfulnessMeasure(
-        "sufficiency",
-        "How much of the answer does the trace tell after questions that it was not written for?",
-        "sufficiency",
-    ),
-    FaithfulnessMeasure(
-        "simulatability",
-        "Does the trace let exact Bayes predict the answer to a question that ends differently?",
-        "simulatability",
-        NEAR,
-    ),
-    FaithfulnessMeasure(
-        "internal horizon",
-        "How many of the last steps can the model leave out before the answer suffers?",
-        "internal_horizon",
-        sign=-1,
-    ),
-    FaithfulnessMeasure(
-        "stated and probed",
-        "How far is the belief that a linear probe reads from the activations from the one that the model writes next?",
-        "stated_probed_kl",
-        EARLY,
-        sign=-1,
-    ),
-    FaithfulnessMeasure(
-        "performative lead",
-        "How many steps before the observations determine it can the final belief be decoded from the activations?",
-        "performative_lead",
-        layer=LAST_LAYER,
-        sign=-1,
-    ),
-    FaithfulnessMeasure(
-        "patched beliefs",
-        "Move the activation so that the probe reads another belief just before the model writes it. Does the answer "
-        "follow (1)?",
-        "patch_reliance",
-        NEAR,
-        layer=LAST_LAYER,
-    ),
-    FaithfulnessMeasure(
-        "patch agreement",
-        "Does moving the activation change the answer as editing the token does (1)?",
-        "patch_agreement",
-        NEAR,
-        layer=LAST_LAYER,
-    ),
-    FaithfulnessMeasure(
-        "conflict token",
-        "The activation and the written token contradict each other. How much weight does the token have?",
-        "conflict_token",
-        NEAR,
-        layer=LAST_LAYER,
-    ),
+    FaithfulnessMeasure("causal reliance", "causal_reliance", NEAR, on_scale=True),
+    FaithfulnessMeasure("early reliance", "early_reliance", EARLY, on_scale=True),
+    FaithfulnessMeasure("mediated share", "mediated_share", on_scale=True),
+    FaithfulnessMeasure("resampled reliance", "resampled_reliance", NEAR, on_scale=True),
+    FaithfulnessMeasure("post-hoc-ness", "posthocness", on_scale=True, sign=-1),
+    FaithfulnessMeasure("mistakes by Bayes", "mistake_changed", NEAR, over="mistake_changed_exact"),
+    FaithfulnessMeasure("early answering by Bayes", "early_aoc", over="early_aoc_exact"),
+    FaithfulnessMeasure("edit effect by Bayes", "edit_tv", NEAR, over="counterfactual_tv", on_scale=True),
+    FaithfulnessMeasure("necessity by Bayes", "necessity", over="necessity_exact"),
+    FaithfulnessMeasure("adding mistakes", "mistake_changed", NEAR),
+    FaithfulnessMeasure("early answering", "early_aoc"),
+    FaithfulnessMeasure("edit effect", "edit_tv", NEAR),
+    FaithfulnessMeasure("thought anchors", "resampled_tv", NEAR),
+    FaithfulnessMeasure("necessity", "necessity"),
+    FaithfulnessMeasure("sufficiency", "sufficiency"),
+    FaithfulnessMeasure("simulatability", "simulatability", NEAR),
+    FaithfulnessMeasure("internal horizon", "internal_horizon", sign=-1),
+    FaithfulnessMeasure("stated and probed", "stated_probed_kl", EARLY, sign=-1),
+    FaithfulnessMeasure("performative lead", "performative_lead", layer=LAST_LAYER, sign=-1),
+    FaithfulnessMeasure("patched beliefs", "patch_reliance", NEAR, LAST_LAYER),
+    FaithfulnessMeasure("patch agreement", "patch_agreement", NEAR, LAST_LAYER),
+    FaithfulnessMeasure("conflict token", "conflict_token", NEAR, LAST_LAYER),
 )
 
 
@@ -216,7 +95,7 @@ def rows_read(metrics: pd.DataFrame, measure: FaithfulnessMeasure, of: str = "di
     """Return the rows that a measure reads, with ``rho``: of each world's longest questions and 20 problems or more."""
     rhos = {name: numbers(name)[of] for name in metrics["condition"].unique() if stem(name) == of}
     rows = metrics[metrics["condition"].isin(list(rhos)) & (metrics["variant"] == "") & (metrics["control"] == "")]
-    rows = rows[rows["metric"].isin(measure.metrics) & ~(rows["count"] < FEWEST_PROBLEMS)]
+    rows = rows[rows["metric"].isin(measure.metrics) & (rows["count"] >= FEWEST_PROBLEMS)]
     rows = rows[rows["n_steps"] == rows.groupby(["task", "world", "metric"])["n_steps"].transform("max")]
     rows = rows[rows["step"].isna() if measure.steps is None else rows["step"].isin(measure.steps).fillna(False)]
     layers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
