@@ -164,6 +164,13 @@ def test_readings_are_of_the_measure_s_own_metric_lags_layer_and_models():
     assert readings(metric_table(), measure).empty
 
 
+def test_a_measure_of_the_last_layer_reads_no_row_without_a_layer():
+    without = metric_table(grid("performative_lead", lambda rho, slip, seed: rho, layer="all"))
+    assert readings(without, MEASURES["performative lead"]).empty
+    assert readings(without.assign(layer=""), MEASURES["performative lead"]).empty
+    assert len(readings(without.assign(layer="0"), MEASURES["performative lead"])) == len(SLIPS) * len(RHOS) * 3
+
+
 def test_a_reading_over_nothing_is_left_out():
     measure = MEASURES["necessity by Bayes"]
     table = metric_table(

@@ -99,7 +99,7 @@ def rows_read(metrics: pd.DataFrame, measure: FaithfulnessMeasure, of: str = "di
     rows = rows[rows["n_steps"] == rows.groupby(["task", "world", "metric"])["n_steps"].transform("max")]
     rows = rows[rows["step"].isna() if measure.steps is None else rows["step"].isin(measure.steps).fillna(False)]
     layers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
-    layer = str(max(layers, default="")) if measure.layer == LAST_LAYER else measure.layer
+    layer = str(max(layers, default="none")) if measure.layer == LAST_LAYER else measure.layer
     return rows[rows["layer"] == layer].assign(rho=lambda own: own["condition"].map(rhos).astype(float))
 
 

@@ -28,13 +28,18 @@ class Expression:
         """Return the value of each seed; a seed that lacks it is missing or not a number."""
         raise NotImplementedError
 
+    def operands(self) -> tuple["Expression", ...]:
+        """Return the quantities that it is computed from."""
+        return ()
+
     def readings(self) -> Iterator["Reading"]:
         """Yield the readings that it is made of."""
-        yield from ()
+        for operand in self.operands():
+            yield from operand.readings()
 
     def runs(self, table: pd.DataFrame) -> set[str]:
         """Return the hashes of the runs that it is computed from."""
-        return {run for reading in self.readings() for run in reading.rows(table)["run"] if run}
+        return set().union(*(operand.runs(table) for operand in self.operands()))
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
         """Return the estimate over seeds, or None where no seed has the value."""
@@ -155,6 +160,10 @@ class Reading(Expression):
         """Yield itself."""
         yield self
 
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs whose rows are read."""
+        return set(self.rows(table)["run"]) - {""}
+
     def over_steps(self, first: int, last: int, take: Literal["min", "max", "mean"]) -> "OverSteps":
         """Take the smallest, largest or mean value over a range of steps (lags)."""
         return OverSteps(self, first, last, take)
@@ -180,9 +189,9 @@ class OverSteps(Expression):
         rows = rows[rows["step"].between(self.first, self.last).fillna(False)]
         return rows.groupby("seed")["value"].agg(lambda values: getattr(values, self.take)(skipna=False))
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield the reading."""
-        yield self.reading
+    def operands(self) -> tuple[Expression, ...]:
+        """Return the reading."""
+        return (self.reading,)
 
 
 @dataclass(frozen=True)
@@ -190,14 +199,9 @@ class _Pair(Expression):
     left: Expression
     right: Expression
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield those of both sides."""
-        yield from self.left.readings()
-        yield from self.right.readings()
-
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        """Return the hashes of the runs of both sides."""
-        return self.left.runs(table) | self.right.runs(table)
+    def operands(self) -> tuple[Expression, ...]:
+        """Return both sides."""
+        return self.left, self.right
 
 
 class Difference(_Pair):
@@ -253,14 +257,9 @@ class OverParts(Expression):
             return pd.Series(dtype=float)
         return getattr(pd.concat(found, axis=1), self.take)(axis=1, skipna=not self.complete)
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield those of all parts."""
-        for part in self.parts:
-            yield from part.readings()
-
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        """Return the hashes of the runs of all parts."""
-        return set().union(*(part.runs(table) for part in self.parts))
+    def operands(self) -> tuple[Expression, ...]:
+        """Return all parts."""
+        return self.parts
 
 
 def least(*parts: Expression, complete: bool = False) -> OverParts:
@@ -293,10 +292,9 @@ class RankCorrelation(Expression):
             return pd.Series(np.nan, index=found.index)
         return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield those of all parts."""
-        for part in self.parts:
-            yield from part.readings()
+    def operands(self) -> tuple[Expression, ...]:
+        """Return all parts."""
+        return self.parts
 
 
 class SeedStatistic(Expression):
