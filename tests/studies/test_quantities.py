@@ -231,6 +231,7 @@ def test_a_statistic_of_a_seed_is_of_all_its_rows():
     table = metric_table(
         metric_rows("causal_reliance", "cot", [0.1, 0.2], step=0, run="a"),
         metric_rows("causal_reliance", "gru", [0.5, 0.1], step=3, run="b"),
+        metric_rows("causal_reliance", "reader_0", [0.0, 0.0], step=0),  # of no run
         metric_rows("answer_kl", "cot", [9.0, 9.0], run="c"),
     )
     assert values_of(Largest(), table) == {0: 0.5, 1: 0.2}
