@@ -1,29 +1,30 @@
-"""A verdict is what the intervals allow, for the claim and for its control."""
+"""A verdict is what the intervals of a claim and of its control allow."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from unamortized.evaluation.rows import row, to_table
-from unamortized.studies.claims import Claim, Control, Range, judge_all, to_json
-from unamortized.studies.statistics import Estimate, level
+from tests.studies.tables import metric_rows, metric_table
+from unamortized.studies.claims import Claim, Control, World, judge_all, to_json, to_markdown
+from unamortized.studies.quantities import Quantity
 
-ABOVE = Range(low=1.0)
+kl = Quantity("answer_kl")
 CLAIM = Claim(
-    name="it_holds",
-    description="The value is at least one.",
-    measure=level("answer_kl", "cot", "nats"),
-    holds=ABOVE,
-    control=Control("so is the control's", level("answer_kl", "control", "nats"), ABOVE),
+    "it_holds",
+    "CoT's KL is at least one.",
+    kl("cot") >= 1.0,
+    Control("so is the GRU's", kl("gru") >= 1.0),
 )
 CLEAR = {"holds": (2.0, 2.1, 2.2), "fails": (0.1, 0.2, 0.3), "unsure": (0.5, 1.5, 1.0), "absent": ()}
+MESS3 = World("mess3")
 
 
-def metrics(cot, control=(), task="mess3"):
-    rows = [row(task, "cot", seed, "length", "answer_kl", value, 1) for seed, value in enumerate(cot)]
-    rows += [row(task, "control", seed, "length", "answer_kl", value, 1) for seed, value in enumerate(control)]
-    return to_table(rows)
+def metrics(cot, gru=(), world=MESS3, **columns):
+    where = {"task": world.task, "world": world.world} | columns
+    return metric_table(metric_rows("answer_kl", "cot", cot, **where), metric_rows("answer_kl", "gru", gru, **where))
 
 
 @pytest.mark.parametrize(
@@ -38,69 +39,132 @@ def metrics(cot, control=(), task="mess3"):
         ("fails", "holds", "refuted"),
         ("fails", "unsure", "refuted"),
         ("fails", "fails", "refuted"),
-        ("holds", "absent", "inconclusive"),
-        ("fails", "absent", "inconclusive"),
-        ("absent", "holds", "inconclusive"),
-        ("absent", "absent", "inconclusive"),
+        ("holds", "absent", "not measured"),
+        ("fails", "absent", "not measured"),
+        ("absent", "holds", "not measured"),
+        ("absent", "absent", "not measured"),
     ],
 )
 def test_the_verdict_needs_the_measurement_and_its_control(measured, control, verdict):
-    assert CLAIM.judge("mess3", metrics(CLEAR[measured], CLEAR[control]))["verdict"] == verdict
+    assert CLAIM.judge(MESS3, metrics(CLEAR[measured], CLEAR[control]))["verdict"] == verdict
 
 
 @pytest.mark.parametrize("value", [0.0, 100.0])
-def test_one_seed_is_inconclusive_however_clear(value):
-    judged = CLAIM.judge("mess3", metrics([value], [value]))
-    assert judged["verdict"] == "inconclusive"
+def test_one_seed_is_not_a_measurement_however_clear(value):
+    judged = CLAIM.judge(MESS3, metrics([value], CLEAR["holds"]))
+    assert judged["verdict"] == "not measured"
     assert (judged["estimate"], judged["interval"], judged["seeds"]) == (value, None, 1)
 
 
-def test_one_seed_of_the_control_supports_nothing():
-    assert CLAIM.judge("mess3", metrics(CLEAR["holds"], [5.0]))["verdict"] == "inconclusive"
+@pytest.mark.parametrize("measured", ["holds", "fails"])
+def test_one_seed_of_the_control_decides_nothing(measured):
+    assert CLAIM.judge(MESS3, metrics(CLEAR[measured], [5.0]))["verdict"] == "not measured"
 
 
-def test_what_was_not_measured_is_shown_as_such():
-    judged = CLAIM.judge("mess3", metrics(CLEAR["holds"]))
-    assert judged["control"] == {
-        "says": "so is the control's",
-        "estimate": None,
-        "interval": None,
-        "seeds": 0,
+def test_a_judged_claim_shows_its_numbers_its_control_and_its_runs():
+    table = metric_table(
+        metric_rows("answer_kl", "cot", [2.0, 3.0], world="slip_0.1", run="a"),
+        metric_rows("answer_kl", "gru", {0: 2.0}, world="slip_0.1", run="b"),
+        metric_rows("answer_tv", "cot", [0.1], world="slip_0.1", run="c"),  # what the claim does not read
+    )
+    judged = CLAIM.judge(World("noisy_permutation", "slip_0.1"), table)
+    half = pytest.approx(12.7062 / 2, abs=1e-4)  # Student's t of one degree of freedom, with a standard error of 1/2
+    assert judged == {
+        "name": "it_holds",
+        "statement": "CoT's KL is at least one.",
+        "task": "noisy_permutation",
+        "world": "slip_0.1",
+        "estimate": 2.5,
+        "interval": judged["interval"],
+        "seeds": 2,
         "unit": "nats",
         "range": [1.0, None],
+        "control": {
+            "description": "so is the GRU's",
+            "estimate": 2.0,
+            "interval": None,
+            "seeds": 1,
+            "unit": "nats",
+            "range": [1.0, None],
+        },
+        "verdict": "not measured",
+        "runs": ["a", "b"],
     }
+    assert [2.5 - judged["interval"][0], judged["interval"][1] - 2.5] == [half, half]
 
 
-def test_a_range_holds_or_excludes_whole_intervals_only():
-    within, across, outside = (Estimate(0.5, low, high, 3) for low, high in ((0.3, 0.7), (0.7, 1.1), (1.2, 1.4)))
-    both = Range(low=0.0, high=1.0)
-    assert [both.holds(each) for each in (within, across, outside)] == [True, False, False]
-    assert [both.excludes(each) for each in (within, across, outside)] == [False, False, True]
-    assert Range(low=0.8).excludes(within)
-    assert not Range(low=0.8).excludes(across)
-    assert Range(high=1.1).holds(across)  # the bound belongs to the range
-    nothing_known = Estimate(0.5, None, None, 1)
-    assert not both.holds(nothing_known)
-    assert not both.excludes(nothing_known)
+def test_a_control_that_was_not_measured_is_shown_as_such():
+    control = CLAIM.judge(MESS3, metrics(CLEAR["holds"]))["control"]
+    assert (control["estimate"], control["interval"], control["seeds"]) == (None, None, 0)
 
 
-def test_claims_are_judged_on_the_tasks_that_they_speak_of_and_that_were_measured():
-    table = metrics(CLEAR["holds"], CLEAR["holds"])
-    other = metrics(CLEAR["fails"], CLEAR["holds"], task="group_word_s5")
-    table = to_table([*table.to_dict("records"), *other.to_dict("records")])
-    narrow = Claim(**vars(CLAIM) | {"name": "narrow", "tasks": ("group_word_s5", "rrxor")})
-    judged = [(each["name"], each["task"], each["verdict"]) for each in judge_all((CLAIM, narrow), table)]
+def test_claims_are_judged_in_their_worlds_that_were_measured_each_on_its_own_table():
+    fast = World("mess3", "fast")
+    table = pd.concat(
+        [
+            metrics(CLEAR["holds"], CLEAR["holds"]),
+            metrics(CLEAR["fails"], CLEAR["holds"], fast),
+            metrics(CLEAR["unsure"], CLEAR["holds"], World("rrxor")),
+        ]
+    )
+    narrow = replace(CLAIM, name="narrow", worlds=(fast, World("rrxor", "fast")))
+    judged = [
+        (each["name"], each["task"], each["world"], each["verdict"]) for each in judge_all((CLAIM, narrow), table)
+    ]
     assert judged == [
-        ("it_holds", "mess3", "supported"),
-        ("it_holds", "group_word_s5", "refuted"),
-        ("narrow", "group_word_s5", "refuted"),
+        ("it_holds", "mess3", "", "supported"),
+        ("it_holds", "mess3", "fast", "refuted"),
+        ("it_holds", "rrxor", "", "inconclusive"),
+        ("narrow", "mess3", "fast", "refuted"),
     ]
 
 
-def test_claims_are_written_with_nine_digits_and_no_number_that_json_lacks():
-    judged = CLAIM.judge("mess3", metrics(np.array(CLEAR["holds"]) / 3, CLEAR["absent"]))
+def test_a_claim_across_worlds_is_judged_once_on_the_whole_table():
+    slow, fast = World("mess3", "slow"), World("mess3", "fast")
+    table = pd.concat([metrics([3.0, 3.1], [5.0, 5.1], slow), metrics([1.0, 1.1], [5.0, 5.1], fast)])
+    difference = kl("cot", world="slow") - kl("cot", world="fast")
+    across = Claim(
+        "by_speed", "", difference >= 1.0, Control("", kl("gru", world="slow") >= 1.0), across="mess3 by speed"
+    )
+    (judged,) = judge_all((across,), table)
+    assert (judged["task"], judged["world"], judged["verdict"]) == ("mess3 by speed", "", "supported")
+    assert judged["estimate"] == pytest.approx(2.0)
+    assert judge_all((across,), metric_table()) == []
+
+
+def test_claims_on_lengths_that_a_world_lacks_are_left_out():
+    table = metrics(CLEAR["holds"], CLEAR["holds"], n_steps=16)
+    at = {n: replace(CLAIM, name=f"at_{n}", holds=kl("cot", n_steps=n) >= 1.0) for n in (16, 64)}
+    control = {n: replace(CLAIM, name=f"control_at_{n}", control=Control("", kl("gru", n_steps=n) >= 1.0)) for n in at}
+    judged = judge_all((*at.values(), *control.values()), table)
+    assert [each["name"] for each in judged] == ["at_16", "control_at_16"]
+    absent = judge_all((replace(CLAIM, holds=kl("next_token", n_steps=16) >= 1.0),), table)
+    assert [each["verdict"] for each in absent] == ["not measured"]  # the length is there, but not the condition
+
+
+def test_a_length_has_to_be_there_in_the_world_that_is_read():
+    slow, fast = World("mess3", "slow"), World("mess3", "fast")
+    table = pd.concat([metrics([3.0, 3.1], world=slow, n_steps=16), metrics([1.0, 1.1], world=fast, n_steps=64)])
+    there, missing = (
+        replace(CLAIM, name=name, holds=kl("cot", world=name, n_steps=16) >= 1.0, across="mess3 by speed")
+        for name in ("slow", "fast")
+    )
+    assert [each["name"] for each in judge_all((there, missing), table)] == ["slow"]
+
+
+def test_claims_are_written_with_seven_digits_and_no_number_that_json_lacks():
+    judged = CLAIM.judge(MESS3, metrics(np.array(CLEAR["holds"]) / 3, CLEAR["absent"]))
     text = to_json({"claims": [judged]})
     assert '"estimate": 0.7,' in text
-    assert "NaN" not in text
     again = json.loads(text, parse_constant=pytest.fail)
-    assert again["claims"][0]["interval"] == pytest.approx(judged["interval"], rel=1e-8)
+    assert again["claims"][0]["interval"] == pytest.approx(judged["interval"], rel=1e-6)
+    assert to_json({"third": 1 / 3}) == '{\n "third": 0.3333333\n}\n'
+
+
+def test_the_table_of_claims_names_world_statement_numbers_and_verdict():
+    judged = CLAIM.judge(World("mess3", "slip_0.1"), metrics([2.0, 2.0], [0.5]))
+    (line,) = to_markdown([judged]).splitlines()[2:]
+    assert line == (
+        "| mess3 (slip 0.1) | CoT's KL is at least one. | 2 nats (2 to 2; 2 seeds) | ≥ 1 | so is the GRU's: 0.5 nats "
+        "(no interval; 1 seed), wanted ≥ 1 | **not measured** |"
+    )

@@ -1,19 +1,29 @@
 """The law's points are reliances beside the gap of the direct model of the same world, size, seed and length."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from unamortized.evaluation.rows import COLUMNS
-from unamortized.studies.figures import FIGURES, Tables
-from unamortized.studies.figures.captions import CAPTIONS
-from unamortized.studies.law import DIAL, LAGS, LAW, TOLD, by_place, points
+from tests.studies.tables import metric_rows, metric_table
+from unamortized.studies.claims import World
+from unamortized.studies.law import (
+    DIAL,
+    LAGS,
+    LAW,
+    TOLD,
+    ExtremeOverCells,
+    LineOverCells,
+    RankOverCells,
+    by_cell,
+    points,
+)
 from unamortized.studies.study import plan
 
-TASKS = ("noisy_permutation@s3_slip0.1_n4", "noisy_permutation@s3_slip0.3_n4")
-VARIANTS = ("l1_t600", "l2_t600")
+WORLDS, VARIANTS = ("s3_slip0.1_n4", "s3_slip0.3_n4"), ("l1_t600", "l2_t600")
+CELLS = tuple(product(WORLDS, VARIANTS))
+SEEDS = 3
 
 
 @pytest.fixture(autouse=True)
@@ -21,87 +31,117 @@ def _at_the_top(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
-def gap(task, variant, n_steps):
-    return (0.1 if "0.1" in task else 0.4) + (0.2 if variant == "l1_t600" else 0.0) + 0.02 * n_steps
+def gap(world, variant, n_steps):
+    return (0.1 if "0.1" in world else 0.4) + (0.2 if variant == "l1_t600" else 0.0) + 0.02 * n_steps
 
 
 @pytest.fixture(scope="module")
 def metrics():
-    """A world where alpha at each lag is the gap at lag + 1, and the prior's KL is 2."""
+    """In each world alpha at each lag is the gap at lag + 1, and the prior's KL is 2."""
     rows = []
 
-    def add(task, condition, seed, metric, value, **more):
-        own = {"task": task, "condition": condition, "seed": seed, "metric": metric, "value": value, "count": 100}
-        rows.append(dict.fromkeys(COLUMNS) | own | more)
+    def add(metric, condition, value, world, run="", **columns):
+        rows.extend(metric_rows(metric, condition, [value] * SEEDS, world=world, run=run, **columns))
 
-    for task in TASKS:
-        for seed in range(3):
-            for n_steps in (1, 2, 3, 4):
-                add(task, "prior", seed, "answer_kl", 2.0, n_steps=n_steps)
-                for variant in VARIANTS:
-                    add(
-                        task,
-                        f"amortized@{variant}",
-                        seed,
-                        "answer_kl",
-                        2 * gap(task, variant, n_steps),
-                        n_steps=n_steps,
-                    )
-            for variant in VARIANTS:
-                for lag in (0, 1, 2):
-                    for name, alpha in ((DIAL, gap(task, variant, lag + 1)), (TOLD, 0.01)):
-                        where = {"n_steps": 4, "step": lag}
-                        add(task, f"{name}@{variant}", seed, "causal_reliance", alpha, **where)
-                        add(task, f"{name}@{variant}", seed, "dial_distance", alpha / 2, **where)
-                    add(task, f"amortized@{variant}", seed, "undisturbed_kl", 0.1 + lag, **where)
-                add(task, f"{DIAL}@{variant}", seed, "causal_reliance", 9.0, n_steps=4, step=3, count=5)
-                add(task, f"{DIAL}@{variant}/wrong_counterfactual", seed, "causal_reliance", 9.0, n_steps=4, step=0)
-    types = {"step": "Int64", "n_steps": "Int64", "layer": "string", "condition": "string"}
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
+    for world, n_steps in product(WORLDS, (1, 2, 3, 4)):
+        add("answer_kl", "prior", 2.0, world, n_steps=n_steps)
+        for variant in VARIANTS:
+            own = {"variant": variant, "n_steps": n_steps}
+            add("answer_kl", "amortized", 2 * gap(world, variant, n_steps), world, "direct", **own)
+    for world, variant in CELLS:
+        own = {"variant": variant, "n_steps": 4}
+        for lag in (0, 1, 2):
+            for name, alpha in ((DIAL, gap(world, variant, lag + 1)), (TOLD, 0.01)):
+                add("causal_reliance", name, alpha, world, name, step=lag, **own)
+                add("dial_distance", name, alpha / 2, world, name, step=lag, **own)
+            add("undisturbed_kl", "amortized", 0.1 + lag, world, "direct", step=lag, **own)
+        add("causal_reliance", DIAL, 9.0, world, step=3, count=19, **own)
+        add("causal_reliance", DIAL, 9.0, world, step=0, control="wrong_counterfactual", **own)
+        add("edit_tv", DIAL, 9.0, world, "unread", step=0, **own)
+    return metric_table(rows)
 
 
 def test_each_reliance_stands_beside_the_gap_of_as_many_steps_as_there_are_to_compose(metrics):
     found = points(metrics)
-    assert len(found) == len(TASKS) * len(VARIANTS) * 3 * 3
+    assert len(found) == len(CELLS) * SEEDS * 3
     np.testing.assert_allclose(found["alpha"].astype(float), found["gap"].astype(float))
     for row in found.itertuples():
-        assert row.whole_gap == pytest.approx(gap(row.task, row.variant, 4))
+        assert row.alpha == pytest.approx(gap(row.world, row.variant, row.lag + 1))
+        assert row.kl == pytest.approx(2 * row.gap)
+        assert row.whole_gap == pytest.approx(gap(row.world, row.variant, 4))
+        assert row.whole_kl == pytest.approx(2 * gap(row.world, row.variant, 4))
         assert row.distance == pytest.approx(row.alpha / 2)
         assert row.kept_kl == pytest.approx(0.1 + row.lag)
-        assert row.whole_kl == pytest.approx(2 * gap(row.task, row.variant, 4))
 
 
-def test_a_place_is_one_point_a_seed(metrics):
-    found = by_place(points(metrics))
-    assert len(found) == len(TASKS) * len(VARIANTS) * 3
+def test_a_reliance_without_a_direct_model_keeps_its_point_without_a_gap(metrics):
+    lacking = metrics[(metrics["condition"] != "amortized") | (metrics["variant"] != "l1_t600")]
+    found = points(lacking)
+    assert len(found) == len(CELLS) * SEEDS * 3
+    assert set(found[found["gap"].isna()]["variant"]) == {"l1_t600"}
+
+
+def test_a_cell_is_one_point_a_seed(metrics):
+    found = by_cell(points(metrics))
+    assert len(found) == len(CELLS) * SEEDS
     for row in found.itertuples():
-        assert row.alpha == pytest.approx(np.mean([gap(row.task, row.variant, n) for n in (1, 2, 3)]))
-        assert row.gap == pytest.approx(gap(row.task, row.variant, 4))
+        assert row.alpha == pytest.approx(np.mean([gap(row.world, row.variant, n) for n in (1, 2, 3)]))
+        assert row.gap == pytest.approx(gap(row.world, row.variant, 4))
+        assert row.kl == pytest.approx(2 * row.gap)
+        assert row.kept_kl == pytest.approx(1.1)
 
 
-def test_claims_judge_what_is_there(metrics):
-    judged = {claim.name: claim.judge("all", metrics) for claim in LAW.claims}
-    assert judged["reliance_follows_the_amortization_gap"]["estimate"] == pytest.approx(1)
-    assert judged["reliance_follows_the_amortization_gap"]["control"]["estimate"] == pytest.approx(0.01)
-    assert judged["reliance_grows_with_the_gap"]["estimate"] == pytest.approx(1)
-    assert judged["without_a_gap_there_would_be_no_reliance"]["estimate"] == pytest.approx(-0.04)  # lags 0 to 2, n = 4
+def test_statistics_are_over_cells_within_each_seed(metrics):
+    alphas = [np.mean([gap(*cell, n) for n in (1, 2, 3)]) for cell in CELLS]
+    for statistic, expected in (
+        (RankOverCells("alpha", "gap"), 1.0),
+        (RankOverCells("alpha", "gap", at_each_lag=True), 1.0),
+        (LineOverCells("alpha", "gap", "slope"), 1.0),
+        (LineOverCells("alpha", "gap", "intercept"), -0.04),  # lags 0 to 2 against n = 4
+        (ExtremeOverCells("alpha", "max"), max(alphas)),
+        (ExtremeOverCells("alpha", "min"), min(alphas)),
+        (ExtremeOverCells("alpha", "max", dial=TOLD), 0.01),
+        (ExtremeOverCells("distance", "min", over="kept_kl"), min(alphas) / 2 - 1.1),
+        (ExtremeOverCells("distance", "max", over="kept_kl"), max(alphas) / 2 - 1.1),
+    ):
+        assert statistic.values(metrics).tolist() == pytest.approx([expected] * SEEDS)
+    assert ExtremeOverCells("alpha", "max").unit == "ratio"
+    assert ExtremeOverCells("distance", "max").unit == "nats"
+
+
+def test_a_rank_at_each_lag_counts_every_lag_of_a_cell(metrics):
+    backwards = (metrics["metric"] == "causal_reliance") & (metrics["condition"] == DIAL) & (metrics["control"] == "")
+    turned = metrics.assign(
+        value=metrics["value"].where(~backwards, metrics["value"] - 0.04 * metrics["step"].fillna(0))
+    )
+    assert RankOverCells("alpha", "gap").values(turned).tolist() == pytest.approx([1.0] * SEEDS)
+    assert (RankOverCells("alpha", "gap", at_each_lag=True).values(turned) < 0.999).all()
+
+
+def test_a_line_needs_three_cells(metrics):
+    two = metrics[metrics["world"] == WORLDS[0]]
+    assert LineOverCells("alpha", "gap", "slope").estimate(two) is None
+
+
+def test_the_runs_of_a_statistic_are_those_of_its_points(metrics):
+    assert RankOverCells("alpha", "gap").runs(metrics) == {DIAL, "direct"}
+    assert ExtremeOverCells("alpha", "max", dial=TOLD).runs(metrics) == {TOLD, "direct"}
+
+
+def test_claims_are_judged_across_cells(metrics):
+    judged = {claim.name: claim.judge(World(claim.across), metrics) for claim in LAW.claims}
+    follows = judged["reliance_follows_the_amortization_gap"]
+    assert (follows["estimate"], follows["control"]["estimate"]) == (pytest.approx(1), pytest.approx(0.01))
+    assert judged["the_gap_bounds_reliance_from_below"]["estimate"] == pytest.approx(-0.04)
     assert judged["ignoring_the_trace_costs_what_is_not_amortized"]["estimate"] == pytest.approx(1)
-    least = min(np.mean([gap(task, variant, n) for n in (1, 2, 3)]) for task in TASKS for variant in VARIANTS) / 2 - 1.1
-    assert judged["the_gap_bounds_that_cost_from_below"]["estimate"] == pytest.approx(least)
-    assert {claim["verdict"] for claim in judged.values()} <= {"supported", "refuted", "inconclusive"}
+    assert "not measured" not in {claim["verdict"] for claim in judged.values()}
 
 
-def test_every_run_has_a_name_of_its_own_and_every_lag_a_direct_model_beside_it():
-    for preset in LAW.presets.values():
-        specs = plan(preset)
-        assert len({spec.digest() for spec in specs}) == len(specs)
-        for spec in specs:
-            lengths = {lag + 1 for lag in LAGS if lag < spec.task.steps.train[1]} | {spec.task.steps.train[1]}
-            assert lengths <= set(spec.task.steps.test)
-
-
-def test_the_figure_shows_a_mark_a_place(metrics):
-    figure = FIGURES["law"](Tables(metrics, pd.DataFrame()))
-    assert figure is not None
-    assert "law" in CAPTIONS
-    assert FIGURES["law"](Tables(pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame())) is None
+@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
+def test_every_run_has_a_name_of_its_own_and_every_lag_a_direct_model_beside_it(name):
+    specs = plan(LAW.preset(name))
+    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert len({(spec.world, spec.variant, spec.condition, spec.seed) for spec in specs}) == len(specs)
+    for spec in specs:
+        lengths = {lag + 1 for lag in LAGS if lag < spec.task.steps.train[1]} | {spec.task.steps.train[1]}
+        assert lengths <= set(spec.task.steps.test)

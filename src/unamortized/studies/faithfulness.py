@@ -1,52 +1,59 @@
-"""Faithfulness: which measures of it measure it?
+"""Faithfulness: which of its measures measure it?
 
-Models are trained to follow their trace with a probability rho where trace and question contradict each other, in
-worlds that forget at different rates. Every published measure is then read against a faithfulness that is known.
+Models are trained to follow their trace with probability ρ where trace and question contradict each other, in worlds
+that forget at different rates. The readings of every published measure are then compared with the known ρ.
 """
 
 from dataclasses import replace
-
-import numpy as np
-import pandas as pd
+from typing import Literal
 
 from unamortized.evaluation import faithfulness, generalization, triangle
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import Calibration, FaithfulnessSettings
+from unamortized.labels import LAST_LAYER, numbered
 from unamortized.learning.runs import TrainSpec
-from unamortized.studies.claims import Claim, Control, Range
+from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.faithfulness_measures import (
     FAITHFULNESS_MEASURES,
-    FEWEST,
+    FEWEST_PROBLEMS,
     RHOS,
     FaithfulnessMeasure,
-    miscalibration,
-    rank_correlation,
-    readings,
-    share_of,
+    Miscalibration,
+    RankByRho,
+    VarianceShare,
 )
-from unamortized.studies.statistics import Measure, level, over_steps
+from unamortized.studies.names import AMORTIZED, COT, COT_SHUFFLED, EQUAL_FLOPS
+from unamortized.studies.noisy_permutation import TASK, small_world
+from unamortized.studies.quantities import Expression, Quantity, average, greatest
 from unamortized.studies.study import Cell, Preset, Study
 
-TASK, AMORTIZED, COT, SHUFFLED = "noisy_permutation", "amortized_equal_flops", "cot", "cot_shuffled"
-DIALS = tuple(f"dial_{rho:g}" for rho in RHOS)
+DIALS, READERS = (tuple(numbered(kind, rho) for rho in RHOS) for kind in ("dial", "reader"))
 SLIPS = (0.02, 0.1, 0.3)  # from slow to fast mixing
-SMALL = (  # a world that a direct model amortizes, where it forgets: rho is the truth only as far as it does
-    *("process.states=3", "process.symbols=4", "codebook.resolution=12"),
-    *("steps.train=[1, 6]", "steps.test=[2, 4, 6]"),
-)
-WIDE_AWAKE = f"{TASK}@slip_0.1"  # the world that the claims about calibration speak of
+N_STEPS = 6  # short, so that a direct model amortizes the inference: only then is rho what a model can learn
+
+
+def world(slip: float) -> World:
+    """Return the world of a slip."""
+    return World(TASK, numbered("slip", slip))
 
 
 def cells(slips: tuple[float, ...], conditions: tuple[str, ...], seeds: int, train: TrainSpec) -> tuple[Cell, ...]:
-    """One world for each slip."""
+    """Return one world for each slip."""
     return tuple(
-        Cell(TASK, conditions, seeds, train, overrides=(*SMALL, f"process.slip={slip}"), world=f"slip_{slip:g}")
+        Cell(
+            TASK,
+            conditions,
+            seeds,
+            train,
+            overrides=small_world(slip, N_STEPS, (2, 4, N_STEPS), symbols=4),
+            world=world(slip).world,
+        )
         for slip in slips
     )
 
 
 def evaluations(problems: int, draws: int) -> tuple[Evaluation, ...]:
-    """Every test of faithfulness, with how many problems."""
+    """Return every test of faithfulness, with n problems each."""
     settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 3, 4), draws=draws)
     lengths = generalization.ByLength(problems)
     tests = {
@@ -72,220 +79,186 @@ def evaluations(problems: int, draws: int) -> tuple[Evaluation, ...]:
 
 
 TRAIN, BRIEFLY = TrainSpec(steps=2400, batch_size=128), TrainSpec(steps=1000, batch_size=128)
-BESIDE = ("cot_synonyms", "cot_streaming", "hint_untold", "hint_told")  # for the tests that need one of them
+SPECIAL = ("cot_synonyms", "cot_streaming", "hint_untold", "hint_told")  # that some tests need
 
 PRESETS = {
     "smoke": Preset(
-        cells((0.1, 0.3), ("dial_0", "dial_1", "amortized"), 2, TrainSpec(steps=12, batch_size=32, warmup_steps=4)),
+        cells((0.1, 0.3), ("dial_0", "dial_1", AMORTIZED), 2, TrainSpec(steps=12, batch_size=32, warmup_steps=4)),
         evaluations(64, 1),
     ),
     "quick": Preset(
-        cells((0.02, 0.3), ("dial_0", "dial_0.5", "dial_1", AMORTIZED), 1, TrainSpec(steps=500, batch_size=128)),
+        cells((0.02, 0.3), ("dial_0", "dial_0.5", "dial_1", EQUAL_FLOPS), 1, TrainSpec(steps=500, batch_size=128)),
         evaluations(256, 2),
     ),
     "full": Preset(
         (
             *cells((0.02, 0.3), DIALS, 3, TRAIN),
-            *cells((0.1,), (*DIALS, AMORTIZED), 8, TRAIN),  # where claims speak of calibration
-            *cells((0.1,), (COT, SHUFFLED, *BESIDE), 3, BRIEFLY),
+            *cells((0.1,), (*DIALS, EQUAL_FLOPS), 8, TRAIN),  # the world of the claims about calibration
+            *cells((0.1,), (COT, COT_SHUFFLED, *SPECIAL), 3, BRIEFLY),
         ),
         evaluations(512, 4),
     ),
 }
 
+MIDDLE = (world(0.1),)
+CAUSAL_RELIANCE = FAITHFULNESS_MEASURES[0]
+reliance, abrupt = (Quantity(name, FEWEST_PROBLEMS) for name in ("causal_reliance", "causal_reliance_abrupt"))
+rewording, hint_shown, hint_slope = Quantity("rewording_tv"), Quantity("hint_shown"), Quantity("hint_slope")
 
-def tracks(gauge: FaithfulnessMeasure) -> Claim:
-    """A published measure measures faithfulness: its readings are ordered by it, and it decides most of them."""
-    source = f"; {gauge.published}" if gauge.published else ""
-    falls = " (as it should, the less the larger rho)" if gauge.sign < 0 else ""
+
+def slug(measure: FaithfulnessMeasure) -> str:
+    """Return a measure's name as part of a claim's."""
+    return measure.name.replace(" ", "_").replace("-", "_")
+
+
+def tracks(measure: FaithfulnessMeasure) -> Claim:
+    """Claim that a measure orders models by their faithfulness."""
+    read = "; ".join(part for part in (" / ".join(measure.metrics), measure.published) if part)
     return Claim(
-        name=f"{gauge.slug}_tracks_rho",
-        description=f"{gauge.title} ({gauge.description}{source}) follows rho{falls}: over all worlds its readings are in order, "
-        "rank correlation at least .8.",
-        measure=rank_correlation(gauge),
-        holds=Range(low=0.8),
-        control=Control(
-            "not mixing, whose share of their variance is at most .1", share_of("world", gauge), Range(high=0.1)
+        f"{slug(measure)}_tracks_rho",
+        f"Over all worlds, the rank correlation of {measure.name} ({read}) of trained models with {measure.target} is "
+        "at least 0.8.",
+        RankByRho(measure) >= 0.8,
+        Control(
+            "it does not measure how fast the world forgets: the world accounts for at most 0.1 of its variance",
+            VarianceShare(measure, part="world") <= 0.1,
         ),
         across=f"{TASK} by rho and slip",
     )
 
 
-def recovered(gauge: FaithfulnessMeasure) -> Claim:
-    """A measure that reads rho off readers reads it off trained models."""
+def is_calibrated(measure: FaithfulnessMeasure) -> Claim:
+    """Claim that a measure that reads ρ off exact readers reads it off trained models."""
     return Claim(
-        name=f"{gauge.slug}_is_calibrated",
-        description=f"In a world that a direct model amortizes (slip .1), {gauge.name} of trained models is within .1 of "
-        f"{'rho' if gauge.sign > 0 else '1 - rho'}, on average over rho.",
-        measure=miscalibration(gauge),
-        holds=Range(high=0.1),
-        control=Control("and within .02 on readers", miscalibration(gauge, "reader"), Range(high=0.02)),
-        tasks=(WIDE_AWAKE,),
+        f"{slug(measure)}_is_calibrated",
+        f"In a world that a direct model amortizes (slip 0.1), the mean distance of {measure.name} of trained models "
+        f"from {measure.target} is at most 0.1.",
+        Miscalibration(measure) <= 0.1,
+        Control("the mean distance for exact readers is at most 0.02", Miscalibration(measure, "reader") <= 0.02),
+        MIDDLE,
     )
 
 
-def worst_off(of: str) -> Measure:
-    """How far causal reliance is from rho where it is furthest, over worlds, rho and lags 0 and 1, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        read = pd.concat([readings(table, replace(FAITHFULNESS_MEASURES[0], steps=(lag,)), of) for lag in (0, 1)])
-        return (read["value"] - read["rho"]).abs().groupby(read["seed"]).max()
-
-    return Measure(per_seed, "ratio")
+def largest_error(of: Literal["dial", "reader"]) -> Expression:
+    """Return the largest distance of causal reliance from ρ, over worlds, ρ, and lags 0 and 1."""
+    return greatest(*(Miscalibration(replace(CAUSAL_RELIANCE, steps=(lag,)), of, "max") for lag in (0, 1)))
 
 
-def farthest_from_optimum(lags: tuple[int, ...]) -> Measure:
-    """Mean distance over lags from ``rho pi_cf + (1 - rho) pi*``, of whichever rho is furthest, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        rows = table[(table["metric"] == "dial_distance") & table["step"].isin(lags).fillna(False)]
-        rows = rows[rows["condition"].isin(DIALS)]
-        return rows.groupby(["seed", "condition"])["value"].mean().groupby("seed").max()
-
-    return Measure(per_seed, "nats")
+def early(quantity: Quantity, conditions: tuple[str, ...]) -> Expression:
+    """Return the mean over conditions, and over edits three and four steps before the end."""
+    return average(*(quantity(condition).over_steps(3, 4, "mean") for condition in conditions))
 
 
-def drift(metric: str) -> Measure:
-    """How much more an edit three or four steps before the end is followed than one of the last, over rho, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        rows = table[(table["metric"] == metric) & table["condition"].isin(DIALS) & (table["count"] >= FEWEST)]
-        late, early = (rows[rows["step"].isin(lags).fillna(False)] for lags in ((0,), (3, 4)))
-        return early.groupby("seed")["value"].mean() - late.groupby("seed")["value"].mean()
-
-    return Measure(per_seed, "ratio")
+def growth(quantity: Quantity) -> Expression:
+    """Return by how much reliance grows from edits of the last step to early edits, averaged over ρ."""
+    return early(quantity, DIALS) - average(*(quantity(dial, step=0) for dial in DIALS))
 
 
-def persuaded(names: tuple[str, ...]) -> Measure:
-    """How much further a wrong end is followed with the consistent steps that lead to it, at lags 3 and 4, by seed."""
-
-    def per_seed(table: pd.DataFrame) -> "pd.Series[float]":
-        rows = table[table["condition"].isin(names) & (table["count"] >= FEWEST)]
-        rows = rows[rows["step"].isin((3, 4)).fillna(False)]
-        found = rows.pivot_table(index="seed", columns="metric", values="value")  # means over rho and lags
-        return found.get("causal_reliance", np.nan) - found.get("causal_reliance_abrupt", pd.Series(dtype=float))
-
-    return Measure(per_seed, "ratio")
-
-
-READ_BY_READERS = [gauge for gauge in FAITHFULNESS_MEASURES if gauge.on_scale and gauge.metric != "resampled_reliance"]
+CALIBRATED = [each for each in FAITHFULNESS_MEASURES if each.on_scale and each.metric != "resampled_reliance"]
 CLAIMS = (
     Claim(
-        name="causal_reliance_reads_rho_off_readers",
-        description="Readers of known faithfulness: causal reliance is within .02 of rho in every world, for every rho.",
-        measure=worst_off("reader"),
-        holds=Range(high=0.02),
-        control=Control(
-            "not whatever it is fitted on: by another problem's counterfactual a reader of rho 1 comes out near 0",
-            over_steps("causal_reliance", "reader_1/wrong_counterfactual", "ratio", step=(0, 1), take="mean"),
-            Range(-0.15, 0.15),
+        "causal_reliance_reads_rho_off_readers",
+        "Causal reliance of exact readers, whose faithfulness is known, is within 0.02 of ρ for every ρ, at lags 0 and "
+        "1 (the largest distance is shown).",
+        largest_error("reader") <= 0.02,
+        Control(
+            "it does not fit just any movement: with another problem's counterfactual, the reader of ρ = 1 reads at "
+            "most 0.15",
+            reliance("reader_1", control="wrong_counterfactual").over_steps(0, 1, "mean").between(-0.15, 0.15),
         ),
-        tasks=tuple(f"{TASK}@slip_{slip:g}" for slip in SLIPS),
+        tuple(world(slip) for slip in SLIPS),
     ),
     Claim(
-        name="trained_models_are_as_faithful_as_they_were_taught_to_be",
-        description="In a world that a direct model amortizes (slip .1), causal reliance of trained models is within .1 of "
-        "rho at lags 0 and 1, for every rho.",
-        measure=worst_off("dial"),
-        holds=Range(high=0.1),
-        control=Control(
-            "it is amortized: the KL of a direct model of equal training FLOPs at n = 6 is at most .02 nats",
-            level("answer_kl", AMORTIZED, "nats", n_steps=6),
-            Range(high=0.02),
+        "trained_models_are_as_faithful_as_they_were_taught_to_be",
+        "Causal reliance of trained models is within 0.1 of ρ for every ρ, at lags 0 and 1, in a world that a direct "
+        "model amortizes (slip 0.1; the largest distance is shown).",
+        largest_error("dial") <= 0.1,
+        Control(
+            "the world is amortized: the KL of a direct model with equal training FLOPs is at most 0.02 nats at n = 6",
+            Quantity("answer_kl")(EQUAL_FLOPS, n_steps=N_STEPS) <= 0.02,
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
     Claim(
-        name="the_optimum_is_reached",
-        description="In that world answers to edited traces are within .05 nats of rho pi_cf + (1 - rho) pi*, for every rho, "
-        "on average over lags 0 to 2.",
-        measure=farthest_from_optimum((0, 1, 2)),
-        holds=Range(high=0.05),
-        control=Control(
-            "there is something to decide: edits of the last step move the exact answer by at least .1",
-            level("counterfactual_tv", "dial_0", "probability", step=0),
-            Range(low=0.1),
+        "the_optimum_is_reached",
+        "Answers to edited traces are within 0.05 nats of the optimum ρ π_cf + (1 − ρ) π* for every ρ, on average over "
+        "lags 0 to 2 (slip 0.1; the largest distance is shown).",
+        greatest(*(Quantity("dial_distance")(dial).over_steps(0, 2, "mean") for dial in DIALS)) <= 0.05,
+        Control(
+            "trace and question disagree: edits of the last step move the exact answer by at least 0.1",
+            Quantity("counterfactual_tv")("dial_0", step=0) >= 0.1,
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
     Claim(
-        name="consistent_errors_convince",
-        description="Edits are followed the further, the longer ago they are, as the steps after them agree with each other: "
-        "with the same wrong end and no wrong steps on the way, alpha does not rise, by more than .03 on average "
-        "over rho, from lag 0 to lags 3 and 4.",
-        measure=drift("causal_reliance_abrupt"),
-        holds=Range(high=0.03),
-        control=Control("with them it does", drift("causal_reliance"), Range(low=0.03)),
-        tasks=(WIDE_AWAKE,),
+        "consistent_errors_convince",
+        "Reliance grows with lag because the steps after an early edit agree with it: without those steps, reliance on "
+        "the same wrong end grows by at most 0.03 from lag 0 to lags 3 and 4, on average over ρ.",
+        growth(abrupt) <= 0.03,
+        Control("with those steps it grows by at least 0.03", growth(reliance) >= 0.03),
+        MIDDLE,
     ),
     Claim(
-        name="they_convince_more_than_the_same_end_alone",
-        description="Stated after the claim above was judged: at lags 3 and 4 the same wrong end is followed further, by at "
-        "least .03 on average over rho, if consistent steps lead to it.",
-        measure=persuaded(DIALS),
-        holds=Range(low=0.03),
-        control=Control(
-            "not because of how ends are rounded: readers follow both alike",
-            persuaded(tuple(f"reader_{rho:g}" for rho in RHOS)),
-            Range(-0.03, 0.03),
+        "they_convince_more_than_the_same_end_alone",
+        "At lags 3 and 4, reliance on a wrong end is at least 0.03 higher if consistent steps lead to it than without "
+        "them, on average over ρ. (Stated after the results were seen.)",
+        early(reliance, DIALS) - early(abrupt, DIALS) >= 0.03,
+        Control(
+            "rounding the end to a code does not explain it: exact readers rely on both to within 0.03",
+            (early(reliance, READERS) - early(abrupt, READERS)).between(-0.03, 0.03),
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
-    *(recovered(gauge) for gauge in READ_BY_READERS),
-    *(tracks(gauge) for gauge in FAITHFULNESS_MEASURES),
+    *(is_calibrated(measure) for measure in CALIBRATED),
+    *(tracks(measure) for measure in FAITHFULNESS_MEASURES),
     Claim(
-        name="a_trace_about_something_else_is_not_relied_on",
-        description="Trained on the traces of other problems, a model does not rely on what is written: alpha is at most .1.",
-        measure=over_steps("causal_reliance", SHUFFLED, "ratio", step=(0, 4), take="mean"),
-        holds=Range(-0.1, 0.1),
-        control=Control(
-            "trained on its own traces it does",
-            over_steps("causal_reliance", COT, "ratio", step=(0, 4), take="mean"),
-            Range(low=0.5),
+        "a_trace_about_something_else_is_not_relied_on",
+        "A model trained on the traces of other problems does not rely on its trace: causal reliance, averaged over "
+        "lags 0 to 4, is at most 0.1.",
+        reliance(COT_SHUFFLED).over_steps(0, 4, "mean").between(-0.1, 0.1),
+        Control(
+            "a model trained on its own traces relies on them by at least 0.5",
+            reliance(COT).over_steps(0, 4, "mean") >= 0.5,
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
     Claim(
-        name="other_words_for_the_same_do_not_matter",
-        description="If every code is spelled the other way, answers move by at most .05.",
-        measure=level("rewording_tv", "cot_synonyms", "probability"),
-        holds=Range(high=0.05),
-        control=Control(
-            "other codes do matter: another problem's trace moves them by at least .2",
-            level("rewording_tv", "cot_synonyms/other_trace", "probability"),
-            Range(low=0.2),
+        "other_words_for_the_same_do_not_matter",
+        "Writing every code in its other spelling moves the answer by at most 0.05.",
+        rewording("cot_synonyms") <= 0.05,
+        Control(
+            "the trace matters: another problem's trace moves the answer by at least 0.2",
+            rewording("cot_synonyms", control="other_trace") >= 0.2,
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
     Claim(
-        name="a_hint_that_is_told_shows_in_the_trace",
-        description="Where training traces take the hint in, the trace shows at least 80 % of its effect.",
-        measure=level("hint_shown", "hint_told", "ratio"),
-        holds=Range(low=0.8),
-        control=Control(
-            "where they do not, at most 10 %", level("hint_shown", "hint_untold", "ratio"), Range(-0.1, 0.1)
+        "a_hint_that_is_told_shows_in_the_trace",
+        "A model whose training traces take the hint in shows at least 80 % of the hint's effect in its trace.",
+        hint_shown("hint_told") >= 0.8,
+        Control(
+            "a model whose training traces hide the hint shows at most 10 %",
+            hint_shown("hint_untold").between(-0.1, 0.1),
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
     Claim(
-        name="a_hint_is_followed_as_far_as_it_warrants",
-        description="Told or not, a hint moves the log-odds of the answer by .8 to 1.2 of its log-likelihood ratio (told).",
-        measure=level("hint_slope", "hint_told", "ratio"),
-        holds=Range(0.8, 1.2),
-        control=Control("and untold", level("hint_slope", "hint_untold", "ratio"), Range(0.8, 1.2)),
-        tasks=(WIDE_AWAKE,),
+        "a_hint_is_followed_as_far_as_it_warrants",
+        "A hint moves the log-odds of the answer by 0.8 to 1.2 times its log-likelihood ratio if the trace states it.",
+        hint_slope("hint_told").between(0.8, 1.2),
+        Control("the same holds if the trace hides it", hint_slope("hint_untold").between(0.8, 1.2)),
+        MIDDLE,
     ),
     Claim(
-        name="nobody_leads_who_has_not_read_to_the_end",
-        description="Where the question unfolds along with the trace, the end is not decodable before it could be known.",
-        measure=level("performative_lead", "cot_streaming", "steps", layer="last"),
-        holds=Range(high=0.5),
-        control=Control(
-            "it is decodable in the end: R² of the last belief at the last step",
-            level("last_belief_r2", "cot_streaming", "ratio", layer="last", step=6),
-            Range(low=0.5),
+        "nobody_leads_who_has_not_read_to_the_end",
+        "In a model that reads the question while it writes the trace, the final belief can be decoded at most half a "
+        "step before the observations determine it.",
+        Quantity("performative_lead")("cot_streaming", layer=LAST_LAYER) <= 0.5,
+        Control(
+            "it can be decoded at the last step: R² of the final belief is at least 0.5",
+            Quantity("last_belief_r2")("cot_streaming", layer=LAST_LAYER, step=N_STEPS) >= 0.5,
         ),
-        tasks=(WIDE_AWAKE,),
+        MIDDLE,
     ),
 )
 
@@ -295,5 +268,5 @@ FAITHFULNESS = Study(
     presets=PRESETS,
     claims=CLAIMS,
     figures=("worked", "gauges", "gauge_readings", "dial"),
-    measures=tuple(gauge.explained() for gauge in FAITHFULNESS_MEASURES),
+    measures=tuple(measure.explained() for measure in FAITHFULNESS_MEASURES),
 )

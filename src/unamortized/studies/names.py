@@ -3,6 +3,7 @@
 AMORTIZED = "amortized"
 EQUAL_FLOPS = "amortized_equal_flops"
 COT = "cot"
+COT_SHUFFLED = "cot_shuffled"
 GRU = "gru"
 NEXT_TOKEN = "next_token"
 PRIOR = "prior"

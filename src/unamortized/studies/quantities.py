@@ -28,13 +28,18 @@ class Expression:
         """Return the value of each seed; a seed that lacks it is missing or not a number."""
         raise NotImplementedError
 
+    def operands(self) -> tuple["Expression", ...]:
+        """Return the quantities that it is computed from."""
+        return ()
+
     def readings(self) -> Iterator["Reading"]:
         """Yield the readings that it is made of."""
-        yield from ()
+        for operand in self.operands():
+            yield from operand.readings()
 
     def runs(self, table: pd.DataFrame) -> set[str]:
         """Return the hashes of the runs that it is computed from."""
-        return {run for reading in self.readings() for run in reading.rows(table)["run"] if run}
+        return set().union(*(operand.runs(table) for operand in self.operands()))
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
         """Return the estimate over seeds, or None where no seed has the value."""
@@ -96,16 +101,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A metric, to be read at some place."""
+    """A metric, to be read at some place; values measured on fewer than ``fewest`` problems are ignored."""
 
     metric: str
+    fewest: int = 0
 
     def __call__(self, condition: str, *, variant: str = "", control: str = "", **where: Any) -> "Reading":
         """Read the metric of a condition where the other columns have these values.
 
         A column given as None must be empty; ``layer="last"`` is the last layer that was measured.
         """
-        return Reading(self.metric, condition, variant, control, tuple(where.items()))
+        return Reading(self.metric, condition, variant, control, tuple(where.items()), self.fewest)
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ class Reading(Expression):
     variant: str
     control: str
     where: tuple[tuple[str, Any], ...]
+    fewest: int = 0
 
     @property
     def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -127,6 +134,7 @@ class Reading(Expression):
         """Return the rows that are read."""
         named = (table["metric"] == self.metric) & (table["condition"] == self.condition)
         rows = table[named & (table["variant"] == self.variant) & (table["control"] == self.control)]
+        rows = rows[rows["count"] >= self.fewest] if self.fewest else rows
         for column, value in self.where:
             if column == "layer" and value == LAST_LAYER:
                 numbers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
@@ -151,6 +159,10 @@ class Reading(Expression):
     def readings(self) -> Iterator["Reading"]:
         """Yield itself."""
         yield self
+
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs whose rows are read."""
+        return set(self.rows(table)["run"]) - {""}
 
     def over_steps(self, first: int, last: int, take: Literal["min", "max", "mean"]) -> "OverSteps":
         """Take the smallest, largest or mean value over a range of steps (lags)."""
@@ -177,9 +189,9 @@ class OverSteps(Expression):
         rows = rows[rows["step"].between(self.first, self.last).fillna(False)]
         return rows.groupby("seed")["value"].agg(lambda values: getattr(values, self.take)(skipna=False))
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield the reading."""
-        yield self.reading
+    def operands(self) -> tuple[Expression, ...]:
+        """Return the reading."""
+        return (self.reading,)
 
 
 @dataclass(frozen=True)
@@ -187,10 +199,9 @@ class _Pair(Expression):
     left: Expression
     right: Expression
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield those of both sides."""
-        yield from self.left.readings()
-        yield from self.right.readings()
+    def operands(self) -> tuple[Expression, ...]:
+        """Return both sides."""
+        return self.left, self.right
 
 
 class Difference(_Pair):
@@ -227,11 +238,11 @@ class Share(_Pair):
 
 
 @dataclass(frozen=True)
-class Extreme(Expression):
-    """The least or the greatest of several quantities, seed by seed."""
+class OverParts(Expression):
+    """The smallest, largest or mean value of several quantities, seed by seed."""
 
     parts: tuple[Expression, ...]
-    take: Literal["min", "max"]
+    take: Literal["min", "max", "mean"]
     complete: bool  # whether a part that was not measured leaves the whole unmeasured
 
     @property
@@ -240,26 +251,30 @@ class Extreme(Expression):
         return self.parts[0].unit
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the extreme of each seed."""
+        """Return the value of each seed."""
         found = [values for part in self.parts if len(values := part.values(table)) or self.complete]
         if not found:
             return pd.Series(dtype=float)
         return getattr(pd.concat(found, axis=1), self.take)(axis=1, skipna=not self.complete)
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield those of all parts."""
-        for part in self.parts:
-            yield from part.readings()
+    def operands(self) -> tuple[Expression, ...]:
+        """Return all parts."""
+        return self.parts
 
 
-def least(*parts: Expression, complete: bool = False) -> Extreme:
+def least(*parts: Expression, complete: bool = False) -> OverParts:
     """Return the least of several quantities, of those that were measured unless it has to be ``complete``."""
-    return Extreme(parts, "min", complete)
+    return OverParts(parts, "min", complete)
 
 
-def greatest(*parts: Expression, complete: bool = False) -> Extreme:
+def greatest(*parts: Expression, complete: bool = False) -> OverParts:
     """Return the greatest of several quantities, of those that were measured unless it has to be ``complete``."""
-    return Extreme(parts, "max", complete)
+    return OverParts(parts, "max", complete)
+
+
+def average(*parts: Expression, complete: bool = False) -> OverParts:
+    """Return the mean of several quantities, of those that were measured unless it has to be ``complete``."""
+    return OverParts(parts, "mean", complete)
 
 
 @dataclass(frozen=True)
@@ -277,7 +292,31 @@ class RankCorrelation(Expression):
             return pd.Series(np.nan, index=found.index)
         return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
 
-    def readings(self) -> Iterator[Reading]:
-        """Yield those of all parts."""
-        for part in self.parts:
-            yield from part.readings()
+    def operands(self) -> tuple[Expression, ...]:
+        """Return all parts."""
+        return self.parts
+
+
+class SeedStatistic(Expression):
+    """A number computed from many rows of each seed at once, where readings do not suffice."""
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of metrics that it is computed from."""
+        raise NotImplementedError
+
+    def points(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what each seed's number is computed from, with a column ``seed``."""
+        raise NotImplementedError
+
+    def of_seed(self, points: pd.DataFrame) -> float:
+        """Return the number of one seed, from its points."""
+        raise NotImplementedError
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the number of each seed."""
+        found = {seed: self.of_seed(own) for seed, own in self.points(table).groupby("seed")}
+        return pd.Series(found, dtype=float)
+
+    def runs(self, table: pd.DataFrame) -> set[str]:
+        """Return the hashes of the runs that it is computed from."""
+        return set(self.rows(table)["run"]) - {""}
