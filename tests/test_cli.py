@@ -7,7 +7,7 @@ import pytest
 from unamortized.cli import INTERRUPTED, app, expand_grid, guarded, main
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.rows import COLUMNS
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.task_files import load_task
 
 TOP = Path(__file__).parents[1]
 NETS = ("local_chain",)

@@ -13,7 +13,7 @@ from unamortized.studies.compare import COMPARE
 from unamortized.studies.figures import FIGURES
 from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.study import plan
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.task_files import load_task
 
 OF_TRACES = ("causal_reliance", "causal_reliance_frozen", "reliance_r2", "edit_tv", "counterfactual_tv", "edits_kept")
 PROBED = ("probe_r2", "question_probe_r2")

@@ -13,7 +13,7 @@ from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.output import write_output
 from unamortized.studies.pointer import MODELS, NOT_COUPLED, POINTER, lowest_kl
 from unamortized.studies.study import plan
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.task_files import load_task
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unamortized.configuration.yaml_source import SpecError
+from unamortized.configuration.document import SpecError
 from unamortized.worlds.inference import filter_beliefs, random_paths
 from unamortized.worlds.processes import build_process
-from unamortized.worlds.tasks import Task, load_task
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import Task
 
 COMPONENTS = [
     {"family": "mess3", "x": 0.05, "a": 0.85},

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.small_nets import small_net_task
-from unamortized.configuration.yaml_source import SpecError
+from unamortized.configuration.document import SpecError
 from unamortized.worlds.net_tasks import FARTHEST, NEAREST, NetTask
 from unamortized.worlds.nets import mutual_information
-from unamortized.worlds.tasks import Task, load_task, with_process
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import Task, with_process
 
 SHIPPED = Path(__file__).parents[2] / "tasks" / "local_chain.yaml"
 

@@ -12,7 +12,7 @@ from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word
 from tests.worlds.questions import beginnings, questions, untold
 from unamortized.worlds.problems import Problems, concatenate, sample_problems
 from unamortized.worlds.processes import Process
-from unamortized.worlds.splits import deciding_length, draw, has_property, in_split, is_rare, shifted_process
+from unamortized.worlds.splits import draw, has_property, in_split, is_rare, prefix_length, shifted_process
 from unamortized.worlds.tasks import Task
 
 MESS3 = {"process": {"family": "mess3", "x": 0.1, "a": 0.6}}
@@ -64,7 +64,7 @@ def test_a_draw_has_all_properties_that_its_shift_names_and_none_of_the_others(k
         for axis in task.shifts.withheld:
             found = is_shifted(task, drawn, axis, shifted_process(task, shift))
             np.testing.assert_array_equal(found, axis in shift)
-        if n_steps >= (deciding_length(task) or 99):
+        if n_steps >= (prefix_length(task) or 99):
             assert in_split(task, drawn, "test").all()
 
 
@@ -187,7 +187,7 @@ def test_where_several_states_are_equally_likely_at_the_start_none_of_them_may_b
 @pytest.mark.parametrize("kind", SHIFTED)
 def test_no_training_question_begins_with_a_shifted_one(kind):
     task = small_task(**SHIFTED[kind])
-    n_steps = deciding_length(task)
+    n_steps = prefix_length(task)
     assert n_steps is not None
     trained = beginnings(draw(task, "train", n_steps + 3, 4000, 0), n_steps)
     for shift in subsets(task):

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unamortized.configuration.yaml_source import SpecError
+from unamortized.configuration.document import SpecError
 from unamortized.worlds.shifts import AXES, Shifts
-from unamortized.worlds.tasks import Task, load_task
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import Task
 
 MINE = """\
 process:

@@ -19,10 +19,10 @@ from unamortized.worlds.splits import (
     N_BUCKETS,
     SPLITS,
     content_hash,
-    deciding_length,
     draw,
     in_split,
     possible_questions,
+    prefix_length,
     shares_questions,
 )
 
@@ -100,7 +100,7 @@ def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones
 @pytest.mark.parametrize("kind", KINDS)
 def test_splits_share_no_question_however_many_are_drawn(kind):
     task = small_task(**KINDS[kind])
-    n_steps = deciding_length(task)
+    n_steps = prefix_length(task)
     assert n_steps is not None
     met: dict[str, set[tuple]] = {}
     for split in SPLITS:
@@ -117,7 +117,7 @@ def test_splits_share_no_question_however_many_are_drawn(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_training_question_begins_with_a_question_of_another_split(kind):
     task = small_task(**KINDS[kind])
-    first = deciding_length(task)
+    first = prefix_length(task)
     assert first is not None
     longer = draw(task, "train", first + 4, 4000, 0)
     fully = draw(task, "test", first + 4, 4000, 1)
@@ -211,7 +211,7 @@ def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
         sizes.append(size)
         return sample(process, n_steps, size, *arguments)
 
-    assert deciding_length(task) == 7  # found and kept before anything is changed
+    assert prefix_length(task) == 7  # found and kept before anything is changed
     monkeypatch.setattr(splits_module, "sample_questions", spied)
     monkeypatch.setattr(splits_module, "MOST_NUMBERS", 18 * 50)  # two symbols over three states, fifty times
     assert len(draw(task, "test", 3, 120, 0)) == 120
@@ -227,7 +227,7 @@ def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
 )
 def test_a_process_with_few_questions_shares_them_at_every_length(fields):
     task = small_task(**fields, steps={"train": [20, 20], "test": [20]})
-    assert deciding_length(task) is None
+    assert prefix_length(task) is None
     assert all(shares_questions(task, n) for n in (1, 20, 1000))
     assert len(draw(task, "test", 20, 50)) == 50
 

@@ -12,10 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from unamortized.configuration.yaml_source import SpecError
+from unamortized.configuration.document import SpecError
 from unamortized.worlds import tasks
 from unamortized.worlds.processes import FAMILIES
-from unamortized.worlds.tasks import LARGEST_CODEBOOK, CodebookSpec, Query, Steps, Task, load_task
+from unamortized.worlds.steps import Steps
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import LARGEST_CODEBOOK, CodebookSpec, Query, Task
 
 FILES = Path(__file__).parents[2].joinpath("tasks").glob("*.yaml")
 SHIPPED = sorted(file for file in FILES if "\nprocess:" in file.read_text())  # those about nets have tests of their own

@@ -10,9 +10,9 @@ from annotated_types import Interval
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from unamortized.configuration.yaml_source import Source, SpecError, apply_overrides, parse_yaml, read_yaml
 
 from unamortized.configuration.field_errors import combined, got, validate, validate_nested
-from unamortized.configuration.yaml_source import Source, SpecError, apply_overrides, parse_yaml, read_yaml
 
 
 class Strict(BaseModel):
