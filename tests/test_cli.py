@@ -246,7 +246,7 @@ def test_what_a_net_is_not_for_names_what_is(command):
     assert "mess3 has a process: its conditions are amortized, " in err
     status, _, err = command("describe", "local_chain")
     assert status == 2
-    assert "local_chain is about a net and has no process" in err
+    assert "local_chain has a net instead of a process" in err
 
 
 def test_a_run_on_a_net_is_trained_measured_and_shown(command, tmp_path):

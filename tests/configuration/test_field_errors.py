@@ -10,9 +10,11 @@ from annotated_types import Interval
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from unamortized.configuration.yaml_source import Source, SpecError, apply_overrides, parse_yaml, read_yaml
 
-from unamortized.configuration.field_errors import combined, got, validate, validate_nested
+from unamortized.configuration.document import Document, SpecError
+from unamortized.configuration.field_errors import got, validate, validate_nested, violation_error
+from unamortized.configuration.overrides import apply_overrides
+from unamortized.configuration.yaml_reader import parse_yaml, read_yaml
 
 
 class Strict(BaseModel):
@@ -93,7 +95,7 @@ def test_all_problems_of_a_file_come_at_once_sorted_by_line_with_overrides_last(
         "mine.yaml:2: needed: must be a whole number (got 'five')\n"
         "mine.yaml:4: coin.flips: must be greater than 0 (got 0)\n"
         "mine.yaml:5: coin.bias: must be between 0 and 1 (got 1.2)\n"
-        "mine.yaml:6: needed: written twice (first in line 2); keep one\n"
+        "mine.yaml:6: needed: written twice (first on line 2); keep one\n"
         "override start=fxed: must be one of 'fixed', 'known' (got 'fxed'); did you mean 'fixed'?\n"
         "6 problems in mine.yaml and its overrides; nothing was run."
     )
@@ -157,7 +159,9 @@ def test_a_check_across_fields_reports_several_fields_in_its_own_words():
     class Pair(Loose):
         @model_validator(mode="after")
         def _check(self):
-            raise combined("pair", [(("b",), "must not exceed {a}"), ((), "bad pair"), (("c", "d"), "is absent")])
+            raise violation_error(
+                "pair", [(("b",), "must not exceed {a}"), ((), "bad pair"), (("c", "d"), "is absent")]
+            )
 
     assert complaint("a: 1\nb: 2\nc: {e: 1}\n", model=Pair) == (
         "mine.yaml:1: bad pair\n"
@@ -176,12 +180,12 @@ def test_a_check_across_fields_reports_several_fields_in_its_own_words():
         ("word\n", "mine.yaml:1: must be a block of 'field: value' lines"),
         (
             "a:\n\tb: 1\n",
-            "mine.yaml:2: not valid YAML: a tab where only spaces may stand; indent with spaces",
+            "mine.yaml:2: not valid YAML: a tab in the indentation; indent with spaces",
         ),
         (
             "a: 1\n b: 2\n",
-            "mine.yaml:2: not valid YAML: a second ':' in one line; check the indentation above, "
-            "and put text with ': ' in quotes",
+            "mine.yaml:2: not valid YAML: a second ':' on one line; check the indentation above, "
+            "and quote text that contains ': '",
         ),
         (
             "a: 1\nb\nc: 2\n",
@@ -218,7 +222,7 @@ def test_a_duplicate_inside_a_block_is_found_and_the_rest_still_checked():
     text = "coin:\n  bias: 0.5\n  bias: 0.6\n"
     assert complaint(text) == (
         "mine.yaml:1: needed: missing; write for example 'needed: 5'\n"
-        "mine.yaml:3: coin.bias: written twice (first in line 2); keep one\n"
+        "mine.yaml:3: coin.bias: written twice (first on line 2); keep one\n"
         "2 problems in mine.yaml; nothing was run."
     )
 
@@ -274,7 +278,7 @@ def test_what_the_yaml_library_writes_is_read_back_with_a_true_line_for_each_fie
 def test_an_override_sets_what_it_says(value):
     # a block scalar cannot stand in a flow list, so values are written as they would be on a command line
     written = yaml.safe_dump([value], default_flow_style=True, width=10**6).strip()
-    source = apply_overrides(Source("defaults", {"a": {"b": 1, "c": 2}}), [f"a.b={written}"])
+    source = apply_overrides(Document("defaults", {"a": {"b": 1, "c": 2}}), [f"a.b={written}"])
     assert source.data == {"a": {"b": [value], "c": 2}}
 
 
@@ -320,14 +324,14 @@ def test_an_override_mends_a_fault_of_the_file_and_only_its_own():
 
 def test_unreadable_overrides_do_not_hide_what_is_wrong_in_the_file():
     assert complaint("a: 1\na: 2\n", "b") == (
-        "mine.yaml:2: a: written twice (first in line 1); keep one\n"
+        "mine.yaml:2: a: written twice (first on line 1); keep one\n"
         "override b: must be written as field=value, for example train.steps=500\n"
         "2 problems in mine.yaml and its overrides; nothing was run."
     )
 
 
 def test_data_without_a_file_is_named_without_a_line():
-    source = apply_overrides(Source("the quick preset", {"coin": {"bias": 3}}), ["needed=x"])
+    source = apply_overrides(Document("the quick preset", {"coin": {"bias": 3}}), ["needed=x"])
     with pytest.raises(SpecError) as caught:
         validate(Spec, source)
     assert str(caught.value) == (
@@ -340,7 +344,7 @@ def test_data_without_a_file_is_named_without_a_line():
 def test_a_file_is_read_whatever_its_line_ends_or_byte_order_mark(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_bytes(b"\xef\xbb\xbf# caf\xc3\xa9\r\na: 1\r\nb: 2\r\n")
-    assert read_yaml(file) == Source(str(file), {"a": 1, "b": 2}, {(): 2, ("a",): 2, ("b",): 3})
+    assert read_yaml(file) == Document(str(file), {"a": 1, "b": 2}, {(): 2, ("a",): 2, ("b",): 3})
 
 
 def test_unreadable_files_say_why(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ def questions(problems: Problems) -> list[tuple]:
     """All that a reader of each question is told, and nothing else."""
     told: list[np.ndarray] = [problems.observations]
     told += {"fixed": [], "known": [problems.latents[:, :1]], "belief": [problems.beliefs[:, 0]]}[problems.start]
-    told += [] if problems.process.told is None else [problems.process.told]
+    told += [] if problems.process.rules is None else [problems.process.rules]
     return list(zip(*[map(tuple, each.tolist()) for each in told], strict=True))
 
 

@@ -161,11 +161,11 @@ def test_beliefs_of_sns_count_zeros():
 @pytest.mark.parametrize(
     ("family", "parameters", "message"),
     [
-        ("sns", {"p": 0.0, "q": 0.0}, "q must be positive where p is 0"),
-        ("mr_name", {"p": 0.0, "q": 0.0}, "q must be positive where p is 0"),
+        ("sns", {"p": 0.0, "q": 0.0}, "q must be positive if p is 0"),
+        ("mr_name", {"p": 0.0, "q": 0.0}, "q must be positive if p is 0"),
         ("mr_name", {"p": 0.6, "q": 0.5}, "p must be at most 1 - q = 0.5 (got 0.6)"),
         ("coin", {"p": 1.5}, "coin.p: must be between 0 and 1 (got 1.5)"),
-        ("days_of_week", {"p": 0.5}, "days_of_week.p: unknown"),
+        ("days_of_week", {"p": 0.5}, "days_of_week.p: unknown parameter"),
     ],
 )
 def test_wrong_parameters_say_what_is_possible(family, parameters, message):

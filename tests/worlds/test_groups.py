@@ -90,7 +90,7 @@ def test_two_generators_reach_the_whole_dihedral_group(seed):
     [
         ({"group": "D61"}, "group must be Z2 to Z120, D3 to D60, S2 to S5 or A3 to A5 (got 'D61')"),
         ({"group": "D2"}, "group must be"),
-        ({"group": "D5", "elements": ["r1", "r2"]}, "elements must generate D5; these reach 5 of its 10 elements"),
+        ({"group": "D5", "elements": ["r1", "r2"]}, "elements must generate D5 (got 5 of its 10 elements)"),
         ({"group": "D5", "elements": ["r5"]}, "elements must be distinct elements of D5, such as 'r0', 'r1', 'r2'"),
         ({"group": "D5", "generators": 1}, "generators must be at least 2: no single element generates D5"),
     ],

@@ -22,14 +22,14 @@ PARAMETERS = {
 
 
 def draw(process, batch, seed=0):
-    return process.drawn(np.random.default_rng(seed), batch)
+    return process.sampler(np.random.default_rng(seed), batch)
 
 
 def tables(process):
     """table[b, x, i], read off the numbers of the rules alone."""
     symbols, states = process.n_symbols, process.n_states
-    table = np.full((len(process.told), symbols, states), -1)
-    for problem, rules in enumerate(process.told):
+    table = np.full((len(process.rules), symbols, states), -1)
+    for problem, rules in enumerate(process.rules):
         for rule in rules.tolist():
             symbol, state, following = rule // states**2, rule // states % states, rule % states
             assert table[problem, symbol, state] == -1  # each is told once
@@ -42,15 +42,15 @@ def test_transitions_are_what_the_prompt_tells(parameters):
     mean = build_process("in_context", **parameters)
     batch, slip, states = draw(mean, 5), parameters["slip"], mean.n_states
     assert batch.per_problem
-    assert batch.told.dtype == np.int64
-    assert batch.told.shape == (5, mean.n_symbols * states)
+    assert batch.rules.dtype == np.int64
+    assert batch.rules.shape == (5, mean.n_symbols * states)
     table = tables(batch)
     for b, x, i, j in np.ndindex(batch.transitions.shape):
         expected = mean.emissions[i, x] * ((1 - slip) * (table[b, x, i] == j) + slip / states)
         assert abs(batch.transitions[b, x, i, j] - expected) < 1e-14
     if parameters["moves"] == "permutations":
         assert (np.sort(table, axis=2) == np.arange(states)).all()
-    np.testing.assert_array_equal(batch.told // states, np.tile(np.arange(table[0].size), (5, 1)))  # in fixed order
+    np.testing.assert_array_equal(batch.rules // states, np.tile(np.arange(table[0].size), (5, 1)))  # in fixed order
     for process in (mean, batch):
         np.testing.assert_array_equal(process.initial, np.eye(states)[0])
 
@@ -117,10 +117,10 @@ def test_the_generator_decides_and_worlds_travel_between_processes():
         draw(pickle.loads(pickle.dumps(mean)), 8, seed=1),
         draw(mean, 8, seed=2),
     )
-    np.testing.assert_array_equal(first.told, again.told)
-    assert (first.told != other.told).any()
+    np.testing.assert_array_equal(first.rules, again.rules)
+    assert (first.rules != other.rules).any()
     taken = first.take(np.array([3, 5]))
-    np.testing.assert_array_equal(taken.told, first.told[[3, 5]])
+    np.testing.assert_array_equal(taken.rules, first.rules[[3, 5]])
     np.testing.assert_array_equal(taken.transitions, first.transitions[[3, 5]])
 
 

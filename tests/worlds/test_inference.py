@@ -347,7 +347,7 @@ def test_an_unknown_symbol_is_named_by_problem_and_step(symbol):
 
 def test_prediction_beyond_known_transitions_is_refused():
     changing = np.broadcast_to(TWO_COINS, (1, 2, 2, 2, 2))
-    with pytest.raises(ValueError, match="change in time"):
+    with pytest.raises(ValueError, match="vary in time"):
         predict(changing, np.array([0.5, 0.5]), np.array([[0, 1]]))
     with pytest.raises(ValueError, match="steps_ahead must be at least 1"):
         predict(TWO_COINS, np.array([0.5, 0.5]), np.array([[0, 1]]), steps_ahead=0)
@@ -360,5 +360,5 @@ def test_arguments_that_do_not_fit_are_named():
         filter_beliefs(TWO_COINS, uniform, observations, np.array([1, 3]))
     with pytest.raises(ValueError, match="initial of problem 1 must be a distribution"):
         filter_beliefs(TWO_COINS, np.array([[0.5, 0.5], [0.5, 0.6]]), observations)
-    with pytest.raises(ValueError, match="from state 1: transitions must sum to 1"):
+    with pytest.raises(ValueError, match="transitions from state 1 must sum to 1"):
         random_paths(TWO_COINS * [[1.0], [0.5]], uniform, 3, 2, seed=0)

@@ -95,7 +95,7 @@ def test_threads_change_nothing(states, monkeypatch):
 
     alone = both()
     called = []
-    monkeypatch.setattr(running, "NANOSECONDS_A_THREAD", 1)
+    monkeypatch.setattr(running, "NANOSECONDS_PER_THREAD", 1)
     monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 3)
     monkeypatch.setattr(paths, "DRAWS", 64)
     pool = running.pool
@@ -107,7 +107,7 @@ def test_threads_change_nothing(states, monkeypatch):
 
 def test_as_many_threads_as_the_work_is_worth_and_numba_may_use(monkeypatch):
     monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 4)
-    worth = running.NANOSECONDS_A_THREAD
+    worth = running.NANOSECONDS_PER_THREAD
     assert [running.threads_for(n) for n in (0, worth, 2 * worth, 100 * worth)] == [1, 1, 2, 4]
     monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 1)
     assert running.threads_for(100 * worth) == 1
@@ -120,7 +120,7 @@ def test_a_guide_table_draws_what_bisection_draws(monkeypatch):
     monkeypatch.setattr(paths, "guides", lambda *arguments: guided.append(1) or guides(*arguments))
     many = random_paths(transitions, initial, 40, 500, seed=3)
     assert guided == [1]
-    monkeypatch.setattr(paths, "ENTRIES_A_DRAW", 0)
+    monkeypatch.setattr(paths, "ENTRIES_PER_DRAW", 0)
     for drawn, again in zip(many, random_paths(transitions, initial, 40, 500, seed=3), strict=True):
         np.testing.assert_array_equal(drawn, again)
     assert guided == [1]

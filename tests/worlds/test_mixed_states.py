@@ -157,7 +157,7 @@ def test_pooled_beliefs_have_their_mean_probability():
 
 def test_transitions_of_each_problem_have_no_tree():
     process = Process(np.ones((2, 1, 1, 1)), np.ones(1))
-    with pytest.raises(ValueError, match="each problem has transitions of its own"):
+    with pytest.raises(ValueError, match="must be shared by all problems"):
         mixed_states(process, unknown_start(np.ones(1)), 1)
 
 

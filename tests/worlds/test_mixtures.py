@@ -79,13 +79,13 @@ def test_symbols_are_shared_by_number_up_to_the_largest_alphabet():
         ({"components": []}, "components must list at least one process"),
         ({"components": [{"x": 0.1}]}, "components[0] must name its family, for example {'family': 'mess3'"),
         ({"components": [{"family": "coin"}, {"family": "mess3", "x": 2.0}]}, "components[1]: mess3.x: must be"),
-        ({"components": [{"family": "sns", "p": 0.0, "q": 0.0}]}, "components[0].q must be positive where p is 0"),
+        ({"components": [{"family": "sns", "p": 0.0, "q": 0.0}]}, "components[0].q must be positive if p is 0"),
         ({"components": [{"family": "coins"}]}, "components[0]: coins: unknown family; did you mean 'coin'?"),
         ({"components": [{"family": "fanizza"}]}, "components[0] must be an ordinary hidden Markov process"),
         ({"components": [{"family": "in_context"}]}, "components[0] must be an ordinary hidden Markov process"),
-        ({"components": COMPONENTS, "weights": [1.0]}, "weights must hold one share of each of the 4 components"),
-        ({"components": COMPONENTS[:2], "weights": [0.5, 0.6]}, "weights must hold one share"),
-        ({"components": COMPONENTS[:2], "weights": [1.5, -0.5]}, "weights must hold one share"),
+        ({"components": COMPONENTS, "weights": [1.0]}, "weights must hold 4 shares"),
+        ({"components": COMPONENTS[:2], "weights": [0.5, 0.6]}, "weights must hold 2 shares"),
+        ({"components": COMPONENTS[:2], "weights": [1.5, -0.5]}, "weights must hold 2 shares"),
     ],
 )
 def test_wrong_mixtures_say_what_is_possible(parameters, message):
@@ -127,7 +127,7 @@ def test_a_task_holds_the_defaults_of_its_components():
         (
             "p: 0.5\n      q: 0.25",
             "p: 0\n      q: 0",
-            "7: process.components[1].q: must be positive where p is 0: neither state would ever be left",
+            "7: process.components[1].q: must be positive if p is 0, so that the process can leave a state",
         ),
         ("- {family: mess3, x: 0.05}", "- 3", "4: process.components[0]: must be a block of fields (got 3)"),
         (
@@ -138,12 +138,12 @@ def test_a_task_holds_the_defaults_of_its_components():
         (
             "{family: mess3, x: 0.05}",
             "{family: tom_quantum}",
-            "4: process.components[0]: must be an ordinary hidden Markov process, which tom_quantum is not",
+            "4: process.components[0]: must be an ordinary hidden Markov process (got tom_quantum)",
         ),
         (
             "[0.25, 0.75]",
             "[0.25]",
-            "8: process.weights: must hold one share of each of the 2 components, in all 1 (got [0.25])",
+            "8: process.weights: must hold 2 shares, one per component, that sum to 1 (got [0.25])",
         ),
         ("[0.25, 0.75]", "0.25", "8: process.weights: must be a list (got 0.25)"),
     ],

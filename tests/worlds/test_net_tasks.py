@@ -30,7 +30,7 @@ def test_each_field_of_the_shipped_file_says_what_it_is():
 
 
 def test_what_needs_a_process_says_what_is_there_instead():
-    with pytest.raises(ValueError, match="local_chain is about a net and has no process"):
+    with pytest.raises(ValueError, match="local_chain has a net instead of a process"):
         with_process(load_task(SHIPPED))
     task = load_task(SHIPPED.with_name("mess3.yaml"))
     assert with_process(task) is task
@@ -55,7 +55,7 @@ def test_everything_wrong_is_reported_with_its_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("steps.test=[1, 2]", "distances begin at 2, as neighbors are never held out"),
+        ("steps.test=[1, 2]", "distances begin at 2, since neighbors are never held out"),
         ("held_out_pairs=16", "must be at most 15 for 32 variables"),
         ("name=Local", "must be lower_snake_case"),
         ("process.slip=0.1", "unknown field"),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.worlds.brute_force import word_probability
 from unamortized.worlds.inference import ImpossibleObservation, filter_beliefs, predict, random_paths
-from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE, walk_vectors
+from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE, sample_symbols
 from unamortized.worlds.processes import Process, build_process
 
 FIRST = np.eye(3)[0]
@@ -83,7 +83,7 @@ def test_no_impossible_symbol_is_ever_drawn_whatever_the_uniforms(seed):
     levels = [0.0, 1e-18, 1e-16, 0.25, 0.5, 0.75, last]
     uniforms = np.array(list(itertools.product(levels, repeat=3)))
     start = np.tile(process.initial, (len(uniforms), 1))
-    for word in walk_vectors(process.transitions, start, process.readout, uniforms):
+    for word in sample_symbols(process.transitions, start, process.readout, uniforms):
         assert word_probability(process, process.initial, word) > SMALLEST_EVIDENCE
     many = random_paths(process.transitions, process.initial, 40, 2000, 0, process.readout).observations
     follows = set(zip(many[:, :-1].ravel().tolist(), many[:, 1:].ravel().tolist(), strict=True))

@@ -69,9 +69,9 @@ def own_tables(states: int, symbols: int) -> Process:
     def drawn(generator: np.random.Generator, batch: int) -> Process:
         transitions = random_transitions(generator, (batch,), symbols, states, zeros=0.2)
         initial = random_distributions(generator, (states,), zeros=0.0)
-        return Process(transitions, initial, told=generator.integers(99, size=(batch, 2)))
+        return Process(transitions, initial, rules=generator.integers(99, size=(batch, 2)))
 
-    return Process(np.full((symbols, states, states), 1 / (symbols * states)), drawn=drawn)
+    return Process(np.full((symbols, states, states), 1 / (symbols * states)), sampler=drawn)
 
 
 # ── what a problem is ────────────────────────────────────────────────────────────────────────────
@@ -193,7 +193,7 @@ def test_taking_and_concatenating_keep_what_a_problem_brings_with_it():
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(taken, name), getattr(problems, name)[order])
     np.testing.assert_array_equal(taken.process.transitions, problems.process.transitions[order])
-    np.testing.assert_array_equal(taken.process.told, problems.process.told[order])
+    np.testing.assert_array_equal(taken.process.rules, problems.process.rules[order])
     assert_enumerated(taken, taken.process.transitions, "filter")
 
 
@@ -343,5 +343,5 @@ def test_words_and_answers_of_a_process_without_states_are_drawn_from_it(family)
 
 @pytest.mark.parametrize(("asked", "start"), [("filter", "fixed"), ("smooth 1", "fixed"), ("predict 1", "known")])
 def test_what_needs_states_is_an_error_where_there_are_none(asked, start):
-    with pytest.raises(ValueError, match=f"query must be 'predict', start 'fixed' .got {asked}, {start}"):
+    with pytest.raises(ValueError, match=f"query must be 'predict' and start 'fixed' .got {asked}, {start}"):
         sample_problems(build_process("tom_quantum"), 3, 2, 0, asked, start)

@@ -194,7 +194,7 @@ def test_even_permutations_have_determinant_one():
         ({"group": "S3", "generators": 1}, "generators must be at least 2: no single element generates S3"),
         ({"group": "S3", "generators": 7}, "generators must be at most 6"),
         ({"group": "S3", "elements": ["213", "312", "4"]}, "elements must be distinct elements of S3, such as '123'"),
-        ({"group": "S3", "elements": ["231", "312"]}, "elements must generate S3; these reach 3 of its 6 elements"),
+        ({"group": "S3", "elements": ["231", "312"]}, "elements must generate S3 (got 3 of its 6 elements)"),
         ({"group": "S3", "elements": ["213"], "generators": 1}, "elements and generators exclude each other"),
         ({"group": "S3", "generators": 0}, "group_word.generators: must be between 1 and 120 (got 0)"),
     ],
@@ -237,17 +237,17 @@ def test_matrices_survive_the_way_through_a_file(tmp_path, suffix, with_initial)
     [
         ("missing.yaml", None, "cannot be read (No such file or directory)"),
         ("table.csv", "1,0", "the name must end in .npy, .npz, .yaml, .json"),
-        ("broken.json", "{", "is no valid .json file"),
-        ("broken.yaml", "a: [", "is no valid .yaml file"),
-        ("broken.npy", "text", "is no valid .npy file"),
-        ("broken.npz", "text", "is no valid .npz file"),
+        ("broken.json", "{", "is not a valid .json file"),
+        ("broken.yaml", "a: [", "is not a valid .yaml file"),
+        ("broken.npy", "text", "is not a valid .npy file"),
+        ("broken.npz", "text", "is not a valid .npz file"),
         ("list.yaml", "[[1]]", "must hold the key `transitions`"),
         ("empty.yaml", "initial: [1]", "transitions: is required"),
         ("typo.yaml", "transition: [[[1]]]", "transition: unknown key; did you mean 'transitions'?"),
         ("ragged.yaml", "transitions: [[[1, 0], [1]]]", "the nested lists must have equal lengths"),
         ("words.yaml", "transitions: [[[one]]]", "transitions: must hold numbers only"),
         ("shape.yaml", "transitions: [[1]]", "transitions must have shape"),
-        ("sum.yaml", "transitions: [[[0.5]]]", "from state 0, the probabilities"),
+        ("sum.yaml", "transitions: [[[0.5]]]", "transitions from state 0 must sum to 1"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, name, content, message):
@@ -262,7 +262,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, name, content, messa
 
 def test_pickled_arrays_are_not_loaded(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"is no valid \.npy file"):
+    with pytest.raises(ValueError, match=r"is not a valid \.npy file"):
         build_process("matrices", path=str(tmp_path / "objects.npy"))
 
 

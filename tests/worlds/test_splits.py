@@ -213,7 +213,7 @@ def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
 
     assert prefix_length(task) == 7  # found and kept before anything is changed
     monkeypatch.setattr(splits_module, "sample_questions", spied)
-    monkeypatch.setattr(splits_module, "MOST_NUMBERS", 18 * 50)  # two symbols over three states, fifty times
+    monkeypatch.setattr(splits_module, "LARGEST_TRANSITIONS", 18 * 50)  # two symbols over three states, fifty times
     assert len(draw(task, "test", 3, 120, 0)) == 120
     assert max(sizes) == 50
 
@@ -236,13 +236,15 @@ def test_a_process_with_few_questions_shares_them_at_every_length(fields):
 
 
 def test_an_unknown_split_is_an_error_that_names_those_there_are():
-    with pytest.raises(ValueError, match="no split named 'tests'; there are test, validation, train"):
+    with pytest.raises(ValueError, match="split must be one of test, validation, train .got 'tests'"):
         draw(small_task(), "tests", 4, 1)
 
 
 def test_a_split_that_no_question_falls_into_is_an_error_and_no_endless_search(monkeypatch):
     monkeypatch.setattr(splits_module, "in_split", lambda task, asked, split: np.zeros(len(asked.answers), dtype=bool))
-    with pytest.raises(ValueError, match="hardly any test question of 20 steps in 100 batches: the process hardly"):
+    with pytest.raises(
+        ValueError, match="hardly any test question of 20 steps in 100 batches exists: the process hardly"
+    ):
         draw(small_task(), "test", 20, 50)
 
 

@@ -24,10 +24,9 @@ def load_task(path: str | Path, overrides: Sequence[str] = ()) -> Task | NetTask
     file = _find(Path(path))
     document = read_yaml(file)
     document.data.setdefault("name", file.stem)
+    is_about_net = "net" in document.data and "process" not in document.data
     document = apply_overrides(document, overrides)
-    if "net" in document.data and "process" not in document.data:
-        return validate(NetTask, document)
-    return validate(Task, document, context={"folder": file.parent})
+    return validate(NetTask, document) if is_about_net else validate(Task, document, context={"folder": file.parent})
 
 
 def _find(path: Path) -> Path:
