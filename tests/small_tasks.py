@@ -23,7 +23,7 @@ def small_task(**changes: Any) -> Task:
 
 # what a question may tell beside its observations, and a world without states: changes to `small_task`
 IN_CONTEXT = {"process": {"family": "in_context", "states": 3, "symbols": 2, "slip": 0.1, "informativeness": 1.0}}
-GENERALISED = {"process": {"family": "tom_quantum"}, "query": "predict 1"}
+GENERALIZED = {"process": {"family": "tom_quantum"}, "query": "predict 1"}
 KINDS: dict[str, dict[str, Any]] = {
     "fixed": {},
     "known": {"start": "known"},
@@ -31,7 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "table": IN_CONTEXT,
     "table_and_state": IN_CONTEXT | {"start": "known"},
     "table_and_belief": IN_CONTEXT | {"start": "belief"},
-    "generalized": GENERALISED,
+    "generalized": GENERALIZED,
 }
 
 

@@ -56,14 +56,14 @@ def test_a_finite_process_is_described_exactly(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == WRITTEN
 
 
-def test_a_fractal_is_bounded_and_sampled(tmp_path, unseen):
+def test_the_entropy_rate_of_a_fractal_is_bounded_and_sampled(tmp_path, unseen):
     text = printed(small(process={"family": "mess3"}), tmp_path, depth=5)
     assert re.search(r"0\.793\d nats a symbol, proven within ± \S+; sampled: 0\.79\d\d ± 0\.000\d", text)
     assert "6.153 steps for a factor e, if nobody looks" in text
     assert row(text, "after n symbols", "1")[:2] == [0.8577, 0.7692]
 
 
-def test_groups_forget_nothing_and_are_always_certain(tmp_path, unseen):
+def test_a_group_never_forgets_and_is_always_certain(tmp_path, unseen):
     process = {"family": "group_word", "group": "S3"}
     text = printed(small(process=process, codebook={"resolution": 1}), tmp_path)
     assert "1.7918 nats a symbol, exact (1 mixed state)" in text
@@ -73,7 +73,7 @@ def test_groups_forget_nothing_and_are_always_certain(tmp_path, unseen):
     assert (chance, optimal, gained, floor) == (1.7918, 0, 1.7918, 0)
 
 
-def test_generalized_processes_have_vectors_in_place_of_beliefs(tmp_path):
+def test_a_generalized_process_has_vectors_instead_of_beliefs(tmp_path):
     text = printed(small(process={"family": "tom_quantum"}, query="predict 1"), tmp_path)
     assert "generalized: predictive vectors in place of states" in text
     assert re.search(r"at most 1\.3\d+ nats a symbol, proven; sampled: 1\.36\d+ ± \S+ \(standard error\)", text)
@@ -82,7 +82,7 @@ def test_generalized_processes_have_vectors_in_place_of_beliefs(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == WRITTEN
 
 
-def test_where_each_problem_has_its_own_the_mean_is_described_and_it_is_said(tmp_path, unseen):
+def test_a_process_per_problem_is_described_by_its_mean(tmp_path, unseen):
     text = printed(small(process={"family": "in_context", "states": 3, "symbols": 2}), tmp_path)
     assert "each problem has transitions of its own; this is their mean" in text
     chance, optimal, gained, *_ = row(text.replace("±", ""), "what questions of n symbols cost", "5")
@@ -90,7 +90,7 @@ def test_where_each_problem_has_its_own_the_mean_is_described_and_it_is_said(tmp
 
 
 @pytest.mark.parametrize("start", ["known", "belief"])
-def test_beliefs_begin_as_the_task_does(tmp_path, unseen, start):
+def test_beliefs_start_as_in_the_task(tmp_path, unseen, start):
     text = printed(small(start=start), tmp_path)
     belief, certain = row(text, "after n symbols", "0")[2:4]
     if start == "known":
@@ -100,7 +100,7 @@ def test_beliefs_begin_as_the_task_does(tmp_path, unseen, start):
         assert 0 < belief < np.log(3)
 
 
-def test_codes_bound_no_smoothing(tmp_path, unseen):
+def test_smoothing_has_no_codebook_floor(tmp_path, unseen):
     text = printed(small(query="smooth 0"), tmp_path)
     assert "floor of codes" not in text
     assert "floor of codes, m = 2" in printed(small(), tmp_path)
@@ -113,7 +113,7 @@ def test_finer_codes_have_a_lower_floor(tmp_path, unseen):
     assert coarse > own > fine >= 0
 
 
-def test_what_costs_nothing_to_gain_adds_up(tmp_path, unseen):
+def test_the_gain_is_the_difference_of_chance_and_optimum(tmp_path, unseen):
     numbers = row(printed(small(), tmp_path), "what questions of n symbols cost", "5")
     chance, optimal, _, gained = numbers[:4]  # with the interval of the optimum between
     assert abs(chance - optimal - gained) < 2e-4
@@ -136,7 +136,7 @@ def command(capsys, monkeypatch):
     return run
 
 
-def test_the_command_follows_overrides_and_is_alike_on_every_run(command, tmp_path):
+def test_the_command_follows_overrides_and_repeats_its_output(command, tmp_path):
     few = ("steps.train=[2, 3]", "steps.test=[3]", "process.p=0.25", "--depth", "3")
     runs = [command("describe", "zero_one_random", *few, "--out", tmp_path / name) for name in ("one", "two")]
     (status, out, err), (_, again, _) = runs
@@ -149,7 +149,7 @@ def test_the_command_follows_overrides_and_is_alike_on_every_run(command, tmp_pa
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_pictures_go_to_a_folder_of_the_task(command, tmp_path, monkeypatch):
+def test_pictures_go_to_the_folder_of_the_task(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = TOP / "tasks" / "zero_one_random.yaml"
     few = ("steps.train=[2, 3]", "steps.test=[3]", "--depth", "2")
@@ -157,7 +157,7 @@ def test_pictures_go_to_a_folder_of_the_task(command, tmp_path, monkeypatch):
     assert {each.name for each in (tmp_path / "results" / "describe" / "zero_one_random").iterdir()} == WRITTEN
 
 
-def test_the_command_has_help_and_is_a_target_of_make(command):
+def test_the_command_has_help_and_a_make_target(command):
     status, out, _ = command("describe", "--help")
     assert status == 0
     assert all(option in out for option in ("--depth", "--out"))

@@ -83,12 +83,12 @@ needed: 5
 """
 
 
-def test_a_good_source_becomes_its_model():
+def test_a_valid_document_becomes_a_model():
     spec = validate(Spec, parse_yaml(GOOD, "mine.yaml"))
     assert spec == Spec(coin=Coin(bias=0.5), needed=5)
 
 
-def test_all_problems_of_a_file_come_at_once_sorted_by_line_with_overrides_last():
+def test_all_errors_come_at_once_by_line_with_overrides_last():
     text = "shufle: true\nneeded: five\ncoin:\n  flips: 0\n  bias: 1.2\nneeded: 6\n"
     assert complaint(text, "start=fxed") == (
         "mine.yaml:1: shufle: unknown field; did you mean 'shuffle'?\n"
@@ -128,11 +128,11 @@ def test_all_problems_of_a_file_come_at_once_sorted_by_line_with_overrides_last(
         ("tossed: {bias: 1, zzz: 2}", "tossed.zzz: unknown field; the fields here are 'bias', 'flips'"),
     ],
 )
-def test_each_kind_of_mistake_names_line_field_need_and_what_was_written(added, expected):
+def test_each_error_names_line_field_requirement_and_value(added, expected):
     assert first_line(f"{GOOD}{added}\n") == f"mine.yaml:4: {expected}"
 
 
-def test_a_missing_field_is_shown_at_its_parents_line_with_an_example():
+def test_a_missing_field_is_reported_at_its_parents_line_with_an_example():
     assert complaint("# a comment\n\nshuffle: true\ncoin:\n  flips: 2\n") == (
         "mine.yaml:3: needed: missing; write for example 'needed: 5'\n"
         "mine.yaml:4: coin.bias: missing; write 'bias: …'\n"
@@ -140,7 +140,7 @@ def test_a_missing_field_is_shown_at_its_parents_line_with_an_example():
     )
 
 
-def test_examples_are_shown_as_they_are_written():
+def test_examples_are_formatted_as_yaml():
     class Examples(Loose):
         yes: bool = Field(examples=[True])
         train: tuple[int, int] = Field(examples=[(1, 16)])
@@ -155,7 +155,7 @@ def test_a_list_item_has_its_own_line():
     assert first_line(GOOD + "lengths:\n  test:\n    - 4\n    - no\n").startswith("mine.yaml:7: lengths.test[1]: ")
 
 
-def test_a_check_across_fields_reports_several_fields_in_its_own_words():
+def test_a_check_across_fields_reports_several_fields_with_its_own_messages():
     class Pair(Loose):
         @model_validator(mode="after")
         def _check(self):
@@ -202,7 +202,7 @@ def test_a_check_across_fields_reports_several_fields_in_its_own_words():
         ("a: " + "[" * 5000, "mine.yaml: nested too deeply"),
     ],
 )
-def test_what_is_not_a_block_of_fields_is_refused_at_its_line(text, expected):
+def test_a_document_that_is_not_a_block_of_fields_is_an_error_at_its_line(text, expected):
     assert complaint(text) == f"{expected}\n1 problem in mine.yaml; nothing was run."
 
 
@@ -218,7 +218,7 @@ def test_a_field_name_must_be_a_word():
     assert complaint("[a, b]: 1\n", model=Loose).startswith("mine.yaml:1: a field's name must be a single word\n")
 
 
-def test_a_duplicate_inside_a_block_is_found_and_the_rest_still_checked():
+def test_a_duplicate_field_is_reported_with_all_other_errors():
     text = "coin:\n  bias: 0.5\n  bias: 0.6\n"
     assert complaint(text) == (
         "mine.yaml:1: needed: missing; write for example 'needed: 5'\n"
@@ -250,7 +250,7 @@ def test_a_duplicate_inside_a_block_is_found_and_the_rest_still_checked():
         ("[1, [a, 2.5]]", [1, ["a", 2.5]]),
     ],
 )
-def test_plain_values_are_read_without_surprises(written, value):
+def test_plain_values_follow_the_core_schema(written, value):
     read = parse_yaml(f"field: {written}\n", "mine.yaml").data["field"]
     assert read == value
     assert type(read) is type(value)
@@ -264,7 +264,7 @@ blocks = st.dictionaries(
 
 
 @given(data=blocks.filter(bool), flow=st.booleans())
-def test_what_the_yaml_library_writes_is_read_back_with_a_true_line_for_each_field(data, flow):
+def test_documents_of_the_yaml_library_are_read_back_with_the_line_of_each_field(data, flow):
     text = yaml.safe_dump(data, default_flow_style=flow)
     source = parse_yaml(text, "mine.yaml")
     assert source.data == data
@@ -275,14 +275,14 @@ def test_what_the_yaml_library_writes_is_read_back_with_a_true_line_for_each_fie
 
 
 @given(value=scalars | st.lists(scalars, max_size=4))
-def test_an_override_sets_what_it_says(value):
+def test_an_override_sets_its_field(value):
     # a block scalar cannot stand in a flow list, so values are written as they would be on a command line
     written = yaml.safe_dump([value], default_flow_style=True, width=10**6).strip()
     source = apply_overrides(Document("defaults", {"a": {"b": 1, "c": 2}}), [f"a.b={written}"])
     assert source.data == {"a": {"b": [value], "c": 2}}
 
 
-def test_overrides_leave_the_original_as_it_was():
+def test_overrides_do_not_change_the_original():
     source = parse_yaml(GOOD, "mine.yaml")
     changed = apply_overrides(source, ["coin.bias=1", "lengths.test=[2, 3]", "coin.bias=0"])
     assert source.data == {"coin": {"bias": 0.5}, "needed": 5}
@@ -309,20 +309,20 @@ def test_overrides_leave_the_original_as_it_was():
         ("needed=!x 5", "the tag '!x' is not supported; write a plain value"),
     ],
 )
-def test_a_wrong_override_is_named_with_what_to_write_instead(override, expected):
+def test_an_invalid_override_is_an_error_with_a_remedy(override, expected):
     assert complaint(GOOD, override) == (
         f"override {override}: {expected}\n1 problem in the overrides; nothing was run."
     )
 
 
-def test_an_override_mends_a_fault_of_the_file_and_only_its_own():
+def test_an_override_fixes_a_fault_of_its_own_field_only():
     text = "coin:\n  bias: 7\n  flips: 0\nneeded: 5\n"
     assert complaint(text, "coin.bias=0.7") == (
         "mine.yaml:3: coin.flips: must be greater than 0 (got 0)\n1 problem in mine.yaml; nothing was run."
     )
 
 
-def test_unreadable_overrides_do_not_hide_what_is_wrong_in_the_file():
+def test_unreadable_overrides_do_not_hide_faults_of_the_file():
     assert complaint("a: 1\na: 2\n", "b") == (
         "mine.yaml:2: a: written twice (first on line 1); keep one\n"
         "override b: must be written as field=value, for example train.steps=500\n"
@@ -330,7 +330,7 @@ def test_unreadable_overrides_do_not_hide_what_is_wrong_in_the_file():
     )
 
 
-def test_data_without_a_file_is_named_without_a_line():
+def test_data_without_a_file_is_reported_without_a_line():
     source = apply_overrides(Document("the quick preset", {"coin": {"bias": 3}}), ["needed=x"])
     with pytest.raises(SpecError) as caught:
         validate(Spec, source)
@@ -341,13 +341,13 @@ def test_data_without_a_file_is_named_without_a_line():
     )
 
 
-def test_a_file_is_read_whatever_its_line_ends_or_byte_order_mark(tmp_path):
+def test_a_file_may_have_any_line_endings_and_a_byte_order_mark(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_bytes(b"\xef\xbb\xbf# caf\xc3\xa9\r\na: 1\r\nb: 2\r\n")
     assert read_yaml(file) == Document(str(file), {"a": 1, "b": 2}, {(): 2, ("a",): 2, ("b",): 3})
 
 
-def test_unreadable_files_say_why(tmp_path, monkeypatch):
+def test_an_unreadable_file_is_an_error_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("latin.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")
     Path("folder.yaml").mkdir()
@@ -361,7 +361,7 @@ def test_unreadable_files_say_why(tmp_path, monkeypatch):
         assert str(caught.value) == f"{expected}\n1 problem in {name}; nothing was run."
 
 
-def test_the_error_crosses_process_borders():
+def test_an_error_survives_pickling():
     with pytest.raises(SpecError) as caught:
         parse_yaml("", "mine.yaml")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

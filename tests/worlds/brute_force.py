@@ -108,7 +108,7 @@ def random_distributions(generator: np.random.Generator, shape: tuple[int, ...],
 def random_transitions(
     generator: np.random.Generator, leading: tuple[int, ...], symbols: int, states: int, zeros: float
 ):
-    """Labelled transition matrices (*leading, V, S, S)."""
+    """Labeled transition matrices (*leading, V, S, S)."""
     rows = random_distributions(generator, (*leading, states, symbols * states), zeros)
     return np.moveaxis(rows.reshape(*leading, states, symbols, states), -2, -3)
 

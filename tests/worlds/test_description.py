@@ -52,7 +52,7 @@ def entropy(probabilities):
         (iid([1.0]), 0.0),
     ],
 )
-def test_the_entropy_rate_is_exact_where_there_are_few_mixed_states(process, nats):
+def test_the_entropy_rate_is_exact_with_few_mixed_states(process, nats):
     rate = described(process, depth=2).entropy_rate
     assert rate.n_mixed_states is not None
     assert rate.bounds.low == rate.bounds.high == rate.estimate
@@ -69,7 +69,7 @@ def test_the_entropy_rate_is_exact_where_there_are_few_mixed_states(process, nat
         ("no_consecutive_ones", 40, 0.463),
     ],
 )
-def test_the_symbol_at_a_position_costs_what_is_printed(family, position, printed):
+def test_the_myopic_entropy_equals_published_values(family, position, printed):
     """Printed values are means over sampled words: exact ones, .79346, .46215, .23105, .46210, differ by up to .002."""
     process = build_process(family)
     curve = myopic_entropy(process, unknown_start(process.initial), position - 1)
@@ -89,7 +89,7 @@ def test_position_counts_from_one_and_the_start_is_stationary():
 
 @settings(max_examples=25)
 @given(arrays=small_processes())
-def test_bounds_bracket_the_entropy_rate_and_close_in_on_it(arrays):
+def test_bounds_contain_the_entropy_rate_and_tighten(arrays):
     process = Process(*arrays)
     start = stationary_start(process)
     above = [bounds.low for bounds in myopic_entropy(process, unknown_start(start), 5)]
@@ -110,7 +110,7 @@ def test_sampled_and_proven_entropy_rates_agree(family):
     assert rate.bounds.low - 4 * rate.error < rate.estimate < rate.bounds.high + 4 * rate.error
 
 
-def test_the_standard_error_is_the_spread_of_estimates():
+def test_the_standard_error_equals_the_spread_of_estimates():
     process = build_process("mess3", x=0.1, a=0.6)
     above = myopic_entropy(process, unknown_start(process.initial), 1)
     rates = [entropy_rate(process, process.initial, above, None, np.random.default_rng(seed)) for seed in range(12)]
@@ -118,7 +118,7 @@ def test_the_standard_error_is_the_spread_of_estimates():
     assert 0.5 < spread / np.mean([rate.error for rate in rates]) < 2
 
 
-def test_a_generalized_process_has_an_entropy_rate_but_no_start_to_know():
+def test_a_generalized_process_has_an_entropy_rate_but_no_start_state():
     found = described(build_process("tom_quantum"), depth=5)
     assert found.given_start is None
     assert found.entropy_rate.bounds.low == 0
@@ -147,7 +147,7 @@ def test_a_mixture_has_the_mean_entropy_rate_of_its_parts():
 # ── starts ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_long_run_is_where_an_average_of_many_steps_ends():
+def test_the_long_run_is_the_average_over_many_steps():
     chain = np.array(
         [[0.5, 0.2, 0.3, 0, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0.9, 0.1], [0, 0, 0, 0.3, 0.7]]
     )
@@ -158,13 +158,13 @@ def test_the_long_run_is_where_an_average_of_many_steps_ends():
     np.testing.assert_allclose(long_run(chain, start), total / 20_000, atol=1e-4)
 
 
-def test_a_group_starts_at_the_identity_but_is_stationary_where_all_are_alike():
+def test_the_stationary_start_of_a_group_is_uniform():
     process = build_process("group_word", group="S3")
     np.testing.assert_allclose(stationary_start(process), 1 / 6)
     np.testing.assert_array_equal(stationary_start(build_process("mess3")), build_process("mess3").initial)
 
 
-def test_the_mean_of_processes_of_one_problem_each():
+def test_the_mean_process_averages_transitions_over_problems():
     transitions = np.stack([np.eye(2)[None], np.array([[[0.0, 1.0], [1.0, 0.0]]])])
     process = Process(transitions, np.array([[1.0, 0.0], [0.5, 0.5]]))
     mean = mean_process(process)
@@ -176,7 +176,7 @@ def test_the_mean_of_processes_of_one_problem_each():
 # ── mixing and forgetting ────────────────────────────────────────────────────────────────────────
 
 
-def test_mixing_time_is_that_of_the_slowest_decay():
+def test_the_mixing_time_is_the_time_scale_of_the_slowest_decay():
     process = build_process("mess3", x=0.05)
     mixing = mixing_time(process.state_transitions)
     power = np.linalg.matrix_power(process.state_transitions, 40)
@@ -202,7 +202,7 @@ def test_periods_are_found(process, period):
     assert (mixing.period, mixing.components) == (period, 1)
 
 
-def test_groups_never_forget_and_one_symbol_of_the_golden_mean_tells_all():
+def test_a_group_never_forgets_and_the_golden_mean_process_forgets_at_once():
     for elements in (["213", "231"], None):
         process = build_process("group_word", group="S3", elements=elements)
         forgetting = forgetting_time(process, stationary_start(process), np.random.default_rng(0))
@@ -213,14 +213,14 @@ def test_groups_never_forget_and_one_symbol_of_the_golden_mean_tells_all():
 
 
 @pytest.mark.parametrize("slip", [0.02, 0.3])
-def test_permutations_that_say_nothing_are_forgotten_as_they_slip(slip):
+def test_the_forgetting_time_of_uninformative_permutations_follows_from_slip(slip):
     process = build_process("noisy_permutation", slip=slip)
     forgetting = forgetting_time(process, process.initial, np.random.default_rng(0))
     assert abs(forgetting.steps + 1 / np.log(1 - slip)) < 1e-6
     assert forgetting.error < 1e-6
 
 
-def test_two_filters_with_different_starts_approach_at_that_rate():
+def test_two_filters_with_different_starts_approach_at_the_forgetting_rate():
     process = build_process("noisy_permutation", states=3, symbols=3, slip=0.1, informativeness=0.5)
     forgetting = forgetting_time(process, process.initial, np.random.default_rng(0))
     words = random_paths(process.transitions, process.initial, 90, 400, 5).observations
@@ -231,6 +231,6 @@ def test_two_filters_with_different_starts_approach_at_that_rate():
     assert abs(1 / forgetting.steps - rates.mean()) < 4 * (error + forgetting.error / forgetting.steps**2)
 
 
-def test_a_description_is_alike_for_the_same_stream():
+def test_the_same_stream_gives_the_same_description():
     process = build_process("mess3")
     assert str(described(process, 3)) == str(described(process, 3))

@@ -88,7 +88,7 @@ def test_fanizza_renews_after_oscillating_intervals(alpha, lam):
     assert abs(vectors(process, [0]) - 1 / mean) < 1e-10
 
 
-def test_the_entropy_rate_of_fanizza_is_that_of_its_intervals():
+def test_the_entropy_rate_of_fanizza_follows_from_its_intervals():
     process = build_process("fanizza")
     interval = np.array([0.49**n * math.sin(n * 1000) ** 2 for n in range(200)])
     interval[0] = 1 - interval.sum()
@@ -114,7 +114,7 @@ def test_post_quantum_has_the_published_matrices_up_to_scale(log_alpha, beta):
     np.testing.assert_allclose(np.array([1, -1, -1]) @ process.readout, 1, atol=1e-12)
 
 
-def test_between_resets_only_the_sum_of_moves_counts():
+def test_between_resets_only_the_sum_of_moves_matters():
     """P(a w a) is proportional to e^t - 1 - t, t the sum of ln alpha and ln beta over w."""
     process = build_process("post_quantum", log_alpha=1.0, beta=0.5)
     scale = process.transitions[1, 1, 1]
@@ -137,7 +137,7 @@ def test_between_resets_only_the_sum_of_moves_counts():
         ("post_quantum", {"beta": 1.0}, "post_quantum.beta: must be between 0.01 and 0.99 (got 1.0)"),
     ],
 )
-def test_wrong_parameters_say_what_is_possible(family, parameters, message):
+def test_invalid_parameters_are_an_error(family, parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process(family, **parameters)
     assert str(raised.value).startswith(message)

@@ -95,7 +95,7 @@ def test_two_generators_reach_the_whole_dihedral_group(seed):
         ({"group": "D5", "generators": 1}, "generators must be at least 2: no single element generates D5"),
     ],
 )
-def test_impossible_dihedral_groups_say_what_is_possible(parameters, message):
+def test_an_invalid_dihedral_group_is_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("group_word", **parameters)
     assert str(raised.value).startswith(message)

@@ -24,7 +24,7 @@ def factors(process):
     stickiness=st.floats(0, 0.999),
     seed=seeds,
 )
-def test_the_state_reached_emits(states, symbols, concentration, stickiness, seed):
+def test_the_new_state_emits(states, symbols, concentration, stickiness, seed):
     parameters = {"states": states, "symbols": symbols, "concentration": concentration, "seed": seed}
     process = build_process("random_hmm", **parameters, stickiness=stickiness)
     move, emit = factors(process)
@@ -48,7 +48,7 @@ def test_rows_are_symmetric_dirichlet_draws(concentration):
         assert np.abs(np.corrcoef(rows[:-1].ravel(), rows[1:].ravel())[0, 1]) < 0.1
 
 
-def test_transitions_and_emissions_are_drawn_apart_and_repeat_with_their_seed():
+def test_transitions_and_emissions_are_independent_and_repeat_with_their_seed():
     first, again, other = (build_process("random_hmm", seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.transitions, again.transitions)
     assert (first.transitions != other.transitions).any()
@@ -56,7 +56,7 @@ def test_transitions_and_emissions_are_drawn_apart_and_repeat_with_their_seed():
     assert (np.abs(move - emit) > 1e-3).any()
 
 
-def test_a_sticky_one_stays():
+def test_a_sticky_process_stays():
     process = build_process("random_hmm", states=5, stickiness=0.95)
     assert (np.diag(process.state_transitions) >= 0.95).all()
 
@@ -69,7 +69,7 @@ def test_a_sticky_one_stays():
         ({"states": 1000, "symbols": 101}, "symbols times states squared must be at most 1e8 (got 1.0e+08)"),
     ],
 )
-def test_wrong_parameters_say_what_is_possible(parameters, message):
+def test_invalid_parameters_are_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("random_hmm", **parameters)
     assert str(raised.value).startswith(message)

@@ -38,7 +38,7 @@ def tables(process):
 
 
 @given(st.fixed_dictionaries(PARAMETERS))
-def test_transitions_are_what_the_prompt_tells(parameters):
+def test_transitions_follow_the_rules_in_the_prompt(parameters):
     mean = build_process("in_context", **parameters)
     batch, slip, states = draw(mean, 5), parameters["slip"], mean.n_states
     assert batch.per_problem
@@ -57,7 +57,7 @@ def test_transitions_are_what_the_prompt_tells(parameters):
 
 @settings(max_examples=10)
 @given(st.fixed_dictionaries(PARAMETERS))
-def test_inference_with_each_problems_own_table_is_enumeration(parameters):
+def test_inference_with_each_problems_own_table_matches_enumeration(parameters):
     batch = draw(build_process("in_context", **parameters), 4)
     observations = random_paths(batch.transitions, batch.initial, 3, 4, seed=1).observations
     filtered = filter_beliefs(batch.transitions, batch.initial, observations)
@@ -72,7 +72,7 @@ def test_inference_with_each_problems_own_table_is_enumeration(parameters):
         np.testing.assert_allclose(predicted[b], following / following.sum(), atol=1e-10)
 
 
-def test_at_slip_zero_it_is_an_automaton():
+def test_at_slip_zero_the_process_is_an_automaton():
     batch = draw(build_process("in_context", slip=0.0, moves="functions"), 50)
     paths = random_paths(batch.transitions, batch.initial, 10, 50, seed=3)
     table = tables(batch)
@@ -85,7 +85,7 @@ def test_at_slip_zero_it_is_an_automaton():
 
 
 @pytest.mark.parametrize("moves", ["permutations", "functions"])
-def test_the_process_itself_is_the_mean_over_tables(moves):
+def test_the_process_is_the_mean_over_tables(moves):
     mean = build_process("in_context", informativeness=1.0, moves=moves)
     batch = draw(mean, 20_000)
     np.testing.assert_allclose(batch.transitions.mean(axis=0), mean.transitions, atol=0.01)
@@ -101,7 +101,7 @@ def test_functions_merge_states():
     assert any(len(set(row)) < 4 for row in tables(batch).reshape(-1, 4).tolist())
 
 
-def test_emissions_are_shared_and_those_of_noisy_permutation():
+def test_all_problems_share_the_emissions_of_noisy_permutation():
     parameters = {"states": 4, "symbols": 3, "informativeness": 1.5, "seed": 7}
     noisy = build_process("noisy_permutation", **parameters)
     in_context = build_process("in_context", **parameters)
@@ -110,7 +110,7 @@ def test_emissions_are_shared_and_those_of_noisy_permutation():
     np.testing.assert_allclose(batch.emissions, np.tile(noisy.emissions, (3, 1, 1)), atol=1e-14)
 
 
-def test_the_generator_decides_and_worlds_travel_between_processes():
+def test_draws_repeat_with_the_generator_and_processes_can_be_pickled():
     mean = build_process("in_context")
     first, again, other = (
         draw(mean, 8, seed=1),
@@ -132,7 +132,7 @@ def test_the_generator_decides_and_worlds_travel_between_processes():
         ({"states": 1}, "in_context.states: must be between 2 and 100 (got 1)"),
     ],
 )
-def test_wrong_parameters_say_what_is_possible(parameters, message):
+def test_invalid_parameters_are_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("in_context", **parameters)
     assert str(raised.value).startswith(message)

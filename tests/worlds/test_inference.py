@@ -132,7 +132,7 @@ def test_prediction_is_the_conditional_of_the_enumerated_future(small, steps_ahe
 
 
 @given(small_batches(kinds=("shared",), max_steps=6), st.integers(0, 6))
-def test_filtering_on_from_a_belief_is_filtering_at_once(small, split):
+def test_filtering_in_two_parts_equals_filtering_at_once(small, split):
     whole = filter_beliefs(**small.arguments)
     split = min(split, small.observations.shape[1])
     head, tail = np.split(small.observations, [split], axis=1)
@@ -145,7 +145,7 @@ def test_filtering_on_from_a_belief_is_filtering_at_once(small, split):
 @pytest.mark.parametrize("function", [filter_beliefs, smooth_beliefs, most_likely_latents])
 @settings(max_examples=15)
 @given(small=small_batches())
-def test_a_ragged_batch_is_its_problems_one_by_one(function, small):
+def test_a_ragged_batch_equals_its_problems_one_by_one(function, small):
     together = function(**small.arguments)
     for b, length in enumerate(small.lengths):
         table, initial, observations = small.problem(b)
@@ -159,7 +159,7 @@ def test_a_ragged_batch_is_its_problems_one_by_one(function, small):
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
 @pytest.mark.parametrize("leading", [0, 1, 2])
-def test_no_problems_and_no_steps_are_batches_too(shape, leading):
+def test_batches_may_have_no_problems_or_no_steps(shape, leading):
     transitions = np.broadcast_to(TWO_COINS, (*shape[:leading], *TWO_COINS.shape))
     arguments = {
         "transitions": transitions,
@@ -178,7 +178,7 @@ def test_no_problems_and_no_steps_are_batches_too(shape, leading):
         assert random_paths(transitions, arguments["initial"], steps, batch, seed=0).observations.shape == shape
 
 
-def test_a_seed_gives_the_same_draws_and_a_generator_goes_on():
+def test_a_seed_repeats_the_draws_and_a_generator_continues():
     arguments = (np.full((2, 3, 3), 1 / 6), np.full(3, 1 / 3), np.zeros((4, 9), dtype=np.int64))
     first = sample_latents(*arguments, seed=3).latents
     np.testing.assert_array_equal(first, sample_latents(*arguments, seed=3).latents)
@@ -210,7 +210,7 @@ def test_ten_thousand_steps_keep_evidence_and_beliefs_exact():
 
 
 @pytest.mark.parametrize("turn", [400, 3000])
-def test_a_hypothesis_that_was_almost_given_up_comes_back(turn):
+def test_a_hypothesis_that_underflows_can_recover(turn):
     """Evidence for one coin far beyond float64's smallest number, then as much and more for the other."""
     zeros, ones = turn, 2 * turn
     observations = np.array([[0] * zeros + [1] * ones])
@@ -230,7 +230,7 @@ def test_a_hypothesis_that_was_almost_given_up_comes_back(turn):
     assert (most_likely_latents(*arguments).latents == expected[1]).all()
 
 
-def test_a_last_resort_of_tiny_probability_is_not_called_impossible():
+def test_a_last_hypothesis_of_tiny_probability_is_not_impossible():
     """After a thousand zeros only the second state, by now at 1e-600, can emit a one."""
     transitions = np.array([[[1.0, 0.0], [0.0, 0.25]], [[0.0, 0.0], [0.0, 0.75]]])
     filtered = filter_beliefs(transitions, np.array([0.5, 0.5]), np.array([[0] * 1000 + [1]]))
@@ -238,7 +238,7 @@ def test_a_last_resort_of_tiny_probability_is_not_called_impossible():
     np.testing.assert_allclose(filtered.log_probability, [np.log(0.375) + 1000 * np.log(0.25)], rtol=1e-12)
 
 
-def test_two_leaps_of_tiny_probability_are_not_called_impossible():
+def test_two_moves_of_tiny_probability_are_not_impossible():
     """Each step is well within float64, their product of 1e-400 is not; a one can follow nothing else."""
     leap = 1e-200
     transitions = np.array([[[1, leap, 0], [0, 1, leap], [0, 0, 0.5]], [[0, 0, 0], [0, 0, 0], [0, 0, 0.5]]])
@@ -252,7 +252,7 @@ def test_two_leaps_of_tiny_probability_are_not_called_impossible():
 
 @settings(max_examples=20)
 @given(small_batches())
-def test_tiny_entries_take_the_logarithmic_route_to_the_same_conditionals(small):
+def test_filtering_in_logs_gives_the_same_beliefs(small):
     """One entry of 1e-300, in a symbol that is never seen, sends every problem through logarithms."""
     tiny = np.zeros((*small.transitions.shape[:-3], 1, *small.transitions.shape[-2:]))
     tiny[..., 0, 0] = 1e-300
@@ -324,7 +324,7 @@ def test_an_impossible_observation_is_named_by_problem_step_and_symbol(function)
     assert (raised.value.problem, raised.value.step, raised.value.symbol) == (1, 3, 1)
 
 
-def test_an_impossible_observation_is_found_in_logarithms_too():
+def test_filtering_in_logs_reports_an_impossible_observation():
     transitions = np.concatenate([TWO_COINS, np.zeros((1, 2, 2))])
     observations = np.zeros((2, 2001), dtype=np.int64)
     observations[1, -1] = 2
@@ -332,7 +332,7 @@ def test_an_impossible_observation_is_found_in_logarithms_too():
         filter_beliefs(transitions, np.array([0.5, 0.5]), observations)
 
 
-def test_what_lies_beyond_a_length_is_not_an_impossible_observation():
+def test_symbols_beyond_a_length_are_ignored():
     observations = np.array([[0, 1, 1, 99], [0, -7, 5, 5]])
     filtered = filter_beliefs(ALTERNATING, np.array([1.0, 0.0]), observations, np.array([2, 1]))
     np.testing.assert_array_equal(filtered.beliefs[:, -1], [[1, 0], [0, 1]])
@@ -345,7 +345,7 @@ def test_an_unknown_symbol_is_named_by_problem_and_step(symbol):
         filter_beliefs(ALTERNATING, np.array([1.0, 0.0]), observations)
 
 
-def test_prediction_beyond_known_transitions_is_refused():
+def test_prediction_with_transitions_that_vary_in_time_is_an_error():
     changing = np.broadcast_to(TWO_COINS, (1, 2, 2, 2, 2))
     with pytest.raises(ValueError, match="vary in time"):
         predict(changing, np.array([0.5, 0.5]), np.array([[0, 1]]))
@@ -353,7 +353,7 @@ def test_prediction_beyond_known_transitions_is_refused():
         predict(TWO_COINS, np.array([0.5, 0.5]), np.array([[0, 1]]), steps_ahead=0)
 
 
-def test_arguments_that_do_not_fit_are_named():
+def test_errors_name_the_invalid_argument():
     observations = np.array([[0, 1], [0, 1]])
     uniform = np.array([0.5, 0.5])
     with pytest.raises(ValueError, match="lengths must be 2 integers from 0 to 2"):

@@ -40,7 +40,7 @@ def test_wide_processes_have_the_enumerated_beliefs(zeros):
 
 
 @pytest.mark.parametrize("zeros", [0.0, 0.9], ids=["dense", "sparse"])
-def test_routes_agree_with_each_other(zeros, monkeypatch):
+def test_all_kernels_give_the_same_beliefs(zeros, monkeypatch):
     """Shared matrices may be multiplied in groups or listed; a problem's own never are."""
     transitions, initial = wide_process(zeros)
     observations = random_paths(transitions, initial, 9, 150, seed=1).observations
@@ -52,7 +52,7 @@ def test_routes_agree_with_each_other(zeros, monkeypatch):
     np.testing.assert_array_equal(one.beliefs[:20], alone)  # whoever its neighbors are
 
 
-def test_a_wide_process_too_names_the_impossible_step():
+def test_a_wide_process_reports_the_impossible_step():
     transitions, initial = wide_process(0.0)
     transitions = np.concatenate([transitions, np.zeros((1, WIDE, WIDE))])
     observations = np.zeros((70, 5), dtype=np.int64)
@@ -62,7 +62,7 @@ def test_a_wide_process_too_names_the_impossible_step():
 
 
 @pytest.mark.parametrize("states", [2, 12, WIDE])
-def test_an_underflow_is_found_on_every_route(states):
+def test_every_kernel_detects_an_underflow(states):
     """One state is given up at a rate of 1e-3 a step, until only it can emit what comes."""
     transitions = np.full((2, states, states), 0.0)
     transitions[0] = np.diag(np.r_[1e-3, np.ones(states - 1)])
@@ -76,7 +76,7 @@ def test_an_underflow_is_found_on_every_route(states):
     np.testing.assert_allclose(filtered.beliefs[0, -1], 1 / states, atol=1e-12)
 
 
-def test_evidence_beyond_the_range_of_a_product_is_kept():
+def test_evidence_outside_the_range_of_a_product_is_exact():
     """Unnormalized on purpose: each step multiplies the evidence by 1e-200 or by 1e200."""
     transitions = np.array([[[1e-200]], [[1e200]]])
     filtered = filter_beliefs(transitions, np.array([1.0]), np.array([[0, 0, 0, 1, 0], [1, 1, 1, 1, 0]]))
@@ -105,7 +105,7 @@ def test_threads_change_nothing(states, monkeypatch):
     assert called == [2] * 4  # two besides this one, for paths and for beliefs
 
 
-def test_as_many_threads_as_the_work_is_worth_and_numba_may_use(monkeypatch):
+def test_the_number_of_threads_is_limited_by_work_and_by_numba(monkeypatch):
     monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 4)
     worth = running.NANOSECONDS_PER_THREAD
     assert [running.threads_for(n) for n in (0, worth, 2 * worth, 100 * worth)] == [1, 1, 2, 4]
@@ -126,20 +126,20 @@ def test_a_guide_table_draws_what_bisection_draws(monkeypatch):
     assert guided == [1]
 
 
-def test_random_paths_start_where_each_problem_says():
+def test_random_paths_start_in_the_initial_state_of_each_problem():
     transitions, _ = wide_process(0.0)
     starts = np.array([3, 0, 16, 3, 7, 7])
     latents = random_paths(transitions, np.eye(WIDE)[starts], 2, 6, seed=0).latents
     np.testing.assert_array_equal(latents[:, 0], starts)
 
 
-def test_few_states_have_a_kernel_of_their_own():
+def test_each_small_number_of_states_has_its_own_kernel():
     assert filters.filter_kernel(3) is filters.filter_kernel(3)
     assert filters.filter_kernel(3) is not filters.filter_kernel(0)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 advises against it
-def test_a_forked_process_has_threads_of_its_own():
+def test_a_forked_process_has_its_own_threads():
     running.pool(1).submit(int).result()
     child = os.fork()
     if child == 0:

@@ -87,7 +87,7 @@ def test_next_symbol_entropies_add_up_to_block_entropies(arrays):
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_families_of_each_kind_add_up_to_block_entropies(family):
+def test_next_symbol_entropies_of_families_add_up_to_block_entropies(family):
     process = build_process(family)
     levels = mixed_states(process, unknown_start(process.initial), 3)
     total = sum(next_symbol_entropy(process, level).low for level in levels)
@@ -105,7 +105,7 @@ def test_merging_changes_no_expectation(arrays):
         np.testing.assert_allclose(level.probability @ level.beliefs, unmerged.probability @ unmerged.beliefs)
 
 
-def test_words_with_the_same_belief_are_one():
+def test_words_with_the_same_belief_are_merged():
     process = build_process("zero_one_random")
     levels = mixed_states(process, unknown_start(process.initial), 40)
     assert [len(level.probability) for level in levels[:5]] == [1, 2, 4, 3, 3]
@@ -113,7 +113,7 @@ def test_words_with_the_same_belief_are_one():
 
 
 @given(arrays=small_processes(), smallest=st.sampled_from([0.01, 0.05, 0.2]))
-def test_what_is_dropped_is_accounted_for_and_bounds_what_it_could_have_been(arrays, smallest):
+def test_dropped_probability_is_accumulated_and_widens_the_bounds(arrays, smallest):
     process = Process(*arrays)
     start = unknown_start(process.initial)
     full, cut = mixed_states(process, start, DEPTH), mixed_states(process, start, DEPTH, smallest)
@@ -129,7 +129,7 @@ def test_what_is_dropped_is_accounted_for_and_bounds_what_it_could_have_been(arr
     assert [level.dropped for level in cut] == sorted(level.dropped for level in cut)
 
 
-def test_only_the_most_probable_are_kept_where_memory_ends(monkeypatch):
+def test_only_the_most_probable_beliefs_are_kept_at_the_memory_limit(monkeypatch):
     process = build_process("mess3")
     everything = mixed_states(process, unknown_start(process.initial), 3)[-1]
     monkeypatch.setattr(module, "LARGEST", 10 * process.n_states * process.n_symbols)
@@ -139,7 +139,7 @@ def test_only_the_most_probable_are_kept_where_memory_ends(monkeypatch):
     assert abs(level.probability.sum() + level.dropped - 1) < 1e-12
 
 
-def test_a_known_start_is_one_certain_belief_a_state():
+def test_a_known_start_is_one_certain_belief_per_state():
     level = known_start(np.array([0.25, 0.0, 0.75]))
     np.testing.assert_array_equal(level.beliefs, [[1, 0, 0], [0, 0, 1]])
     np.testing.assert_array_equal(level.probability, [0.25, 0.75])
@@ -155,7 +155,7 @@ def test_pooled_beliefs_have_their_mean_probability():
     }
 
 
-def test_transitions_of_each_problem_have_no_tree():
+def test_mixed_states_need_a_shared_process():
     process = Process(np.ones((2, 1, 1, 1)), np.ones(1))
     with pytest.raises(ValueError, match="must be shared by all problems"):
         mixed_states(process, unknown_start(np.ones(1)), 1)
@@ -165,7 +165,7 @@ def test_transitions_of_each_problem_have_no_tree():
 
 
 @pytest.mark.parametrize(("family", "count"), [("zero_one_random", 7), ("rrxor", 36), ("no_consecutive_ones", 3)])
-def test_finitely_many_mixed_states_are_a_chain_with_the_probabilities_of_the_tree(family, count):
+def test_the_chain_has_the_probabilities_of_the_tree(family, count):
     process = build_process(family)
     chain = mixed_state_chain(process, unknown_start(process.initial), 100)
     assert chain is not None
@@ -179,7 +179,7 @@ def test_finitely_many_mixed_states_are_a_chain_with_the_probabilities_of_the_tr
         share = share @ chain.transitions
 
 
-def test_the_next_mixed_state_is_the_belief_after_the_symbol():
+def test_the_chain_moves_to_the_belief_after_the_symbol():
     process = build_process("rrxor")
     chain = mixed_state_chain(process, unknown_start(process.initial), 100)
     assert chain is not None
@@ -197,7 +197,7 @@ def test_a_fractal_has_no_chain():
     assert mixed_state_chain(process, unknown_start(process.initial), 500) is None
 
 
-def test_from_a_known_start_a_unifilar_process_has_its_own_states():
+def test_the_chain_of_a_unifilar_process_from_a_known_start_is_the_process():
     process = build_process("rrxor", p1=0.3, p2=0.4)
     assert mixed_state_chain(process, unknown_start(process.initial), 500) is None
     chain = mixed_state_chain(process, known_start(process.initial), 500)
@@ -207,7 +207,7 @@ def test_from_a_known_start_a_unifilar_process_has_its_own_states():
     np.testing.assert_array_equal(chain.share, process.initial)
 
 
-def test_beliefs_that_near_a_limit_are_not_taken_for_it():
+def test_beliefs_that_converge_are_not_merged_with_their_limit():
     transitions = np.zeros((2, 2, 2))
     transitions[0, 0, 0] = 1  # silence, or a coin: never quite sure of silence
     transitions[:, 1, 1] = 0.5

@@ -38,7 +38,7 @@ codebook: {resolution: 2}
     shares=st.lists(st.integers(1, 9), min_size=3, max_size=3),
     word=st.lists(st.integers(0, 1), min_size=1, max_size=6),
 )
-def test_words_and_the_posterior_over_components(components, shares, word):
+def test_evidence_is_the_weighted_sum_and_blocks_are_the_posterior_over_components(components, shares, word):
     weights = np.array(shares[: len(components)]) / sum(shares[: len(components)])
     mixture = build_process("mixture", components=components, weights=weights.tolist())
     observations = np.array([word])
@@ -60,7 +60,7 @@ def test_a_mixture_never_changes_its_component():
     assert mixture.state_names == ("0:0", "0:1", "0:2", "1:0", "1:1", "1:2")
 
 
-def test_symbols_are_shared_by_number_up_to_the_largest_alphabet():
+def test_components_share_symbols_by_index_up_to_the_largest_alphabet():
     words = {"family": "mr_name"}
     mixture = build_process(
         "mixture", components=[{"family": "coin"}, words, {"family": "mixture", "components": [words]}]
@@ -88,7 +88,7 @@ def test_symbols_are_shared_by_number_up_to_the_largest_alphabet():
         ({"components": COMPONENTS[:2], "weights": [1.5, -0.5]}, "weights must hold 2 shares"),
     ],
 )
-def test_wrong_mixtures_say_what_is_possible(parameters, message):
+def test_an_invalid_mixture_is_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("mixture", **parameters)
     assert str(raised.value).startswith(message)
@@ -148,21 +148,21 @@ def test_a_task_holds_the_defaults_of_its_components():
         ("[0.25, 0.75]", "0.25", "8: process.weights: must be a list (got 0.25)"),
     ],
 )
-def test_a_mistake_in_a_component_is_reported_in_its_line(old, new, expected):
+def test_an_error_in_a_component_is_reported_at_its_line(old, new, expected):
     assert TASK.count(old) == 1
     with pytest.raises(SpecError) as raised:
         load(TASK.replace(old, new))
     assert str(raised.value) == f"mine.yaml:{expected}\n1 problem in mine.yaml; nothing was run."
 
 
-def test_mistakes_in_several_components_come_at_once():
+def test_errors_in_several_components_come_at_once():
     with pytest.raises(SpecError) as raised:
         load(TASK.replace("x: 0.05", "x: 0.7").replace("family: sns", "family: snss").replace("fixed", "fxed"))
     fields = [fault.field for fault in raised.value.faults]
     assert fields == ["process.components[0].x", "process.components[1].family", "start"]
 
 
-def test_a_component_from_a_file_is_kept_without_the_file(tmp_path):
+def test_a_component_from_a_file_is_stored_in_the_task(tmp_path):
     np.save(tmp_path / "own.npy", build_process("rrxor").transitions)
     task = load(TASK.replace("{family: mess3, x: 0.05}", "{family: matrices, path: own.npy}"))
     (tmp_path / "own.npy").unlink()

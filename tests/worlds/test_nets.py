@@ -39,7 +39,7 @@ def every_assignment(net):
 
 
 @given(SEEDS, st.data())
-def test_the_joint_of_some_variables_is_the_sum_over_all_others(seed, data):
+def test_the_joint_of_targets_is_the_sum_over_all_other_variables(seed, data):
     net = small_net(seed)
     mixed = data.draw(st.permutations(range(net.n_variables)))
     n_asked = data.draw(st.integers(1, min(3, net.n_variables)))
@@ -54,7 +54,7 @@ def test_the_joint_of_some_variables_is_the_sum_over_all_others(seed, data):
 
 
 @given(SEEDS, st.data())
-def test_a_conditional_is_the_enumerated_share_or_an_error(seed, data):
+def test_a_conditional_is_the_enumerated_one_or_an_error(seed, data):
     net = small_net(seed, zeros=True)
     target, *others = data.draw(st.permutations(range(net.n_variables)))
     known = {v: data.draw(st.integers(0, net.n_values - 1)) for v in others[:2]}
@@ -70,7 +70,7 @@ def test_a_conditional_is_the_enumerated_share_or_an_error(seed, data):
 
 
 @given(SEEDS)
-def test_mutual_information_is_that_of_the_enumerated_pair(seed):
+def test_mutual_information_equals_that_of_the_enumerated_pair(seed):
     net = small_net(seed)
     both = np.zeros((net.n_values, net.n_values))
     for values, probability in every_assignment(net).items():
@@ -80,7 +80,7 @@ def test_mutual_information_is_that_of_the_enumerated_pair(seed):
     assert mutual_information(net, 0, 1) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_variable_is_asked_about_or_given_once():
+def test_a_variable_is_a_target_or_given_once():
     net = random_net("chain", 4, 2, 0.2, np.random.default_rng(0))
     for asked, known in (((1, 1), {}), ((1,), {1: 0})):
         with pytest.raises(ValueError, match="once"):
@@ -123,7 +123,7 @@ def test_distances_and_paths_of_a_chain_and_of_a_fork():
 
 
 @given(st.integers(2, 30), st.integers(2, 4), st.integers(0, 99))
-def test_a_random_tree_is_joined_by_one_edge_less_than_it_has_variables(variables, values, seed):
+def test_a_random_tree_is_connected_with_one_edge_fewer_than_variables(variables, values, seed):
     net = random_net("tree", variables, values, 0.2, np.random.default_rng(seed))
     assert sum(map(len, net.parents)) == variables - 1
     assert (net.distances >= 0).all()
@@ -141,7 +141,7 @@ def test_rows_of_a_random_table_favor_different_values(values, seed):
         assert sorted(table.argmax(axis=1).tolist()) == list(range(values))
 
 
-def test_every_value_may_be_the_favorite_of_every_row():
+def test_every_row_favors_every_value_equally_often():
     generator = np.random.default_rng(0)
     tables = [table for _ in range(20) for table in random_net("chain", 20, 3, 0.5, generator).tables[1:]]
     means = np.mean(tables, axis=0)
@@ -157,6 +157,6 @@ def test_every_value_may_be_the_favorite_of_every_row():
         (((1,), (0,)), (np.full((2, 2), 0.5),) * 2, "parents must not form a cycle"),
     ],
 )
-def test_what_is_no_bayes_net_is_refused(parents, tables, says):
+def test_an_invalid_bayes_net_is_an_error(parents, tables, says):
     with pytest.raises(ValueError, match=says):
         BayesNet(parents, tables)

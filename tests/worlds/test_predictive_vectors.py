@@ -28,7 +28,7 @@ def filtered(process, observations, lengths=None):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_ragged_batch_is_its_problems_one_by_one(family):
+def test_a_ragged_batch_equals_its_problems_one_by_one(family):
     process = build_process(family)
     drawn = random_paths(process.transitions, process.initial, 6, 7, 0, process.readout).observations
     lengths = np.array([6, 0, 3, 1, 5, 6, 2])
@@ -63,7 +63,7 @@ def test_an_impossible_observation_is_named_by_problem_step_and_symbol():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_impossible_is_predicted_with_no_probability_and_never_below(seed):
+def test_the_predicted_probability_of_an_impossible_symbol_is_zero_and_never_negative(seed):
     process = turned(seed)
     words = [word for word in itertools.product(range(4), repeat=3) if word_probability(PROJECTIVE, FIRST, word) > 0.01]
     known = np.array(words)
@@ -78,7 +78,7 @@ def test_what_is_impossible_is_predicted_with_no_probability_and_never_below(see
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_impossible_symbol_is_ever_drawn_whatever_the_uniforms(seed):
+def test_no_uniform_number_draws_an_impossible_symbol(seed):
     process, last = turned(seed), np.nextafter(1, 0)
     levels = [0.0, 1e-18, 1e-16, 0.25, 0.5, 0.75, last]
     uniforms = np.array(list(itertools.product(levels, repeat=3)))
@@ -90,7 +90,7 @@ def test_no_impossible_symbol_is_ever_drawn_whatever_the_uniforms(seed):
     assert follows == {(a, b) for a in range(4) for b in range(4)} - {(0, 1), (1, 0), (2, 3), (3, 2)}
 
 
-def test_an_initial_vector_that_does_not_read_out_as_one_is_an_error():
+def test_an_initial_vector_without_a_readout_of_one_is_an_error():
     starts = np.stack([PROJECTIVE.initial, 2 * PROJECTIVE.initial])
     with pytest.raises(ValueError, match="initial of problem 1 must read out as 1"):
         filter_beliefs(PROJECTIVE.transitions, starts, np.zeros((2, 1), dtype=np.int64), readout=PROJECTIVE.readout)

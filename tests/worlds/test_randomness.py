@@ -18,14 +18,14 @@ def numbers(*names: str | int) -> list[int]:
     return stream(*names).integers(2**62, size=4).tolist()
 
 
-def test_a_stream_is_the_same_on_every_machine_for_ever():
+def test_a_stream_is_the_same_on_every_machine():
     assert stream("task", "train", 3, 0).integers(10**9, size=3).tolist() == [745258500, 124691155, 42055237]
     assert stream_seed("weights", 0) == 5461086711266018287
     assert digest(1, {"b": [0.5], "a": None}) == "471020976d6c7186"
 
 
 @given(keys, keys)
-def test_streams_agree_exactly_where_all_keys_do(first, second):
+def test_streams_are_equal_if_and_only_if_their_keys_are(first, second):
     same = [(type(key), key) for key in first] == [(type(key), key) for key in second]
     assert (numbers(*first) == numbers(*second)) == same
     assert (stream_seed(*first) == stream_seed(*second)) == same
@@ -35,7 +35,7 @@ def test_streams_agree_exactly_where_all_keys_do(first, second):
     ("one", "other"),
     [(("a", "b"), ("b", "a")), ((1,), ("1",)), (("ab",), ("a", "b")), ((1, 23), (12, 3)), ((), ("",))],
 )
-def test_order_type_and_borders_of_keys_matter(one, other):
+def test_order_type_and_boundaries_of_keys_matter(one, other):
     assert numbers(*one) != numbers(*other)
 
 
@@ -75,7 +75,7 @@ def test_a_digest_depends_on_the_value_and_not_on_the_order_of_fields(one, other
     assert digest(one, other) != digest([one, other])
 
 
-def test_a_digest_is_a_folder_name_and_takes_no_nan():
+def test_a_digest_is_a_valid_folder_name_and_rejects_nan():
     assert len(digest("a")) == 16
     assert set(digest("a")) <= set("0123456789abcdef")
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from tests.small_tasks import GENERALISED, IN_CONTEXT, small_task
+from tests.small_tasks import GENERALIZED, IN_CONTEXT, small_task
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
 from tests.worlds.questions import beginnings, questions, untold
 from unamortized.worlds.problems import Problems, concatenate, sample_problems
@@ -24,7 +24,7 @@ SHIFTED = {
     "predict": MESS3 | {"start": "belief", "query": "predict 2", "shifts": ALL},
     "table": IN_CONTEXT | {"shifts": {"rare": 0.2, "composition": [[0, 0]], "parameters": "tables"}},
     "table_and_belief": IN_CONTEXT | {"start": "belief", "shifts": {"start": [0], "parameters": "tables"}},
-    "generalized": GENERALISED | {"shifts": {"rare": 0.2, "composition": [[0, 2]], "parameters": {"beta": 2.0}}},
+    "generalized": GENERALIZED | {"shifts": {"rare": 0.2, "composition": [[0, 2]], "parameters": {"beta": 2.0}}},
 }
 
 
@@ -45,9 +45,9 @@ def judges(task: Task) -> dict[str, Callable[[Problems], np.ndarray]]:
         return np.array([any(row[state] == max(row) for state in task.shifts.start) for row in first.tolist()])
 
     def composed(problems: Problems) -> np.ndarray:
-        spelt = ["".join(map(str, row)) for row in problems.observations.tolist()]
+        spelled = ["".join(map(str, row)) for row in problems.observations.tolist()]
         pairs = [f"{first}{second}" for first, second in task.shifts.composition]
-        return np.array([any(pair in word for pair in pairs) for word in spelt])
+        return np.array([any(pair in word for pair in pairs) for word in spelled])
 
     known = {"start": starts, "composition": composed}
     return {axis: judge for axis, judge in known.items() if axis in task.shifts.withheld}
@@ -69,7 +69,7 @@ def test_a_draw_has_all_properties_that_its_shift_names_and_none_of_the_others(k
 
 
 @pytest.mark.parametrize("kind", SHIFTED)
-def test_training_never_sees_what_is_withheld_at_any_length(kind):
+def test_training_never_sees_withheld_questions_at_any_length(kind):
     task = small_task(**SHIFTED[kind])
     for n_steps in range(1, 10):
         drawn = draw(task, "train", n_steps, 100, 3)
@@ -78,7 +78,7 @@ def test_training_never_sees_what_is_withheld_at_any_length(kind):
 
 
 @pytest.mark.parametrize("kind", SHIFTED)
-def test_a_shift_looks_at_what_the_question_tells_and_at_nothing_else(kind):
+def test_a_shift_depends_only_on_the_prompt(kind):
     task = small_task(**SHIFTED[kind])
     problems = sample_problems(task.build(), 5, 3000, 0, task.query, task.start, task.codebook.resolution)
     for axis in task.shifts.withheld:
@@ -92,7 +92,7 @@ def test_a_shift_looks_at_what_the_question_tells_and_at_nothing_else(kind):
 
 
 @pytest.mark.parametrize("kind", SHIFTED)
-def test_shifted_questions_are_answered_exactly_under_the_process_they_were_drawn_from(kind):
+def test_answers_to_shifted_questions_are_exact_under_their_process(kind):
     task = small_task(**SHIFTED[kind])
     other = task.shifted_process() if isinstance(task.shifts.parameters, dict) else task.build()
     for shift in subsets(task):
@@ -112,7 +112,7 @@ def test_shifted_questions_are_answered_exactly_under_the_process_they_were_draw
 
 
 @pytest.mark.parametrize("kind", SHIFTED)
-def test_answers_of_shifted_questions_are_still_draws_from_their_posterior(kind):
+def test_answers_to_shifted_questions_are_draws_from_their_posterior(kind):
     task = small_task(**SHIFTED[kind])
     for shift in ((), *[(axis,) for axis in task.shifts.declared], task.shifts.declared):
         drawn = draw(task, "test", 6, 1000, 0, shift=shift)
@@ -124,7 +124,7 @@ def test_answers_of_shifted_questions_are_still_draws_from_their_posterior(kind)
             assert np.abs(z).max() < 4.5, shift
 
 
-def test_changed_parameters_are_those_that_questions_are_drawn_with():
+def test_questions_are_drawn_with_the_changed_parameters():
     task = small_task(**SHIFTED["fixed"] | {"shifts": {"parameters": {"a": 0.9, "x": 0.02}}})
     for shift, process in (((), task.build()), (("parameters",), task.shifted_process())):
         drawn = draw(task, "test", 2, 20_000, 0, shift=shift)  # so short that all splits share all questions
@@ -137,7 +137,7 @@ def test_changed_parameters_are_those_that_questions_are_drawn_with():
 
 
 @pytest.mark.parametrize("kind", ["table", "table_and_belief"])
-def test_a_table_of_the_shifted_tests_never_occurs_in_training(kind):
+def test_training_never_uses_a_table_of_the_shifted_tests(kind):
     task = small_task(**SHIFTED[kind] | {"shifts": {"parameters": "tables"}})
     assert task.shifts.withheld == ("parameters",)
 
@@ -152,7 +152,7 @@ def test_a_table_of_the_shifted_tests_never_occurs_in_training(kind):
     assert tables("test") == tables("validation") == seen
 
 
-def test_the_rare_are_the_least_likely_up_to_their_share():
+def test_rare_questions_are_the_least_likely_up_to_their_share():
     task = small_task(**SHIFTED["fixed"] | {"shifts": {"rare": 0.2}})
     process, n_steps = task.build(), 5
     probability = {w: word_probability(process, process.initial, w) for w in product(range(3), repeat=n_steps)}
@@ -164,7 +164,7 @@ def test_the_rare_are_the_least_likely_up_to_their_share():
     assert 0.15 < share < 0.22
 
 
-def test_of_questions_that_are_equally_likely_none_is_rarer_than_another():
+def test_no_question_is_rare_if_all_are_equally_likely():
     task = small_task(process={"family": "group_word", "group": "S3"}, shifts={"rare": 0.2})
     assert len(draw(task, "train", 5, 50, 0)) == 50
     with pytest.raises(
@@ -179,7 +179,7 @@ def test_of_questions_that_are_equally_likely_none_is_rarer_than_another():
     assert not is_rare(task, drawn, task.build()).any()
 
 
-def test_where_several_states_are_equally_likely_at_the_start_none_of_them_may_be_withheld():
+def test_training_never_starts_in_a_tie_that_includes_a_withheld_state():
     task = small_task(**MESS3, start="belief", codebook={"resolution": 3}, shifts={"start": [2]})
     starts = draw(task, "train", 6, 3000, 0).beliefs[:, 0]
     points = {tuple(np.rint(3 * row).astype(int).tolist()) for row in starts}
@@ -196,7 +196,7 @@ def test_no_training_question_begins_with_a_shifted_one(kind):
         assert not trained & set(questions(draw(task, "test", n_steps, 100, 0, shift=shift)))
 
 
-def test_a_draw_of_what_is_not_declared_or_not_found_is_an_error():
+def test_a_draw_with_an_undeclared_or_impossible_shift_is_an_error():
     with pytest.raises(ValueError, match="small declares no shift of rare; it declares start"):
         draw(small_task(start="known", shifts={"start": [0]}), "test", 4, 8, 0, shift=("start", "rare"))
     with pytest.raises(ValueError, match="declares no shift of length; it declares none"):

@@ -37,7 +37,7 @@ def errors(shifts: str, text: str = MINE) -> list[str]:
     return lines
 
 
-def test_a_task_may_declare_what_tests_change():
+def test_a_task_may_declare_shifts():
     task = loaded(
         "shifts:\n  parameters: {slip: 0.1}\n  start: [1, 4]\n  rare: 0.1\n  composition: [[0, 1], [2, 2]]\n"
         "  crossed: [[length, parameters], [start, composition]]\n"
@@ -53,7 +53,7 @@ def test_a_task_may_declare_what_tests_change():
 
 
 @pytest.mark.parametrize("shifts", ["", "shifts: {}\n", "shifts:\n  rare: null\n", "shifts:\n  crossed: []\n"])
-def test_what_is_not_declared_leaves_no_trace(shifts):
+def test_undeclared_shifts_are_not_serialized(shifts):
     task = loaded(shifts)
     assert task.shifts == Shifts()
     assert "shifts" not in task.canonical()
@@ -61,7 +61,7 @@ def test_what_is_not_declared_leaves_no_trace(shifts):
     assert task == loaded("")
 
 
-def test_the_fingerprint_changes_with_what_training_must_not_see_and_with_nothing_else():
+def test_the_fingerprint_changes_with_withheld_shifts_only():
     plain = loaded("").fingerprint()
     assert loaded("shifts:\n  parameters: {slip: 0.5}\n  crossed: [[length, parameters]]\n").fingerprint() == plain
     withheld = ["start: [1]", "start: [2]", "rare: 0.1", "rare: 0.2", "composition: [[0, 1]]", "composition: [[1, 0]]"]
@@ -128,7 +128,7 @@ SOME = "must be some, not all, of the states that problems start in:"
         ),
     ],
 )
-def test_each_mistake_has_its_line_its_field_and_a_remedy(line, expected):
+def test_each_error_names_line_field_and_remedy(line, expected):
     assert errors(f"shifts:\n  {line}\n") == [f"tasks/mine.yaml:14: shifts.{expected}"]
 
 
@@ -139,7 +139,7 @@ def test_each_mistake_has_its_line_its_field_and_a_remedy(line, expected):
         ("[start, length]", "crossed[1]: names the same axes as an entry before it"),
     ],
 )
-def test_a_crossed_test_names_each_axis_once_and_is_named_once(crossed, expected):
+def test_a_crossed_shift_names_each_axis_once_and_is_unique(crossed, expected):
     found = errors(f"shifts:\n  start: [1]\n  crossed: [[length, start], {crossed}]\n")
     written = re.sub(r"(\w+)", r"'\1'", crossed)
     assert found == [f"tasks/mine.yaml:15: shifts.{expected} (got {written})"]
@@ -178,7 +178,7 @@ def test_a_crossed_test_names_each_axis_once_and_is_named_once(crossed, expected
         ),
     ],
 )
-def test_what_does_not_fit_the_process_is_said_of_the_process(text, line, expected):
+def test_shifts_that_the_process_does_not_have_are_errors(text, line, expected):
     assert errors(f"shifts:\n  {line}\n", text) == [f"tasks/mine.yaml:{expected}"]
 
 
@@ -190,7 +190,7 @@ def test_matrices_have_no_parameters_to_shift():
     assert found == [f"tasks/mine.yaml:12: shifts.parameters: {expected}"]
 
 
-def test_all_mistakes_of_shifts_come_at_once():
+def test_all_errors_in_shifts_come_at_once():
     found = errors("shifts:\n  start: [7]\n  composition:\n    - [0, 9]\n    - [9, 0]\n  parameters:\n    slip: 3\n")
     fields = ["14: start", "16: composition[0]", "17: composition[1]", "19: parameters.slip"]
     found = [line.replace("shifts.", "").removeprefix("tasks/mine.yaml:") for line in found]

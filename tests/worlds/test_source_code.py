@@ -32,7 +32,7 @@ def test_the_source_version_follows_a_module_and_all_that_it_imports(tmp_path, m
     read_sources.cache_clear()
 
 
-def test_an_evaluation_is_measured_by_the_exact_side_and_not_by_the_figures():
+def test_the_version_of_an_evaluation_covers_exact_inference_but_not_the_figures():
     def reached(module):
         seen, frontier = {module}, [module]
         while frontier:
