@@ -1,11 +1,11 @@
-"""Ordinary processes against their definitions, written anew, and against what the literature says of them."""
+"""Ordinary processes match independent definitions and published values."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worlds.words import block_entropy, paths_and_words
+from tests.worlds.words import block_bits, paths_and_words
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.processes import build_process
 
@@ -14,7 +14,7 @@ positive = st.floats(1e-6, 1)
 
 
 def matrices(process, edges):
-    """Labeled matrices from {(state, symbol, next state): probability}, all by name."""
+    """Return labeled matrices from {(state, symbol, next state): probability}, all by name."""
     transitions = np.zeros_like(process.transitions)
     for (state, symbol, following), share in edges.items():
         where = process.symbol_names.index(symbol), process.state_names.index(state)
@@ -89,10 +89,10 @@ def test_leaky_rrxor(p1, p2, epsilon):
 def test_a_leak_of_zero_gives_rrxor_and_a_leak_of_one_gives_noise():
     exact, all_leaks = build_process("rrxor"), build_process("leaky_rrxor", epsilon=1.0)
     np.testing.assert_array_equal(build_process("leaky_rrxor", epsilon=0.0).transitions, exact.transitions)
-    assert block_entropy(all_leaks, 6) == pytest.approx(6)
+    assert block_bits(all_leaks, 6) == pytest.approx(6)
 
 
-# ── what the literature says ─────────────────────────────────────────────────────────────────────
+# ── published values ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_stationary_distributions_equal_published_values(family, parameters, sta
 )
 def test_entropy_rates_equal_published_values(family, n_steps, bits, tolerance):
     process = build_process(family)
-    assert abs(block_entropy(process, n_steps) - block_entropy(process, n_steps - 1) - bits) < tolerance
+    assert abs(block_bits(process, n_steps) - block_bits(process, n_steps - 1) - bits) < tolerance
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_entropy_rates_equal_published_values(family, n_steps, bits, tolerance):
     ],
 )
 def test_excess_entropies_equal_published_values(family, n_steps, rate, excess, tolerance):
-    assert abs(block_entropy(build_process(family), n_steps) - n_steps * rate - excess) < tolerance
+    assert abs(block_bits(build_process(family), n_steps) - n_steps * rate - excess) < tolerance
 
 
 @given(p=positive, q=positive)

@@ -1,10 +1,11 @@
-"""What a process is like, against closed forms, printed values and words written out."""
+"""Descriptions of processes match closed forms, published values and enumerated words."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.worlds.test_mixed_states import block_entropy, small_processes
+from tests.worlds.brute_force import small_processes
+from tests.worlds.words import block_entropy
 from unamortized.worlds.description import (
     describe_process,
     entropy_rate,
@@ -48,7 +49,7 @@ def entropy(probabilities):
         (iid([0.1, 0.2, 0.7]), entropy([0.1, 0.2, 0.7])),
         (build_process("group_word", group="S3"), np.log(6)),
         (build_process("group_word", group="S5", elements=["21345", "23451"]), LN2),
-        (build_process("noisy_permutation"), np.log(4)),  # its symbols tell nothing of the state
+        (build_process("noisy_permutation"), np.log(4)),  # its symbols carry no information about the state
         (iid([1.0]), 0.0),
     ],
 )
@@ -70,7 +71,7 @@ def test_the_entropy_rate_is_exact_with_few_mixed_states(process, nats):
     ],
 )
 def test_the_myopic_entropy_equals_published_values(family, position, printed):
-    """Printed values are means over sampled words: exact ones, .79346, .46215, .23105, .46210, differ by up to .002."""
+    """Published values are means over sampled words and differ from exact ones by up to .002."""
     process = build_process(family)
     curve = myopic_entropy(process, unknown_start(process.initial), position - 1)
     assert curve[-1].low == curve[-1].high
@@ -83,7 +84,7 @@ def test_position_counts_from_one_and_the_start_is_stationary():
     process = build_process("no_consecutive_ones")
     first, second, third = (bounds.low for bounds in myopic_entropy(process, unknown_start(process.initial), 2))
     assert abs(first - entropy([1 / 3, 2 / 3])) < 1e-12
-    assert abs(second - 2 / 3 * LN2) < 1e-12  # one symbol tells the state
+    assert abs(second - 2 / 3 * LN2) < 1e-12  # one symbol reveals the state
     assert abs(third - second) < 1e-12
 
 
@@ -97,7 +98,7 @@ def test_bounds_contain_the_entropy_rate_and_tighten(arrays):
     assert (np.diff(above) <= 1e-9).all()
     assert (np.diff(below) >= -1e-9).all()
     assert below[-1] <= above[-1] + 1e-9
-    assert above[3] == pytest.approx(block_entropy(process, start, 4) - block_entropy(process, start, 3), abs=1e-9)
+    assert above[3] == pytest.approx(block_entropy(process, 4, start) - block_entropy(process, 3, start), abs=1e-9)
 
 
 @pytest.mark.parametrize("family", ["mess3", "noisy_permutation"])
@@ -123,7 +124,7 @@ def test_a_generalized_process_has_an_entropy_rate_but_no_start_state():
     assert found.given_start is None
     assert found.entropy_rate.bounds.low == 0
     assert found.entropy_rate.estimate < found.entropy_rate.bounds.high
-    # the same rate by another way: -log P of sampled words, symbol by symbol
+    # the same rate by another estimator: -log P of sampled words per symbol
     process = build_process("tom_quantum")
     words = random_paths(process.transitions, process.initial, 600, 200, 1, process.readout).observations
     late, early = (
@@ -136,7 +137,7 @@ def test_a_generalized_process_has_an_entropy_rate_but_no_start_state():
 
 def test_a_mixture_has_the_mean_entropy_rate_of_its_parts():
     transitions = np.zeros((2, 3, 3))
-    transitions[0, 0, 0] = 1  # silence
+    transitions[0, 0, 0] = 1  # constant zeros
     transitions[:, 1:, 1:] = 0.25  # a fair coin, on two states
     process = Process(transitions, np.array([0.4, 0.3, 0.3]))
     found = described(process)
@@ -225,8 +226,8 @@ def test_two_filters_with_different_starts_approach_at_the_forgetting_rate():
     forgetting = forgetting_time(process, process.initial, np.random.default_rng(0))
     words = random_paths(process.transitions, process.initial, 90, 400, 5).observations
     one, other = (filter_beliefs(process.transitions, start, words).beliefs for start in np.eye(3)[:2])
-    apart = np.log(np.abs(one - other).sum(axis=2))
-    rates = (apart[:, 30] - apart[:, 90]) / 60
+    log_distance = np.log(np.abs(one - other).sum(axis=2))
+    rates = (log_distance[:, 30] - log_distance[:, 90]) / 60
     error = rates.std() / np.sqrt(400)
     assert abs(1 / forgetting.steps - rates.mean()) < 4 * (error + forgetting.error / forgetting.steps**2)
 

@@ -1,4 +1,4 @@
-"""In-context worlds: what is told is what holds, and exact inference in each problem uses its own table."""
+"""In-context worlds: transitions follow the rules in the prompt, and exact inference uses each problem's table."""
 
 import pickle
 
@@ -26,13 +26,13 @@ def draw(process, batch, seed=0):
 
 
 def tables(process):
-    """table[b, x, i], read off the numbers of the rules alone."""
+    """Decode table[b, x, i] from the indices of the rules alone."""
     symbols, states = process.n_symbols, process.n_states
     table = np.full((len(process.rules), symbols, states), -1)
     for problem, rules in enumerate(process.rules):
         for rule in rules.tolist():
             symbol, state, following = rule // states**2, rule // states % states, rule % states
-            assert table[problem, symbol, state] == -1  # each is told once
+            assert table[problem, symbol, state] == -1  # each rule occurs once
             table[problem, symbol, state] = following
     return table
 
@@ -50,7 +50,7 @@ def test_transitions_follow_the_rules_in_the_prompt(parameters):
         assert abs(batch.transitions[b, x, i, j] - expected) < 1e-14
     if parameters["moves"] == "permutations":
         assert (np.sort(table, axis=2) == np.arange(states)).all()
-    np.testing.assert_array_equal(batch.rules // states, np.tile(np.arange(table[0].size), (5, 1)))  # in fixed order
+    np.testing.assert_array_equal(batch.rules // states, np.tile(np.arange(table[0].size), (5, 1)))  # in a fixed order
     for process in (mean, batch):
         np.testing.assert_array_equal(process.initial, np.eye(states)[0])
 
@@ -92,8 +92,8 @@ def test_the_process_is_the_mean_over_tables(moves):
     table = tables(batch.take(slice(1000)))
     possible = 24 if moves == "permutations" else 256
     assert len(np.unique(table[:, 0], axis=0)) > 0.9 * possible
-    together = np.corrcoef(table[:, 0, 1], table[:, 1, 1])[0, 1]
-    assert abs(together) < 0.12  # each symbol's moves are drawn apart
+    correlation = np.corrcoef(table[:, 0, 1], table[:, 1, 1])[0, 1]
+    assert abs(correlation) < 0.12  # symbols draw their moves independently
 
 
 def test_functions_merge_states():

@@ -1,4 +1,4 @@
-"""Every function against the enumeration of all latent paths, and where float64 is pushed to its limits."""
+"""Every function of inference matches the enumeration of all latent paths, also at the limits of float64."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from unamortized.worlds.inference import (
     smooth_beliefs,
 )
 
-# Two coins of different bias, one of them tossed for ever: each symbol is evidence for one or the other.
+# Two coins of different bias; one of them is tossed forever, and each symbol is evidence for one or the other.
 TWO_COINS = np.array([[[0.9, 0.0], [0.0, 0.2]], [[0.1, 0.0], [0.0, 0.8]]])
 
 
@@ -33,7 +33,7 @@ def evidence(joint):
 
 
 def cut(small: SmallBatch, b: int, n: int):
-    """Problem b as if it had ended after n steps."""
+    """Enumerate problem b, cut after n steps."""
     table, initial, observations = small.problem(b)
     return enumerate_paths(table[:n], initial, observations[:n])
 
@@ -74,9 +74,9 @@ def test_sampled_paths_follow_the_enumerated_joint(small):
         total = sum(joint.values())
         counts = dict.fromkeys(joint, 0)
         for path in sampled.latents[:, b, : length + 1].tolist():
-            counts[tuple(path)] += 1  # a path of probability zero is no key
+            counts[tuple(path)] += 1  # raises a KeyError for an impossible path
         expected = np.array([draws * p / total for p in joint.values()])
-        frequent = expected > 5  # chi-square needs more than a few draws a path
+        frequent = expected > 5  # chi-square needs several draws per path
         excess = (np.array(list(counts.values())) - expected)[frequent]
         assert (excess**2 / expected[frequent]).sum() < chi2.isf(1e-6, frequent.sum())
         assert (sampled.latents[:, b, length:] == sampled.latents[:, b, length, None]).all()
@@ -191,7 +191,7 @@ def test_a_seed_repeats_the_draws_and_a_generator_continues():
 
 
 def test_ten_thousand_steps_keep_evidence_and_beliefs_exact():
-    """Fair symbols have a known evidence at any length, and tell nothing about where one started."""
+    """Fair symbols have a known evidence at any length, and carry no information about the start."""
     transitions = np.stack([np.eye(3), np.roll(np.eye(3), 1, axis=1)]) / 2
     observations = np.random.default_rng(0).integers(2, size=(20, 10_000))
     initial = np.array([0.7, 0.2, 0.1])
@@ -211,7 +211,7 @@ def test_ten_thousand_steps_keep_evidence_and_beliefs_exact():
 
 @pytest.mark.parametrize("turn", [400, 3000])
 def test_a_hypothesis_that_underflows_can_recover(turn):
-    """Evidence for one coin far beyond float64's smallest number, then as much and more for the other."""
+    """Evidence favors one coin by more than float64 can represent, then the other coin by even more."""
     zeros, ones = turn, 2 * turn
     observations = np.array([[0] * zeros + [1] * ones])
     log_first = zeros * np.log(0.9) + ones * np.log(0.1)
@@ -231,7 +231,7 @@ def test_a_hypothesis_that_underflows_can_recover(turn):
 
 
 def test_a_last_hypothesis_of_tiny_probability_is_not_impossible():
-    """After a thousand zeros only the second state, by now at 1e-600, can emit a one."""
+    """After a thousand zeros, only the second state can emit a one, and its belief is 1e-600."""
     transitions = np.array([[[1.0, 0.0], [0.0, 0.25]], [[0.0, 0.0], [0.0, 0.75]]])
     filtered = filter_beliefs(transitions, np.array([0.5, 0.5]), np.array([[0] * 1000 + [1]]))
     np.testing.assert_array_equal(filtered.beliefs[0, -1], [0, 1])
@@ -239,7 +239,7 @@ def test_a_last_hypothesis_of_tiny_probability_is_not_impossible():
 
 
 def test_two_moves_of_tiny_probability_are_not_impossible():
-    """Each step is well within float64, their product of 1e-400 is not; a one can follow nothing else."""
+    """Each step is within float64, but their product of 1e-400 is not; no other path emits a one."""
     leap = 1e-200
     transitions = np.array([[[1, leap, 0], [0, 1, leap], [0, 0, 0.5]], [[0, 0, 0], [0, 0, 0], [0, 0, 0.5]]])
     arguments = (transitions, np.array([1.0, 0, 0]), np.array([[0, 0, 1]]))
@@ -253,7 +253,7 @@ def test_two_moves_of_tiny_probability_are_not_impossible():
 @settings(max_examples=20)
 @given(small_batches())
 def test_filtering_in_logs_gives_the_same_beliefs(small):
-    """One entry of 1e-300, in a symbol that is never seen, sends every problem through logarithms."""
+    """An entry of 1e-300, in a symbol that never occurs, sends every problem through logarithms."""
     tiny = np.zeros((*small.transitions.shape[:-3], 1, *small.transitions.shape[-2:]))
     tiny[..., 0, 0] = 1e-300
     arguments = small.arguments | {"transitions": np.concatenate([small.transitions, tiny], axis=-3)}
@@ -310,7 +310,7 @@ def test_random_paths_of_each_problem_follow_its_own_transitions():
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────
 
-ALTERNATING = np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])  # 0 1 0 1 … and nothing else
+ALTERNATING = np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])  # only emits 0 1 0 1 …
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The tree of beliefs against every word written out, and its mass against one."""
+"""The tree of beliefs matches the enumeration of every word, and its probability is one."""
 
 import itertools
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worlds.brute_force import random_distributions, random_transitions
+from tests.worlds.brute_force import small_processes
+from tests.worlds.words import block_entropy
 from unamortized.worlds import mixed_states as module
 from unamortized.worlds.mixed_states import (
     Level,
@@ -26,17 +27,8 @@ DEPTH = 4
 KINDS = ("mess3", "rrxor", "zero_one_random", "tom_quantum", "fanizza", "post_quantum", "noisy_permutation")
 
 
-@st.composite
-def small_processes(draw):
-    """A process that nobody chose, with or without hard zeros, from any start."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    states, symbols = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    zeros = draw(st.sampled_from([0.0, 0.3, 0.8]))
-    return random_transitions(generator, (), symbols, states, zeros), random_distributions(generator, (states,), zeros)
-
-
 def enumerate_words(process: Process, initial: np.ndarray, length: int) -> list[tuple[float, np.ndarray]]:
-    """(probability, belief) of each possible word, by multiplication along the word."""
+    """Return (probability, belief) of each possible word, by multiplication along the word."""
     readout = np.ones(process.n_states) if process.readout is None else process.readout
     found = []
     for word in itertools.product(range(process.n_symbols), repeat=length):
@@ -47,15 +39,6 @@ def enumerate_words(process: Process, initial: np.ndarray, length: int) -> list[
         if probability > 1e-12:
             found.append((probability, vector / probability))
     return found
-
-
-def entropy(distribution: np.ndarray) -> float:
-    positive = distribution[distribution > 1e-13]
-    return float(-(positive * np.log(positive)).sum())
-
-
-def block_entropy(process: Process, initial: np.ndarray, length: int) -> float:
-    return entropy(np.array([probability for probability, _ in enumerate_words(process, initial, length)]))
 
 
 @given(arrays=small_processes())
@@ -83,7 +66,7 @@ def test_next_symbol_entropies_add_up_to_block_entropies(arrays):
     for length, bounds in enumerate(curve, start=1):
         total += bounds.low
         assert bounds.low == bounds.high
-        assert abs(total - block_entropy(process, process.initial, length)) < 1e-9
+        assert abs(total - block_entropy(process, length)) < 1e-9
 
 
 @pytest.mark.parametrize("family", KINDS)
@@ -91,7 +74,7 @@ def test_next_symbol_entropies_of_families_add_up_to_block_entropies(family):
     process = build_process(family)
     levels = mixed_states(process, unknown_start(process.initial), 3)
     total = sum(next_symbol_entropy(process, level).low for level in levels)
-    assert abs(total - block_entropy(process, process.initial, 4)) < 1e-8
+    assert abs(total - block_entropy(process, 4)) < 1e-8
 
 
 @given(arrays=small_processes())
@@ -147,7 +130,7 @@ def test_a_known_start_is_one_certain_belief_per_state():
 
 
 def test_pooled_beliefs_have_their_mean_probability():
-    process = build_process("group_word", group="Z2", elements=["1"])  # there and back again
+    process = build_process("group_word", group="Z2", elements=["1"])  # alternates between two states
     level = pooled(mixed_states(process, unknown_start(process.initial), 2))
     assert {tuple(belief): round(p, 12) for p, belief in zip(level.probability, level.beliefs, strict=True)} == {
         (1.0, 0.0): round(2 / 3, 12),
@@ -209,7 +192,7 @@ def test_the_chain_of_a_unifilar_process_from_a_known_start_is_the_process():
 
 def test_beliefs_that_converge_are_not_merged_with_their_limit():
     transitions = np.zeros((2, 2, 2))
-    transitions[0, 0, 0] = 1  # silence, or a coin: never quite sure of silence
+    transitions[0, 0, 0] = 1  # constant zeros or a coin: zeros never make the belief certain
     transitions[:, 1, 1] = 0.5
     process = Process(transitions, np.array([0.5, 0.5]))
     assert mixed_state_chain(process, unknown_start(process.initial), 500) is None

@@ -1,4 +1,4 @@
-"""Mixtures: what they give to words is the weighted sum of what their components give; mistakes are found inside."""
+"""Mixtures: the probability of a word is the weighted sum over components; errors name the component."""
 
 import numpy as np
 import pytest
@@ -45,18 +45,18 @@ def test_evidence_is_the_weighted_sum_and_blocks_are_the_posterior_over_componen
     alone = [build_process(**component) for component in components]
     filtered = [filter_beliefs(process.transitions, process.initial, observations) for process in alone]
     evidence = weights * np.exp([each.log_probability[0] for each in filtered])
-    together = filter_beliefs(mixture.transitions, mixture.initial, observations)
-    assert abs(np.exp(together.log_probability[0]) - evidence.sum()) < 1e-12
+    mixed = filter_beliefs(mixture.transitions, mixture.initial, observations)
+    assert abs(np.exp(mixed.log_probability[0]) - evidence.sum()) < 1e-12
     posterior = evidence / evidence.sum()
     blocks = [share * each.beliefs[0, -1] for share, each in zip(posterior, filtered, strict=True)]
-    np.testing.assert_allclose(together.beliefs[0, -1], np.concatenate(blocks), atol=1e-12)
+    np.testing.assert_allclose(mixed.beliefs[0, -1], np.concatenate(blocks), atol=1e-12)
 
 
 def test_a_mixture_never_changes_its_component():
     mixture = build_process("mixture", components=COMPONENTS[:2])
     latents = random_paths(mixture.transitions, mixture.initial, 50, 200, seed=0).latents
     assert (latents // 3 == latents[:, :1] // 3).all()
-    assert 0.35 < (latents[:, 0] < 3).mean() < 0.65  # equal weights, unless given
+    assert 0.35 < (latents[:, 0] < 3).mean() < 0.65  # weights default to equal ones
     assert mixture.state_names == ("0:0", "0:1", "0:2", "1:0", "1:1", "1:2")
 
 
@@ -66,7 +66,7 @@ def test_components_share_symbols_by_index_up_to_the_largest_alphabet():
         "mixture", components=[{"family": "coin"}, words, {"family": "mixture", "components": [words]}]
     )
     assert mixture.symbol_names == ("Mr.", "Something", "Blah", "name")
-    assert (mixture.transitions[2:, 0] == 0).all()  # a coin has two
+    assert (mixture.transitions[2:, 0] == 0).all()  # a coin has two symbols
     np.testing.assert_array_equal(mixture.transitions[:, 1:5, 1:5], build_process("mr_name").transitions)
     np.testing.assert_array_equal(mixture.transitions[:, 5:, 5:], mixture.transitions[:, 1:5, 1:5])
     assert mixture.transitions[:, :1, 1:].sum() == mixture.transitions[:, 1:, :1].sum() == 0

@@ -1,4 +1,4 @@
-"""Tasks about nets: checked when read, a net a seed, and pairs that say much and do not lie in one another's way."""
+"""Tasks about nets: validation, one net per seed, and pairs with high mutual information on separate paths."""
 
 import re
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_all_errors_are_reported_with_their_lines(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("override", "message"),
     [
         ("steps.test=[1, 2]", "distances begin at 2, since neighbors are never held out"),
         ("held_out_pairs=16", "must be at most 15 for 32 variables"),
@@ -61,8 +61,8 @@ def test_all_errors_are_reported_with_their_lines(tmp_path, monkeypatch):
         ("process.slip=0.1", "unknown field"),
     ],
 )
-def test_an_override_is_validated_like_the_file(override, says):
-    with pytest.raises(SpecError, match=f"override {override.split('=')[0]}=.*{says}"):
+def test_an_override_is_validated_like_the_file(override, message):
+    with pytest.raises(SpecError, match=f"override {override.split('=')[0]}=.*{message}"):
         load_task(SHIPPED, [override])
 
 
@@ -98,8 +98,8 @@ def test_pairs_are_distant_distinct_and_none_lies_on_the_path_of_another(shape, 
     assert len({frozenset(pair) for pair in chosen}) == len(chosen)
     for pair in chosen:
         assert NEAREST <= net.distances[pair] <= FARTHEST
-        way = {*pair, *net.path(*pair)}
-        assert not any(set(other) <= way for other in chosen if other != pair)
+        span = {*pair, *net.path(*pair)}
+        assert not any(set(other) <= span for other in chosen if other != pair)
 
 
 def test_pairs_have_more_mutual_information_than_random_pairs():
@@ -107,9 +107,9 @@ def test_pairs_have_more_mutual_information_than_random_pairs():
     for seed in range(3):
         net, pairs = task.build(seed), task.pairs(seed)
         chosen = [mutual_information(net, *pair) for pair in (*pairs.held_out.tolist(), *pairs.seen.tolist())]
-        apart = [(a, b) for a in range(40) for b in range(a) if net.distances[a, b] >= NEAREST]
-        at_large = [mutual_information(net, *pair) for pair in apart[::7]]
-        assert np.mean(chosen) > 3 * np.mean(at_large)
+        distant = [(a, b) for a in range(40) for b in range(a) if net.distances[a, b] >= NEAREST]
+        others = [mutual_information(net, *pair) for pair in distant[::7]]
+        assert np.mean(chosen) > 3 * np.mean(others)
 
 
 def test_held_out_pairs_are_chosen_regardless_of_mutual_information():

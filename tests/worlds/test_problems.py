@@ -1,4 +1,4 @@
-"""Problems against the enumeration of all latent paths, or of all words, and the propagator."""
+"""Problems and the propagator match the enumeration of all latent paths, or of all words."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def query(text: str) -> Query:
 
 @st.composite
 def matrices(draw, zeros=(0.0, 0.5)) -> tuple[np.ndarray, np.ndarray]:
-    """Arguments of a process, which is made in the test: checked types use `random`, strategies may not."""
+    """Draw the arguments of a process; the test builds it, since type checks use `random` and strategies must not."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     states, symbols, share = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.sampled_from(zeros))
     transitions = random_transitions(generator, (), symbols, states, share)
@@ -40,7 +40,7 @@ def matrices(draw, zeros=(0.0, 0.5)) -> tuple[np.ndarray, np.ndarray]:
 
 
 def starts_of(process: Process, problems: Problems) -> np.ndarray:
-    """The belief before the first observation, of each problem."""
+    """Return the belief before the first observation of each problem."""
     if problems.start == "belief":
         return problems.beliefs[:, 0]
     known = np.eye(process.n_states)[problems.latents[:, 0]]
@@ -48,7 +48,7 @@ def starts_of(process: Process, problems: Problems) -> np.ndarray:
 
 
 def assert_enumerated(problems: Problems, transitions: np.ndarray, asked: str) -> None:
-    """Everything exact about problems, each under its own transitions (batch, symbol, state, state)."""
+    """Check all exact values of problems under their own transitions (batch, symbol, state, state)."""
     n_states = transitions.shape[-1]
     for b, first in enumerate(starts_of(problems.process, problems)):
         observed = problems.observations[b]
@@ -64,7 +64,7 @@ def assert_enumerated(problems: Problems, transitions: np.ndarray, asked: str) -
 
 
 def own_tables(states: int, symbols: int) -> Process:
-    """A process from which each problem draws any transitions at all, and tells a number of them."""
+    """Return a process whose problems have random transitions and random rules."""
 
     def drawn(generator: np.random.Generator, batch: int) -> Process:
         transitions = random_transitions(generator, (batch,), symbols, states, zeros=0.2)
@@ -74,7 +74,7 @@ def own_tables(states: int, symbols: int) -> Process:
     return Process(np.full((symbols, states, states), 1 / (symbols * states)), sampler=drawn)
 
 
-# ── what a problem is ────────────────────────────────────────────────────────────────────────────
+# ── problems ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @settings(max_examples=60)
@@ -102,18 +102,18 @@ def test_problems_with_their_own_transitions_are_exact_under_them(states, symbol
 def test_answers_are_drawn_from_the_answer_distribution(asked, start):
     process = Process(random_transitions(np.random.default_rng(4), (), symbols=3, states=3, zeros=0.0))
     problems = sample_problems(process, 2, 30_000, 1, asked, start, resolution=4)
-    told = {"fixed": np.zeros(30_000), "known": problems.latents[:, 0], "belief": problems.beliefs[:, 0] @ [0, 1, 7]}
-    questions = np.concatenate([problems.observations, told[start][:, None]], axis=1)
+    shown = {"fixed": np.zeros(30_000), "known": problems.latents[:, 0], "belief": problems.beliefs[:, 0] @ [0, 1, 7]}
+    questions = np.concatenate([problems.observations, shown[start][:, None]], axis=1)
     distance, freedom = 0.0, 0
     for question in np.unique(questions, axis=0):
         rows = (questions == question).all(axis=1)
         expected = problems.answer_distribution[rows][0] * rows.sum()
         counts = np.bincount(problems.answers[rows], minlength=3)
         assert (counts[expected == 0] == 0).all()
-        if expected.min() > 5:  # chi-square needs more than a few draws each
+        if expected.min() > 5:  # chi-square needs several draws per cell
             distance += ((counts - expected) ** 2 / expected).sum()
             freedom += 2
-    if (asked, start) != ("smooth 0", "known"):  # where the question tells the answer
+    if (asked, start) != ("smooth 0", "known"):  # the prompt shows the answer
         assert freedom >= 10
         assert chi2.isf(1 - 1e-4, freedom) < distance < chi2.isf(1e-4, freedom)
 
@@ -140,7 +140,7 @@ def test_start_beliefs_are_uniform_on_the_lattice_and_start_states_follow_them(s
     problems = sample_problems(process, 1, draws, 0, start="belief", resolution=resolution)
     starts = problems.beliefs[:, 0]
     units = np.rint(starts * resolution).astype(int)
-    np.testing.assert_array_equal(starts, units / resolution)  # to the last bit, as they are hashed
+    np.testing.assert_array_equal(starts, units / resolution)  # to the last bit, since their bytes are hashed
     points, index, counts = np.unique(units, axis=0, return_inverse=True, return_counts=True)
     assert len(points) == size
     assert (points >= 0).all()
@@ -229,7 +229,7 @@ def test_the_propagator_of_any_belief_is_the_enumerated_conditional(drawn, left,
 
 @given(matrices(zeros=(0.0,)), st.integers(0, 4), st.sampled_from(["filter", "predict 2"]), st.integers(0, 99))
 def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, asked, seed):
-    r"""$\Phi(b)$ is a mean of the answers from each state, weighted by $b_i$ and the evidence from there."""
+    r"""$\Phi(b)$ is the mean of the answers from each state, weighted by $b_i$ and the evidence from that state."""
     process = Process(*drawn)
     generator = np.random.default_rng(seed)
     belief = random_distributions(generator, (process.n_states,), zeros=0.0)
@@ -249,18 +249,18 @@ def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, asked, s
 def test_a_smooth_query_for_a_step_that_the_belief_does_not_determine_is_an_error(steps):
     process = build_process("mess3")
     belief, observations = process.initial, np.zeros((1, 3), dtype=np.int64)
-    says = f"'smooth {steps}' asks for step {steps}, but only steps 3 to 6 are determined here"
-    with pytest.raises(ValueError, match=says):
+    message = f"'smooth {steps}' must ask for a step from 3 to 6, which the belief determines"
+    with pytest.raises(ValueError, match=message):
         exact_answer(process, belief, observations, query(f"smooth {steps}"), after=3)
 
 
 def test_a_smooth_query_beyond_the_problem_is_an_error():
-    with pytest.raises(ValueError, match="'smooth 4' asks for step 4, but problems of 3 steps end there"):
+    with pytest.raises(ValueError, match="'smooth 4' needs problems of at least 4 steps .got 3"):
         sample_problems(build_process("mess3"), 3, 2, 0, "smooth 4")
 
 
 def test_a_belief_that_forbids_the_observations_is_an_error():
-    process = build_process("zero_one_random", p=0.5)  # from state 0 only a zero can be seen
+    process = build_process("zero_one_random", p=0.5)  # state 0 only emits zeros
     seen = sample_problems(process, 3, 50, 0, start="known")
     wrong = np.eye(3)[(seen.latents[:, 0] + 1) % 3]
     with pytest.raises(ImpossibleObservation):
@@ -312,7 +312,7 @@ def test_problems_without_states_match_products_of_matrices(family, ahead):
         np.testing.assert_allclose(problems.log_probability[b], np.log(probability), atol=1e-10)
         expected = predicted_by_words(process, process.initial, observed, ahead)
         np.testing.assert_allclose(problems.answer_distribution[b], expected, atol=1e-10)
-    for k in range(6):  # from any vector on the way, and from any mixture of three of them
+    for k in range(6):  # from any exact vector, and from any mixture of three
         rest = problems.observations[:, k:]
         answers = exact_answer(process, problems.beliefs[:, k], rest, asked, after=k)
         np.testing.assert_allclose(answers, problems.answer_distribution, atol=1e-10)

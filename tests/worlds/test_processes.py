@@ -1,4 +1,4 @@
-"""Each family against an independent construction of what defines it."""
+"""Each family matches an independent construction of its definition; invalid matrices and parameters are errors."""
 
 import json
 
@@ -23,7 +23,7 @@ probability = st.floats(0, 1)
 
 
 def entropy_rate(process, n_steps, draws=20_000):
-    """Nats that the last of n symbols still costs when all before are known."""
+    """Estimate the entropy of the last of n symbols given all others, in nats."""
     observations = random_paths(process.transitions, process.initial, n_steps, draws, seed=0).observations
     longer, shorter = (
         filter_beliefs(process.transitions, process.initial, observations[:, :n]).log_probability
@@ -327,7 +327,7 @@ def test_transient_states_have_no_stationary_probability():
 @pytest.mark.parametrize(
     ("transitions", "initial", "message"),
     [
-        ([[[0.5, 0.5], [0.5, 0.4]]], None, "from state 1, .* must sum to 1 (got 0.9; 1 of 2"),
+        ([[[0.5, 0.5], [0.5, 0.4]]], None, "transitions from state 1 must sum to 1 .* (got 0.9; 1 of 2"),
         ([[[1.5, -0.5], [0.5, 0.5]]], None, "transitions[0, 0, 1] must be a probability (got -0.5)"),
         ([[[1.0, np.nan], [0.5, 0.5]]], None, "transitions[0, 0, 1] must be a probability (got nan)"),
         ([[0.5, 0.5], [0.5, 0.5]], None, "transitions must have shape (symbols, states, states) (got (2"),
@@ -335,7 +335,7 @@ def test_transient_states_have_no_stationary_probability():
         ([[[1.0, 0.0], [0.0, 1.0]]], None, "such as [0] and [1], .* give `initial`"),
         ([[[0.5, 0.5], [0.5, 0.5]]], [0.5, 0.4], "initial must sum to 1 (got 0.9)"),
         ([[[0.5, 0.5], [0.5, 0.5]]], [1.5, -0.5], "initial[1] must be a probability (got -0.5)"),
-        ([[[0.5, 0.5], [0.5, 0.5]]], [1.0], "initial must have shape (2,), one number a state (got (1,))"),
+        ([[[0.5, 0.5], [0.5, 0.5]]], [1.0], "initial must have shape (2,), one number per state (got (1,))"),
     ],
 )
 def test_matrices_that_do_not_define_a_process_are_errors(transitions, initial, message):
@@ -368,7 +368,7 @@ def test_all_invalid_parameters_are_reported_at_once():
     ("family", "parameters", "message"),
     [
         ("mess4", {}, "mess4: unknown family; did you mean 'mess3'?"),
-        ("hmm", {}, "hmm: unknown family; there are mess3, zero_one_random"),
+        ("hmm", {}, "hmm: unknown family; the families are mess3, zero_one_random"),
         ("mess3", {"z": 1.0}, "mess3.z: unknown"),
         ("matrices", {}, "matrices.path: is required"),
         ("mess3", {"x": float("nan")}, "mess3.x: input should be a finite number"),

@@ -1,4 +1,4 @@
-"""Streams: alike on every machine, and independent wherever their names differ."""
+"""Streams are the same on every machine, and independent if their keys differ."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_neighboring_seeds_share_no_problems_beyond_chance():
     task = small_task()
     drawn = [set(content_hash(draw(task, "train", 20, 1000, seed)).tolist()) for seed in range(4)]
     for seed, questions in enumerate(drawn):
-        assert len(questions) == 1000  # 5^20 questions: even two of one seed never meet
+        assert len(questions) == 1000  # of 5^20 possible questions, so even one seed never repeats one
         assert not questions & set().union(*drawn[:seed])
 
 

@@ -1,4 +1,4 @@
-"""Draws under shifts: training sees all but what is declared, tests what they name, and answers stay exact."""
+"""Draws under shifts: training never sees withheld questions, tests draw them, and answers stay exact."""
 
 from collections.abc import Callable
 from itertools import chain, combinations, product
@@ -9,7 +9,7 @@ from scipy.stats import chi2
 
 from tests.small_tasks import GENERALIZED, IN_CONTEXT, small_task
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
-from tests.worlds.questions import beginnings, questions, untold
+from tests.worlds.questions import beginnings, questions, with_hidden_parts_changed
 from unamortized.worlds.problems import Problems, concatenate, sample_problems
 from unamortized.worlds.processes import Process
 from unamortized.worlds.splits import draw, has_property, in_split, is_rare, prefix_length, shifted_process
@@ -38,7 +38,7 @@ def is_shifted(task: Task, problems: Problems, axis: str, process: Process) -> n
 
 
 def judges(task: Task) -> dict[str, Callable[[Problems], np.ndarray]]:
-    """What each withheld axis is about, but for the rare, in words of its own."""
+    """Return an independent check for each withheld axis except `rare`."""
 
     def starts(problems: Problems) -> np.ndarray:
         first = problems.beliefs[:, 0]
@@ -84,10 +84,10 @@ def test_a_shift_depends_only_on_the_prompt(kind):
     for axis in task.shifts.withheld:
         found = is_shifted(task, problems, axis, task.build())
         assert 0.01 < found.mean() < 0.99
-        np.testing.assert_array_equal(found, is_shifted(task, untold(problems), axis, task.build()))
+        np.testing.assert_array_equal(found, is_shifted(task, with_hidden_parts_changed(problems), axis, task.build()))
         judged: dict[tuple, bool] = {}
         for question, one in zip(questions(problems), found.tolist(), strict=True):
-            assert judged.setdefault(question, one) == one  # alike for all that ask the same
+            assert judged.setdefault(question, one) == one  # equal prompts are shifted alike
         assert len(judged) < len(problems)
 
 
@@ -119,7 +119,7 @@ def test_answers_to_shifted_questions_are_draws_from_their_posterior(kind):
         exact = drawn.answer_distribution
         error = np.eye(exact.shape[1])[drawn.answers] - exact
         variance = exact * (1 - exact)
-        for weight in (np.ones_like(exact), exact):  # right on average, and where it is sure
+        for weight in (np.ones_like(exact), exact):  # right on average, and weighted by confidence
             z = (weight * error).sum(axis=0) / np.sqrt((weight**2 * variance).sum(axis=0))
             assert np.abs(z).max() < 4.5, shift
 
@@ -127,7 +127,7 @@ def test_answers_to_shifted_questions_are_draws_from_their_posterior(kind):
 def test_questions_are_drawn_with_the_changed_parameters():
     task = small_task(**SHIFTED["fixed"] | {"shifts": {"parameters": {"a": 0.9, "x": 0.02}}})
     for shift, process in (((), task.build()), (("parameters",), task.shifted_process())):
-        drawn = draw(task, "test", 2, 20_000, 0, shift=shift)  # so short that all splits share all questions
+        drawn = draw(task, "test", 2, 20_000, 0, shift=shift)  # short enough that splits share all questions
         words, counts = np.unique(drawn.observations, axis=0, return_counts=True)
         expected = [20_000 * word_probability(process, process.initial, word) for word in words]
         assert ((counts - expected) ** 2 / expected).sum() < chi2.isf(1e-4, 8)
@@ -171,7 +171,7 @@ def test_no_question_is_rare_if_all_are_equally_likely():
         ValueError, match="too many questions of 5 steps have the same probability .* remove shifts.rare"
     ):
         draw(task, "test", 5, 50, 0, shift=("rare",))
-    # and where they differ in how their logarithms were rounded
+    # also if their log-probabilities differ by rounding
     few = {"family": "noisy_permutation", "states": 3, "symbols": 3, "slip": 0.3, "informativeness": 0.0}
     task = small_task(process=few, shifts={"rare": 0.3})
     drawn = sample_problems(task.build(), 16, 2000, 0)

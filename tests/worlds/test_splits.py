@@ -1,4 +1,4 @@
-"""Splits that never meet, and draws that are what they were and share nothing with their neighbors."""
+"""Splits are disjoint; draws repeat those of finished runs and share no questions with neighboring seeds."""
 
 import hashlib
 import itertools
@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from tests.small_tasks import GENERALIZED, IN_CONTEXT, KINDS, small_task
 from tests.worlds.brute_force import word_probability
-from tests.worlds.questions import beginnings, questions, untold
+from tests.worlds.questions import beginnings, questions, with_hidden_parts_changed
 from unamortized.worlds import splits as splits_module
 from unamortized.worlds.problems import Problems, concatenate, sample_problems
 from unamortized.worlds.processes import FAMILIES, build_process
@@ -43,7 +43,9 @@ def test_a_draw_depends_on_all_of_its_keys():
     ]
     assert not any(np.array_equal(drawn.observations, other.observations) for other in others)
     renamed = draw(small_task(name="other"), "train", 8, 20, 1, "batch", 2)
-    np.testing.assert_array_equal(drawn.observations, renamed.observations)  # a name changes no problem
+    np.testing.assert_array_equal(
+        drawn.observations, renamed.observations
+    )  # the name of a task does not affect its problems
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_draw_depends_on_all_of_its_keys():
     ],
 )
 def test_draws_without_shifts_equal_those_of_the_first_release(fields, split, n_steps, expected):
-    """What finished runs were trained and measured on; whoever changes this raises the format of runs."""
+    """Finished runs were trained and measured on these draws; a change here must raise the format of runs."""
     drawn = draw(small_task(**fields), split, n_steps, 300, 7, "batch", n_steps)
     whole = [np.ascontiguousarray(each, dtype="<i8") for each in (drawn.observations, drawn.latents, drawn.answers)]
     assert hashlib.sha256(b"".join(each.tobytes() for each in whole)).hexdigest()[:16] == expected
@@ -75,7 +77,7 @@ NEIGHBORS = [(1, 1, 0), (0, 2, 0), (0, 1, 1), (0, 10), (0, 11, 0), (1, 0, 0), (0
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones(family):
-    """A generator keyed by seed + index makes seeds s and s + 1 share 999 of 1,000 questions."""
+    """With a generator keyed by seed + index, seeds s and s + 1 would share 999 of 1,000 questions."""
     process = {"family": family, **EVERY_FAMILY[family]}
     generalized = build_process(**process).is_generalized
     for start in ("fixed",) if generalized else ("fixed", "known", "belief"):
@@ -90,7 +92,7 @@ def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones
         for keys in NEIGHBORS:
             shared = sum(one in base for one in drawn(*keys))
             assert shared <= chance + 6 * np.sqrt(chance) + 3, (start, keys)
-            if chance > 900:  # the process has but a few questions of that length
+            if chance > 900:  # the process has few questions of that length
                 assert drawn(*keys) != drawn(0, 1, 0)
 
 
@@ -132,7 +134,7 @@ def test_no_training_question_begins_with_a_question_of_another_split(kind):
 def test_the_split_depends_only_on_the_prompt(kind):
     task = small_task(**KINDS[kind])
     problems = sample_problems(task.build(), 14, 300, 0, task.query, task.start, 4)
-    other = untold(problems)
+    other = with_hidden_parts_changed(problems)
     assert not np.array_equal(problems.answers, other.answers)
     np.testing.assert_array_equal(content_hash(problems), content_hash(other))
     np.testing.assert_array_equal(in_split(task, problems, "test"), in_split(task, other, "test"))
@@ -148,7 +150,9 @@ def test_a_split_draws_from_the_process_conditioned_on_the_split():
     for column in range(7):
         expected = np.bincount(kept.observations[:, column], minlength=5) / len(kept) * len(drawn)
         counts = np.bincount(drawn.observations[:, column], minlength=5)
-        assert ((counts - expected) ** 2 / expected).sum() < 2 * chi2.isf(1e-5, 4)  # both are draws
+        assert ((counts - expected) ** 2 / expected).sum() < 2 * chi2.isf(
+            1e-5, 4
+        )  # twice the bound, since both counts are samples
 
 
 def test_buckets_are_equally_likely_and_belong_to_one_split():
@@ -200,7 +204,7 @@ def test_splits_share_lengths_with_few_questions():
     for split in SPLITS:
         assert np.unique(draw(task, split, 1, 2000).observations).tolist() == [0, 1, 2, 3, 4]
     own = {draw(task, split, 4, 50).observations.tobytes() for split in SPLITS}
-    assert len(own) == len(SPLITS)  # but each split draws on its own
+    assert len(own) == len(SPLITS)  # but each split has its own stream
 
 
 def test_large_tables_are_drawn_in_small_batches(monkeypatch):
@@ -211,7 +215,7 @@ def test_large_tables_are_drawn_in_small_batches(monkeypatch):
         sizes.append(size)
         return sample(process, n_steps, size, *arguments)
 
-    assert prefix_length(task) == 7  # found and kept before anything is changed
+    assert prefix_length(task) == 7  # cached before the limit changes
     monkeypatch.setattr(splits_module, "sample_questions", spied)
     monkeypatch.setattr(splits_module, "LARGEST_TRANSITIONS", 18 * 50)  # two symbols over three states, fifty times
     assert len(draw(task, "test", 3, 120, 0)) == 120
@@ -272,7 +276,7 @@ def test_a_content_hash_depends_on_order_symbols_and_a_visible_start(seed, n_ste
         assert hashed(observations, first, start) != hashed(other, first, start)
         palindrome = np.array_equal(observations, backwards)
         assert (hashed(observations, first, start) == hashed(backwards, first, start)) == palindrome
-    assert hashed(observations, first) == hashed(observations, next_start)  # unseen, so no matter
+    assert hashed(observations, first) == hashed(observations, next_start)  # the prompt does not show a fixed start
     for start in ("known", "belief"):
         assert hashed(observations, first, start) != hashed(observations, next_start, start)
         assert hashed(observations, first, start) != hashed(observations, first)
