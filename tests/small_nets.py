@@ -6,7 +6,7 @@ from unamortized.worlds.net_tasks import NetTask
 
 
 def small_net_task(**changes: Any) -> NetTask:
-    """A chain of fourteen variables; any field may be changed."""
+    """Return a chain of fourteen variables; changes replace fields."""
     fields: dict[str, Any] = {
         "name": "small_net",
         "net": {"shape": "chain", "variables": 14},

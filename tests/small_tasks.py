@@ -8,22 +8,21 @@ from unamortized.worlds.tasks import Task
 
 
 def small_task(**changes: Any) -> Task:
-    """Five symbols over three states that a symbol moves, three to six steps; any field may be changed."""
+    """Return a noisy permutation with five symbols, three states and three to six steps; changes replace fields."""
     fields: dict[str, Any] = {
         "name": "small",
-        "process": {"family": "noisy_permutation", "states": 3, "symbols": 5, "slip": 0.1},
+        "process": {"family": "noisy_permutation", "states": 3, "symbols": 5, "slip": 0.1, "informativeness": 1.0},
         "query": "filter",
         "start": "fixed",
         "steps": {"train": [3, 6], "test": [4, 12]},
         "codebook": {"resolution": 4},
     }
-    fields["process"]["informativeness"] = 1.0
     return Task.model_validate(fields | changes)
 
 
-# what a question may tell beside its observations, and a world without states: changes to `small_task`
+# changes to `small_task`: everything that a prompt may show besides observations, and a process without states
 IN_CONTEXT = {"process": {"family": "in_context", "states": 3, "symbols": 2, "slip": 0.1, "informativeness": 1.0}}
-GENERALISED = {"process": {"family": "tom_quantum"}, "query": "predict 1"}
+GENERALIZED = {"process": {"family": "tom_quantum"}, "query": "predict 1"}
 KINDS: dict[str, dict[str, Any]] = {
     "fixed": {},
     "known": {"start": "known"},
@@ -31,21 +30,21 @@ KINDS: dict[str, dict[str, Any]] = {
     "table": IN_CONTEXT,
     "table_and_state": IN_CONTEXT | {"start": "known"},
     "table_and_belief": IN_CONTEXT | {"start": "belief"},
-    "generalized": GENERALISED,
+    "generalized": GENERALIZED,
 }
 
 
 @st.composite
 def task_fields(draw) -> dict[str, Any]:
-    """What `small_task` takes: every query and start, over processes of two to four states.
+    """Draw arguments of `small_task`: every query and start, over processes of two to four states.
 
-    The task is made in the test, as types that are checked use `random`, which strategies may not.
+    The test builds the task, since type checks use `random` and strategies must not.
     """
     states, symbols = draw(st.integers(2, 4)), draw(st.integers(2, 4))
     process = {
         "family": "noisy_permutation",
         "states": states,
-        "symbols": min(symbols, states),  # two states have but two permutations
+        "symbols": min(symbols, states),  # two states have only two permutations
         "slip": draw(st.sampled_from([0.05, 0.5])),
         "informativeness": draw(st.sampled_from([0.0, 1.0])),
         "seed": draw(st.integers(0, 20)),

@@ -8,7 +8,7 @@ from unamortized.cli import INTERRUPTED, app, expand_grid, guarded, main
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies import STUDIES
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.task_files import load_task
 
 TOP = Path(__file__).parents[1]
 NETS = ("local_chain",)
@@ -254,7 +254,7 @@ def test_what_a_net_is_not_for_names_what_is(command):
     assert "mess3 has a process: its conditions are amortized, " in err
     status, _, err = command("describe", "local_chain")
     assert status == 2
-    assert "local_chain is about a net and has no process" in err
+    assert "local_chain has a net instead of a process" in err
 
 
 def test_a_run_on_a_net_is_trained_measured_and_shown(command, tmp_path):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     )
     from unamortized.worlds.problems import Problems, sample_problems
     from unamortized.worlds.processes import FAMILIES, Process, build_process
-    from unamortized.worlds.tasks import Task, load_task
+    from unamortized.worlds.task_files import load_task
+    from unamortized.worlds.tasks import Task
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,8 @@ _ROOMS = {
     ),
     "worlds.problems": ("Problems", "sample_problems"),
     "worlds.processes": ("FAMILIES", "Process", "build_process"),
-    "worlds.tasks": ("Task", "load_task"),
+    "worlds.task_files": ("load_task",),
+    "worlds.tasks": ("Task",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

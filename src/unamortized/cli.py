@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from unamortized.configuration.yaml_source import SpecError
+from unamortized.configuration.document import SpecError
 
 INTERRUPTED = 130  # the exit status after Ctrl-C
 
@@ -165,7 +165,7 @@ def preview(
     from unamortized.preview import preview as shown
     from unamortized.preview import preview_net
     from unamortized.worlds.net_tasks import NetTask
-    from unamortized.worlds.tasks import load_task
+    from unamortized.worlds.task_files import load_task
 
     console, loaded = Console(), load_task(task, overrides or [])
     of_net = isinstance(loaded, NetTask)
@@ -182,7 +182,8 @@ def describe(
 ) -> None:
     """Describe a task's process: entropy rate, mixing, forgetting, the cost of its questions; with two pictures."""
     from unamortized.describe import describe as shown
-    from unamortized.worlds.tasks import load_task, with_process
+    from unamortized.worlds.task_files import load_task
+    from unamortized.worlds.tasks import with_process
 
     console, loaded = Console(), with_process(load_task(task, overrides or []))
     for part in shown(loaded, depth, out or Path("results") / "describe" / loaded.name):

@@ -1,6 +1,6 @@
-"""What a task's process is like: how random it is, how fast it forgets, what its questions cost, and two pictures."""
+"""Describe a task's process: its entropy rate, how fast it forgets, the cost of its questions, and two pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,110 +31,116 @@ from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import LARGEST_CODEBOOK, Task
 
-SMALLEST = 1e-6  # probability of a belief below which its words are not followed
-PROBLEMS = 1024  # sampled for what questions cost
-NEGLIGIBLE = 5e-6  # nats; bounds nearer than this are printed as one number
+SMALLEST = 1e-6  # beliefs less probable than this are not followed
+PROBLEMS = 1024  # sampled to estimate the cost of questions
+NEGLIGIBLE = 5e-6  # nats; bounds closer than this print as one number
 
 
 def describe(task: Task, depth: int, folder: Path) -> Iterator[RenderableType]:
-    """The numbers as tables, and where in `folder` the pictures of states and of mixed states were written.
+    """Yield the numbers about a task as tables, and write pictures of its states and mixed states.
 
     Args:
-        task: the task, whose process is described and whose questions are priced.
-        depth: number of symbols up to which mixed states are followed.
-        folder: where the pictures go.
+        task: the task whose process and questions are described.
+        depth: length of the longest words whose mixed states are computed.
+        folder: folder for the pictures.
     """
     built = task.build()
     process = mean_process(built)
-    described = describe_process(process, depth, stream("describe", task.fingerprint()), SMALLEST)
-    yield _summary(task, process, described, mean=built.per_problem or built.drawn is not None)
+    description = describe_process(process, depth, stream("describe", task.fingerprint()), SMALLEST)
+    yield _summary(task, process, description, is_mean=built.per_problem or built.sampler is not None)
     levels = mixed_states(process, _start(task, process), depth, SMALLEST)
-    yield _by_symbols(described, levels, process.is_generalized)
+    yield _by_symbols(description, levels, process.is_generalized)
     yield _questions(task)
     title = f"{task.name}: {process.n_states} states, {process.n_symbols} symbols"
     save(process_graph(process, title), folder, "process")
     save(mixed_states_figure(process, levels, f"{task.name}: mixed states"), folder, "mixed_states")
-    yield Text(f"Pictures of its states and of its mixed states: {folder}/process.png, mixed_states.png (and .svg)")
+    yield Text(f"Pictures of states and mixed states: {folder}/process.png, mixed_states.png (and .svg)")
 
 
-# ── in the long run ──────────────────────────────────────────────────────────────────────────────
+# ── the process ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _summary(task: Task, process: Process, described: Description, mean: bool) -> RenderableType:
+def _summary(task: Task, process: Process, description: Description, is_mean: bool) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    kind = ", generalized: predictive vectors in place of states" if process.is_generalized else ""
+    kind = ", generalized: predictive vectors instead of states" if process.is_generalized else ""
     table.add_row("process", f"{task.process.family}: {process.n_states} states, {process.n_symbols} symbols{kind}")
-    if mean:
-        table.add_row("", "each problem has transitions of its own; this is their mean, as if none had been told which")
+    if is_mean:
+        table.add_row("", "each problem has its own transitions; the numbers below describe their mean")
     table.add_row("question", f"{task.query}; start {task.start}")
-    table.add_row("entropy rate", _rate(described.entropy_rate))
-    table.add_row("mixing time of the state", _mixing(described.mixing))
-    table.add_row("forgetting time of the filter", _forgetting(described.forgetting))
+    table.add_row("entropy rate", _entropy_rate(description.entropy_rate))
+    table.add_row("mixing time of the state", _mixing(description.mixing))
+    table.add_row("forgetting time of the filter", _forgetting(description.forgetting))
     return Panel(table, title=task.name, title_align="left")
 
 
-def _rate(rate: EntropyRate) -> str:
+def _entropy_rate(rate: EntropyRate) -> str:
     if rate.n_mixed_states is not None:
         states = "mixed state" if rate.n_mixed_states == 1 else "mixed states"
-        return f"{rate.estimate:.4f} nats a symbol, exact ({rate.n_mixed_states} {states})"
+        return f"{rate.estimate:.4f} nats per symbol, exact ({rate.n_mixed_states} {states})"
     low, high = rate.bounds
     sampled = f"sampled: {rate.estimate:.4f} ± {rate.error:.1g} (standard error)"
     if low == 0:
-        return f"at most {high:.4f} nats a symbol, proven; {sampled}"
+        return f"at most {high:.4f} nats per symbol, proven; {sampled}"
     if high - low < 5e-4:
-        return f"{(low + high) / 2:.4f} nats a symbol, proven within ± {(high - low) / 2:.1g}; {sampled}"
-    return f"between {low:.4f} and {high:.4f} nats a symbol, proven; {sampled}"
+        return f"{(low + high) / 2:.4f} nats per symbol, proven within ± {(high - low) / 2:.1g}; {sampled}"
+    return f"between {low:.4f} and {high:.4f} nats per symbol, proven; {sampled}"
 
 
 def _mixing(mixing: Mixing) -> str:
     steps = "less than one step" if mixing.steps < 1 else f"{mixing.steps:.4g} steps"
-    says = f"{steps} for a factor e, if nobody looks"
+    text = f"{steps} per factor e, without observations"
     if mixing.period > 1:
-        says = f"never: it has period {mixing.period}; within a phase, {says}"
+        text = f"never mixes: it has period {mixing.period}; within a phase, {text}"
     if mixing.components > 1:
-        says = f"never: {mixing.components} sets of states are never left; within one, {says}"
-    return says
+        text = f"never mixes: it has {mixing.components} closed sets of states; within one, {text}"
+    return text
 
 
 def _forgetting(forgetting: Forgetting) -> str:
     if np.isinf(forgetting.steps):
-        return "infinite: observations never make it forget where it started"
+        return "infinite: no observation makes the belief forget the start"
     if forgetting.steps == 0:
-        return "finite: some words make it forget all at once where it started"
-    return f"{forgetting.steps:.4g} ± {forgetting.error:.2g} steps for a factor e, given the observations"
+        return "finite: some words make the belief forget the start at once"
+    return f"{forgetting.steps:.4g} ± {forgetting.error:.2g} steps per factor e, given the observations"
 
 
 # ── by number of symbols ─────────────────────────────────────────────────────────────────────────
 
 
-def _by_symbols(described: Description, levels: list[Level], generalized: bool) -> RenderableType:
-    """Row n: what is expected after n symbols."""
+def _by_symbols(description: Description, levels: list[Level], is_generalized: bool) -> RenderableType:
+    """Show in row n the expectations after n symbols."""
     columns = {
-        "symbols seen": [str(n) for n in range(len(levels))],
-        "next symbol\n(nats)": [_nats(each) for each in described.myopic],
+        "symbols\nseen": [str(n) for n in range(len(levels))],
+        "next symbol\n(nats)": [_nats(each) for each in description.myopic],
     }
-    if described.given_start is not None:
-        columns["and start known\n(nats)"] = [_nats(each) for each in described.given_start]
-    if not generalized:
+    if description.given_start is not None:
+        columns["given start\n(nats)"] = [_nats(each) for each in description.given_start]
+    if not is_generalized:
         columns["belief\n(nats)"] = [_nats(belief_entropy(level)) for level in levels]
-        columns["state is certain\n(probability)"] = [_nats(certainty(level)) for level in levels]
-    columns["mixed states"] = [str(len(level.probability)) for level in levels]
-    columns["left out\n(probability)"] = [f"{level.dropped:.2g}" for level in levels]
+        columns["P(certain)"] = [_nats(certainty(level)) for level in levels]
+    columns["mixed\nstates"] = [str(len(level.probability)) for level in levels]
+    columns["P(left out)"] = [f"{level.dropped:.2g}" for level in levels]
+    from_below = "; given the start state, it rises to the rate" if description.given_start is not None else ""
+    text = (
+        "Expected entropy of the next symbol after n symbols, from a stationary start: it falls to the entropy "
+        f"rate{from_below}. The other columns use the task's own start: the entropy of the belief, the probability "
+        "that it is certain of the state, the number of distinct beliefs, and the probability of beliefs too rare to "
+        "follow."
+    )
+    return Panel(Group(Text(text), _table(columns)), title="after n symbols", title_align="left")
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in columns:
         table.add_column(heading, justify="right")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
-    known = ", and with that start known rises towards it" if described.given_start is not None else ""
-    says = (
-        "Expected entropy of the next symbol, from a stationary start: it falls towards the entropy rate"
-        f"{known}. The belief, and all mixed states: from the task's own start."
-    )
-    return Panel(Group(Text(says), table), title="after n symbols", title_align="left")
+    return table
 
 
 def _start(task: Task, process: Process) -> Level:
-    """What is believed before the first symbol of a question."""
+    """Return the beliefs before the first symbol of a question."""
     if task.start == "known":
         return known_start(process.initial)
     if task.start == "belief":
@@ -148,37 +154,33 @@ def _nats(bounds: Bounds) -> str:
     return f"{low:.4f}" if high - low < NEGLIGIBLE else f"{low:.4f} – {high:.4f}"
 
 
-# ── what questions cost ──────────────────────────────────────────────────────────────────────────
+# ── the cost of questions ────────────────────────────────────────────────────────────────────────
 
 
 def _questions(task: Task) -> RenderableType:
-    """Row n: the loss of chance, of exact inference, and how far above it codes of the exact belief remain."""
-    table = Table(box=None, pad_edge=False)
+    """Show in each row, for one length, the loss of guessing, of exact inference, and of coded beliefs."""
     resolutions = _resolutions(task)
-    for heading in (
-        *("n", "chance\n(nats)", "optimal\n(nats)", "to be gained\n(nats)"),
-        *(f"floor of codes, m = {resolution}\n({size} codes; nats)" for resolution, size in resolutions.items()),
-    ):
-        table.add_column(heading, justify="right")
+    headings = ["n", "chance\n(nats)", "optimal\n(nats)", "gain\n(nats)"]
+    headings += [f"floor\nm = {resolution}\n{size} codes" for resolution, size in resolutions.items()]
+    rows = []
     for n_steps in task.steps.test:
         problems = draw(task, "test", n_steps, PROBLEMS, "describe")
         chance = entr(window(task, problems, 0)).sum(axis=1)
         optimal = entr(problems.answer_distribution.clip(min=0.0)).sum(axis=1)
-        floors = []
-        for resolution in resolutions:
-            coded = codebook(_at(task, resolution), problems)
-            floors.append(f"{float(kl(problems.answer_distribution, coded).mean()):.4f}")
-        table.add_row(str(n_steps), *map(_mean, (chance, optimal, chance - optimal)), *floors)
-    says = (
-        f"Cross-entropy of '{task.query}' answered without a look at the symbols, and by exact inference: means over "
-        f"{PROBLEMS} problems of the test split, with 95 % intervals. A belief "
-        "trace whose last code is exact remains at its floor above the optimum."
+        coded = (codebook(_with_resolution(task, resolution), problems) for resolution in resolutions)
+        floors = [f"{float(kl(problems.answer_distribution, each).mean()):.4f}" for each in coded]
+        rows.append([str(n_steps), *map(_mean, (chance, optimal, chance - optimal)), *floors])
+    text = (
+        f"Cross-entropy of '{task.query}' answered without the symbols (chance) and by exact inference (optimal): means "
+        f"over {PROBLEMS} test problems, with 95 % intervals. The floor is how far (nats) above the optimum an answer "
+        "stays that is read off the code of the exact belief, at resolution m."
     )
-    return Panel(Group(Text(says), table), title="what questions of n symbols cost", title_align="left")
+    table = _table(dict(zip(headings, zip(*rows, strict=True), strict=True)))
+    return Panel(Group(Text(text), table), title="cost of questions with n symbols", title_align="left")
 
 
 def _resolutions(task: Task) -> dict[int, int]:
-    """The task's resolution, half and double of it, with their numbers of codes; none where codes bound nothing."""
+    """Return the task's resolution, half of it and double, with their numbers of codes; empty if codes set no floor."""
     if task.query.kind == "smooth":
         return {}
     process, own = task.build(), task.codebook.resolution
@@ -187,11 +189,11 @@ def _resolutions(task: Task) -> dict[int, int]:
     return {resolution: size for resolution, size in sizes.items() if size <= LARGEST_CODEBOOK}
 
 
-def _at(task: Task, resolution: int) -> Task:
+def _with_resolution(task: Task, resolution: int) -> Task:
     fields = task.canonical()
     return Task.model_validate(fields | {"codebook": fields["codebook"] | {"resolution": resolution}})
 
 
 def _mean(values: np.ndarray) -> str:
-    half = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values))
-    return f"{float(values.mean()):.4f}" + (f" ± {half:.4f}" if half >= NEGLIGIBLE * 10 else "")
+    half_width = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values))
+    return f"{float(values.mean()):.4f}" + (f" ± {half_width:.4f}" if half_width >= NEGLIGIBLE * 10 else "")

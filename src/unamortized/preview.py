@@ -1,4 +1,4 @@
-"""A task made visible: a few problems with their exact beliefs, and how each trace writes them down."""
+"""Preview a task: a few problems with their exact beliefs, and the same problem under every trace."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -24,31 +24,29 @@ from unamortized.worlds.tasks import Task
 from unamortized.worlds.windows import Kind, draw_windows
 
 SHADES = " ░▒▓█"
-LINE = 60  # characters of a trace
-MOST_STATES = 12  # with more, only the likeliest states of a belief are printed
-HIGH_FLOOR = 0.05  # nats: a floor above this hides what is to be measured
+LINE = 60  # characters of a trace per line
+MOST_STATES = 12  # in columns; a process with more prints only the likeliest states of a belief
+HIGH_FLOOR = 0.05  # nats; a higher floor hides the differences between conditions
 
 
 def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[RenderableType]:
-    """What there is to see of a task: its process, problems with beliefs, and every trace of the first one."""
+    """Yield a summary of a task, problems with their beliefs, and every trace of the first problem."""
     process, vocabulary = task.build(), task_vocabulary(task)
     yield _summary(task, process, vocabulary)
     problems = draw(task, "test", n_steps, n_problems, seed, "preview")
     for number in range(n_problems):
         yield _problem(task, process, problems, number)
-    yield Text("The first problem under every trace, one column a token:", style="bold")
+    yield Text("Problem 0 under every trace, one column per token:", style="bold")
     for name in (*TRACES, "every_4"):
         kind = resolve_trace(name)
         if process.is_generalized and name == "state":
-            continue  # there are none to write
+            continue  # it has no states to write
         if name == "hint_told" and task.query.kind != "filter":
-            continue  # what is hinted at is no belief that could be told
-        own = kind.vocabulary(task, 2 * n_steps)
-        yield Panel(
-            _columns(task, process, own, lay_out(problems, kind(problems, own), own)),
-            title=f"trace {name}",
-            title_align="left",
-        )
+            continue  # this trace states the hint as a belief, so the answer must be a state
+        trace_vocabulary = kind.vocabulary(task, 2 * n_steps)
+        examples = lay_out(problems, kind(problems, trace_vocabulary), trace_vocabulary)
+        columns = _columns(task, process, trace_vocabulary, examples)
+        yield Panel(columns, title=f"trace {name}", title_align="left")
 
 
 def _summary(task: Task, process: Process, vocabulary: Vocabulary) -> RenderableType:
@@ -65,14 +63,14 @@ def _summary(task: Task, process: Process, vocabulary: Vocabulary) -> Renderable
     table.add_row("belief codes", f"{vocabulary.codebook.size} (resolution {vocabulary.codebook.resolution})")
     if task.query.kind != "smooth":
         floor = float(kl(problems.answer_distribution, codebook(task, problems)).mean())
-        hint = "; high, a finer codebook.resolution would lower it" if floor > HIGH_FLOOR else ""
+        hint = "; high, raise codebook.resolution to lower it" if floor > HIGH_FLOOR else ""
         table.add_row("codebook floor", f"{floor:.4f} nats at n = {problems.n_steps}{hint}")
     table.add_row("vocabulary", f"{vocabulary.size} tokens")
     return Panel(table, title=task.name, title_align="left")
 
 
 def _problem(task: Task, process: Process, problems: Problems, number: int) -> RenderableType:
-    """Step by step: observation, true latent, and belief."""
+    """Show the observation, true latent and belief of each step."""
     table = Table(box=None, pad_edge=False)
     few = process.n_states <= MOST_STATES
     for heading in ("t", "x", "s", *(process.state_names if few else ("belief",))):
@@ -81,14 +79,14 @@ def _problem(task: Task, process: Process, problems: Problems, number: int) -> R
         belief = problems.beliefs[number, step]
         observed = "" if step == 0 else process.symbol_names[problems.observations[number, step - 1]]
         latent = "" if process.is_generalized else process.state_names[problems.latents[number, step]]
-        cells = [_cell(value) for value in belief] if few else [_likeliest(process, belief)]
+        cells = [_cell(value) for value in belief] if few else [_likeliest(process.state_names, belief)]
         table.add_row(str(step), observed, latent, *cells)
     answers = _answer_names(task, process)
-    says = (
-        f"asks {task.query}: {_likeliest_of(answers, problems.answer_distribution[number])}; the answer drawn "
-        f"is {answers[problems.answers[number]]}; log P(x) = {problems.log_probability[number]:.3f} nats"
+    text = (
+        f"{task.query}: {_likeliest(answers, problems.answer_distribution[number])}; sampled answer "
+        f"{answers[problems.answers[number]]}; log P(x) = {problems.log_probability[number]:.3f} nats"
     )
-    return Panel(table, title=f"problem {number}", title_align="left", subtitle=says, subtitle_align="left")
+    return Panel(Group(table, Text(text)), title=f"problem {number}", title_align="left")
 
 
 def _cell(value: float) -> Text:
@@ -96,33 +94,27 @@ def _cell(value: float) -> Text:
     return Text(f"{value:.3f}{shade}")
 
 
-def _likeliest(process: Process, belief: np.ndarray) -> str:
-    return _likeliest_of(process.state_names, belief)
-
-
-def _likeliest_of(names: tuple[str, ...], distribution: np.ndarray, most: int = 3) -> str:
+def _likeliest(names: tuple[str, ...], distribution: np.ndarray, most: int = 3) -> str:
     best = [i for i in np.argsort(-distribution, kind="stable")[:most] if distribution[i] >= 0.0005]
     return ", ".join(f"{names[i]} {distribution[i]:.3f}" for i in best)
 
 
 def _columns(task: Task, process: Process, vocabulary: Vocabulary, examples: Examples) -> RenderableType:
-    """Tokens of the first problem with their position ids and loss weights, some of them a line."""
+    """Show the tokens of the first problem with their position ids, steps and loss weights, wrapped into lines."""
     tokens = [_token(task, process, vocabulary, int(token)) for token in examples.tokens[0]]
+    weights = np.broadcast_to(examples.weights, examples.tokens.shape)[0]
     rows = {
         "token": tokens,
         "position": ["·" if position == NOWHERE else str(position) for position in examples.positions],
         "step": ["·" if step < 0 else str(step) for step in examples.steps],
-        "loss": [
-            f"{weight:g}" if weight else "·" for weight in np.broadcast_to(examples.weights, examples.tokens.shape)[0]
-        ],
+        "loss": [f"{weight:g}" if weight else "·" for weight in weights],
     }
     tables = []
-    places = np.cumsum([max(2, len(token)) + 1 for token in tokens]) // LINE
-    for line in np.unique(places):
-        within = np.flatnonzero(places == line)
+    lines = np.cumsum([max(2, len(token)) + 1 for token in tokens]) // LINE
+    for line in np.unique(lines):
         table = Table.grid(padding=(0, 1))
         for name, cells in rows.items():
-            table.add_row(name, *(cells[column] for column in within))
+            table.add_row(name, *(cells[column] for column in np.flatnonzero(lines == line)))
         tables.append(table)
     return Group(*tables)
 
@@ -160,13 +152,13 @@ def _answer_names(task: Task, process: Process) -> tuple[str, ...]:
 
 
 def preview_net(task: NetTask, n_questions: int, seed: int) -> Iterator[RenderableType]:
-    """What there is to see of a task about a net: the net of a seed, windows of each kind, and what is asked of it."""
+    """Yield the net of a seed, windows of each kind, and the exact answers to questions about held-out pairs."""
     net, pairs, vocabulary = task.build(seed), task.pairs(seed), net_vocabulary(task)
     table = Table.grid(padding=(0, 2))
     table.add_row("net", f"{task.net.shape}: {net.n_variables} variables of {net.n_values} values; seed {seed}")
     table.add_row("edges", ", ".join(f"X{own[0]}→X{variable}" for variable, own in enumerate(net.parents) if own))
-    reach, holes = "{} to {}".format(*task.steps.train), f"{task.windows.dropout:.0%} left out"
-    table.add_row("windows", f"{reach} steps around a variable, {holes}")
+    smallest, largest = task.steps.train
+    table.add_row("windows", f"{smallest} to {largest} steps around a variable; {task.windows.dropout:.0%} dropped")
     table.add_row("held out", ", ".join(f"X{a}–X{b}" for a, b in pairs.held_out.tolist()))
     table.add_row("vocabulary", f"{vocabulary.size} tokens")
     yield Panel(table, title=task.name, title_align="left")
@@ -177,11 +169,11 @@ def preview_net(task: NetTask, n_questions: int, seed: int) -> Iterator[Renderab
             for variables, values in zip(group.variables.tolist(), group.values.tolist(), strict=True)
         ]
         yield Panel("\n".join(lines), title=f"{kind} windows", title_align="left")
-    asked = Table(title="asked of pairs never seen together", title_justify="left")
-    for heading in ("question", "exact", "marginal", "by way of"):
-        asked.add_column(heading)
+    questions = Table(title="questions about held-out pairs", title_justify="left")
+    for heading in ("question", "exact", "marginal", "path"):
+        questions.add_column(heading)
     for a, b in pairs.held_out[:n_questions].tolist():
         exact, marginal = conditional(net, a, {b: 0}), conditional(net, a, {})
-        way = " ".join(f"X{v}" for v in net.path(b, a))
-        asked.add_row(f"p(X{a} | X{b}=0)", *(" ".join(f"{p:.3f}" for p in row) for row in (exact, marginal)), way)
-    yield asked
+        path = " ".join(f"X{v}" for v in net.path(b, a))
+        questions.add_row(f"p(X{a} | X{b}=0)", *(" ".join(f"{p:.3f}" for p in row) for row in (exact, marginal)), path)
+    yield questions

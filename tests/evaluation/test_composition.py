@@ -9,7 +9,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from tests.evaluation.oracle import Told, oracle_run, slow_task
-from tests.small_tasks import GENERALISED, small_task
+from tests.small_tasks import GENERALIZED, small_task
 from tests.worlds.brute_force import enumerate_paths, marginal
 from unamortized.evaluation.composition import Composition, composition, start_states, steps_read, window_beliefs
 from unamortized.evaluation.probes import classify, discriminant, moments, r2
@@ -200,5 +200,5 @@ def test_each_metric_has_each_layer_and_step_once():
 
 def test_runs_that_write_a_trace_and_vectors_over_no_states_are_left_out():
     assert composition(oracle_run(slow_task(), "cot"), FEW) == []
-    spec = RunSpec(task=small_task(**GENERALISED), condition="amortized", model=ModelSpec(layers=1, width=16))
+    spec = RunSpec(task=small_task(**GENERALIZED), condition="amortized", model=ModelSpec(layers=1, width=16))
     assert composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW) == []

@@ -18,8 +18,8 @@ from unamortized.evaluation.generalization import (
 )
 from unamortized.evaluation.protocol import shifted_tests, split_of, test_problems
 from unamortized.worlds.net_tasks import NetTask
-from unamortized.worlds.splits import deciding_length, draw
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.splits import draw, prefix_length
+from unamortized.worlds.task_files import load_task
 
 test_problems.__test__ = False  # draws problems; not a test, whatever pytest makes of its name
 FEW = ByLength(problems=128)
@@ -126,7 +126,7 @@ def test_questions_of_the_training_split_are_found_to_be_duplicates():
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_question_is_repeated_where_splits_do_not_share_theirs(kind):
     task = small_task(**KINDS[kind])
-    first = deciding_length(task)
+    first = prefix_length(task)
     assert first is not None
     for n_steps in (first, first + 1, first + 5):
         assert duplicate_rate(task, draw(task, "test", n_steps, 512, 0)) == 0

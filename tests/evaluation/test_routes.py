@@ -8,7 +8,7 @@ import torch
 
 from tests.evaluation.crafted import FETCHES_CODE, FETCHES_SYMBOL, parity_run
 from tests.evaluation.oracle import slow_task
-from tests.small_tasks import GENERALISED, IN_CONTEXT
+from tests.small_tasks import GENERALIZED, IN_CONTEXT
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.routes import (
     Routes,
@@ -230,7 +230,7 @@ def test_what_comes_later_is_all_that_reads_what_is_patched():
     [
         ("cot", {}),
         ("cot", IN_CONTEXT),
-        ("cot", GENERALISED | {"codebook": {"resolution": 4}}),
+        ("cot", GENERALIZED | {"codebook": {"resolution": 4}}),
         ("cot", {"start": "known"}),
         ("cot_streaming", {}),
         ("cot_copied", {}),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.small_tasks import GENERALISED, KINDS, small_task, task_fields
+from tests.small_tasks import GENERALIZED, KINDS, small_task, task_fields
 from unamortized.language.layout import NO_STEP, NOWHERE, Examples, lay_out, randomized_ids
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary, task_vocabulary
@@ -285,7 +285,7 @@ def test_a_table_and_a_start_come_first_and_change_nothing_after_them(kind, trac
     assert not examples.written[: first + 5].any()
     assert (examples.produces[: first + 4] == NO_STEP).all()
     assert (examples.positions[first:] > 0).all()
-    fixed = {"start": "fixed", "process": small_task().process.model_dump()} | (GENERALISED if "gen" in kind else {})
+    fixed = {"start": "fixed", "process": small_task().process.model_dump()} | (GENERALIZED if "gen" in kind else {})
     _, _, bare = laid_out(fixed, 5, trace)
     for column in ("positions", "weights", "steps", "produces", "written"):
         np.testing.assert_array_equal(getattr(examples, column)[first:], getattr(bare, column))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.small_tasks import GENERALISED, IN_CONTEXT, small_task
+from tests.small_tasks import GENERALIZED, IN_CONTEXT, small_task
 from unamortized.evaluation.distances import kl
 from unamortized.language import meanings as stated
 from unamortized.language.meanings import code_meanings
@@ -79,7 +79,7 @@ def test_meanings_are_worked_out_once_and_do_not_depend_on_test_lengths(monkeypa
 @pytest.mark.parametrize("softening", [0.01, 1e-12])
 def test_a_code_without_states_means_the_mean_vector_that_it_codes_and_reads_out_as_one(family, softening):
     strong = {"beta": 2.0} if family == "tom_quantum" else {}  # its usual measurements hardly tell anything
-    task = small_task(**GENERALISED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
+    task = small_task(**GENERALIZED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
     process, vocabulary = task.build(), task_vocabulary(task)
     meanings = code_meanings(task, softening)
     assert meanings.shape == (vocabulary.codebook.size, process.n_states)

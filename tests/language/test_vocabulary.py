@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tests.small_tasks import GENERALISED, IN_CONTEXT, small_task, task_fields
+from tests.small_tasks import GENERALIZED, IN_CONTEXT, small_task, task_fields
 from tests.worlds.brute_force import word_probability
 from unamortized.language.vocabulary import ANSWER, MARKS, THINK, task_vocabulary
 from unamortized.worlds.problems import sample_problems
@@ -84,7 +84,7 @@ def test_rules_of_a_table_have_tokens_where_problems_bring_one():
 @pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
 def test_a_vector_is_coded_as_what_it_predicts(family):
     strong = {"beta": 2.0} if family == "tom_quantum" else {}  # its usual measurements hardly tell anything
-    task = small_task(**GENERALISED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
+    task = small_task(**GENERALIZED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
     process, vocabulary = task.build(), task_vocabulary(task)
     assert vocabulary.codebook.n_states == process.n_symbols
     problems = sample_problems(process, 6, 50, 0, "predict 1")

@@ -29,7 +29,8 @@ from unamortized.learning.runs import (
 from unamortized.models.recurrent import Recurrent
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.splits import draw
-from unamortized.worlds.tasks import Task, load_task
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import Task
 
 TINY = ModelSpec(layers=1, width=16)
 

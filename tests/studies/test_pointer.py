@@ -9,7 +9,7 @@ from unamortized.evaluation.rows import row, to_table
 from unamortized.studies.claims import judge_all
 from unamortized.studies.pointer import MODELS, NOT_COUPLED, POINTER, lowest_kl
 from unamortized.studies.study import plan
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.task_files import load_task
 
 
 @pytest.fixture(autouse=True)

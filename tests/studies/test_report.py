@@ -10,7 +10,7 @@ from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.metrics import METRICS
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.studies.report import BESIDE, interval, number, span, write_report
-from unamortized.worlds.tasks import load_task
+from unamortized.worlds.task_files import load_task
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

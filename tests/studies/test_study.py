@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unamortized.configuration.yaml_source import SpecError
+from unamortized.configuration.document import SpecError
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec

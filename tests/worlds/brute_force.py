@@ -1,4 +1,4 @@
-"""What inference must equal: every latent path written out, on small processes that nobody chose."""
+"""Reference values for inference: every latent path enumerated, on small random processes."""
 
 import itertools
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Joint = dict[tuple[int, ...], float]  # {latent path s_0..s_n: P(path, x_1..n)}
 
 @dataclass(frozen=True)
 class SmallBatch:
-    """Arguments of the inference functions, ragged; each sequence has positive probability."""
+    """Arguments of the inference functions for a ragged batch; each sequence has positive probability."""
 
     transitions: np.ndarray  # shared, per problem, or per problem and time
     initial: np.ndarray  # shared or per problem
@@ -27,7 +27,7 @@ class SmallBatch:
         return vars(self)
 
     def problem(self, b: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Problem b alone: a table (n, V, S, S) of matrices, one a step, its initial belief, observations."""
+        """Return problem b alone: its matrices (n, V, S, S) of each step, its initial belief, and its observations."""
         n = int(self.lengths[b])
         per_problem = self.transitions if self.transitions.ndim == 3 else self.transitions[b]
         in_time = self.transitions.ndim == 5
@@ -37,7 +37,7 @@ class SmallBatch:
 
 
 def enumerate_paths(table: np.ndarray, initial: np.ndarray, observations: np.ndarray) -> Joint:
-    """The joint probability of each latent path with the observations, by multiplication along the path."""
+    """Return the joint probability of each latent path and the observations, by multiplication along the path."""
     joint = {}
     for path in itertools.product(range(len(initial)), repeat=len(observations) + 1):
         probability = initial[path[0]]
@@ -48,7 +48,7 @@ def enumerate_paths(table: np.ndarray, initial: np.ndarray, observations: np.nda
 
 
 def marginal(joint: Joint, position: int, n_states: int) -> np.ndarray:
-    """P(latent at that position | observations)."""
+    """Return P(latent at a position | observations)."""
     weights = np.zeros(n_states)
     for path, probability in joint.items():
         weights[path[position]] += probability
@@ -56,7 +56,7 @@ def marginal(joint: Joint, position: int, n_states: int) -> np.ndarray:
 
 
 def enumerated_answer(transitions: np.ndarray, start: np.ndarray, observed: np.ndarray, query: Query) -> np.ndarray:
-    """The answer's distribution with every latent path written out, and for `predict` every future too."""
+    """Return the answer's distribution by enumerating every latent path, and for `predict` every future too."""
 
     def joint(symbols) -> Joint:
         table = np.broadcast_to(transitions, (len(symbols), *transitions.shape))
@@ -72,14 +72,14 @@ def enumerated_answer(transitions: np.ndarray, start: np.ndarray, observed: np.n
 
 
 def word_probability(process: Process, vector: np.ndarray, word: Sequence[int]) -> float:
-    """P(word) from a belief or a predictive vector, by multiplying matrices."""
+    """Return P(word) given a belief or a predictive vector, by multiplying matrices."""
     for symbol in word:
         vector = vector @ process.transitions[symbol]
     return float(vector.sum() if process.readout is None else vector @ process.readout)
 
 
 def predicted_by_words(process: Process, vector: np.ndarray, observed: np.ndarray, ahead: int) -> np.ndarray:
-    """The symbol `ahead` steps on, from the probabilities of all words that go on so far."""
+    """Return the distribution of the symbol `ahead` steps ahead, from the probabilities of all longer words."""
     weights = np.zeros(process.n_symbols)
     for future in np.ndindex((process.n_symbols,) * ahead):
         weights[future[-1]] += word_probability(process, vector, [*observed, *future])
@@ -87,7 +87,7 @@ def predicted_by_words(process: Process, vector: np.ndarray, observed: np.ndarra
 
 
 def in_other_coordinates(process: Process, generator: np.random.Generator) -> tuple[Process, np.ndarray]:
-    """The same words as those of a hidden Markov process, from a generalized one: its vectors are beliefs @ S."""
+    """Return a generalized process with the same words, and the matrix S: its vectors are beliefs @ S."""
     size = process.n_states
     s = np.linalg.qr(generator.standard_normal((size, size)))[0] + 0.2 * generator.standard_normal((size, size))
     if np.linalg.cond(s) > 20:
@@ -98,7 +98,7 @@ def in_other_coordinates(process: Process, generator: np.random.Generator) -> tu
 
 
 def random_distributions(generator: np.random.Generator, shape: tuple[int, ...], zeros: float) -> np.ndarray:
-    """Distributions along the last axis, of which about that share of entries is exactly zero."""
+    """Draw distributions along the last axis; about a share `zeros` of entries is exactly zero."""
     weights = generator.exponential(size=shape) * (generator.random(shape) >= zeros)
     empty = weights.sum(axis=-1) == 0
     weights[empty, generator.integers(shape[-1])] = 1.0
@@ -108,13 +108,13 @@ def random_distributions(generator: np.random.Generator, shape: tuple[int, ...],
 def random_transitions(
     generator: np.random.Generator, leading: tuple[int, ...], symbols: int, states: int, zeros: float
 ):
-    """Labelled transition matrices (*leading, V, S, S)."""
+    """Draw labeled transition matrices (*leading, V, S, S)."""
     rows = random_distributions(generator, (*leading, states, symbols * states), zeros)
     return np.moveaxis(rows.reshape(*leading, states, symbols, states), -2, -3)
 
 
 def possible_observations(generator: np.random.Generator, table: np.ndarray, initial: np.ndarray) -> list[int]:
-    """A sequence drawn step by step, one of `table`'s matrices a step."""
+    """Draw a sequence with one of `table`'s matrices per step."""
     state = generator.choice(initial.size, p=initial)
     symbols = []
     for matrices in table:
@@ -127,7 +127,7 @@ def possible_observations(generator: np.random.Generator, table: np.ndarray, ini
 
 @st.composite
 def small_batches(draw, kinds=("shared", "problem", "time"), max_batch=3, max_states=4, max_symbols=3, max_steps=4):
-    """Ragged batches with or without hard zeros; `kinds` says whose the transitions may be."""
+    """Draw ragged batches with or without hard zeros; `kinds` lists the allowed kinds of transitions."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     batch, steps = draw(st.integers(1, max_batch)), draw(st.integers(0, max_steps))
     states, symbols = draw(st.integers(1, max_states)), draw(st.integers(1, max_symbols))
@@ -138,9 +138,20 @@ def small_batches(draw, kinds=("shared", "problem", "time"), max_batch=3, max_st
     lengths = generator.integers(0, steps + 1, size=batch)
     if draw(st.booleans()):
         lengths[:] = steps
-    observations = generator.integers(-5, 9, size=(batch, steps))  # beyond its length, a row may hold anything
+    observations = generator.integers(
+        -5, 9, size=(batch, steps)
+    )  # beyond a problem's length, its row may hold anything
     small = SmallBatch(transitions, initial, observations, lengths)
     for b in range(batch):
         table, start, row = small.problem(b)
         row[:] = possible_observations(generator, table, start)
     return small
+
+
+@st.composite
+def small_processes(draw):
+    """Draw a random process with or without hard zeros, from a random start."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    states, symbols = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    zeros = draw(st.sampled_from([0.0, 0.3, 0.8]))
+    return random_transitions(generator, (), symbols, states, zeros), random_distributions(generator, (states,), zeros)

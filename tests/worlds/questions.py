@@ -1,4 +1,4 @@
-"""What a reader of a question is told, apart from how it is hashed or laid out."""
+"""The prompts of problems, independent of how they are hashed or laid out."""
 
 from dataclasses import replace
 
@@ -8,20 +8,20 @@ from unamortized.worlds.problems import Problems
 
 
 def questions(problems: Problems) -> list[tuple]:
-    """All that a reader of each question is told, and nothing else."""
-    told: list[np.ndarray] = [problems.observations]
-    told += {"fixed": [], "known": [problems.latents[:, :1]], "belief": [problems.beliefs[:, 0]]}[problems.start]
-    told += [] if problems.process.told is None else [problems.process.told]
-    return list(zip(*[map(tuple, each.tolist()) for each in told], strict=True))
+    """Return everything that the prompt of each problem shows."""
+    shown: list[np.ndarray] = [problems.observations]
+    shown += {"fixed": [], "known": [problems.latents[:, :1]], "belief": [problems.beliefs[:, 0]]}[problems.start]
+    shown += [] if problems.process.rules is None else [problems.process.rules]
+    return list(zip(*[map(tuple, each.tolist()) for each in shown], strict=True))
 
 
 def beginnings(problems: Problems, n_steps: int) -> set[tuple]:
-    """The questions with only so many observations."""
-    return {(observed[:n_steps], *told) for observed, *told in questions(problems)}
+    """Return the prompts cut after ``n_steps`` observations."""
+    return {(observed[:n_steps], *rest) for observed, *rest in questions(problems)}
 
 
-def untold(problems: Problems, seed: int = 0) -> Problems:
-    """The same questions with other latents, beliefs and answers than theirs."""
+def with_hidden_parts_changed(problems: Problems, seed: int = 0) -> Problems:
+    """Keep the prompts; change the latents, beliefs and answers that they do not show."""
     generator = np.random.default_rng(seed)
     latents, beliefs = problems.latents.copy(), problems.beliefs.copy()
     latents[:, 1:], beliefs[:, 1:] = generator.permuted(latents[:, 1:]), generator.random(beliefs[:, 1:].shape)

@@ -1,11 +1,11 @@
-"""Ordinary processes against their definitions, written anew, and against what the literature says of them."""
+"""Ordinary processes match independent definitions and published values."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worlds.words import block_entropy, paths_and_words
+from tests.worlds.words import block_bits, paths_and_words
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.processes import build_process
 
@@ -14,7 +14,7 @@ positive = st.floats(1e-6, 1)
 
 
 def matrices(process, edges):
-    """Labelled matrices from {(state, symbol, next state): probability}, all by name."""
+    """Return labeled matrices from {(state, symbol, next state): probability}, all by name."""
     transitions = np.zeros_like(process.transitions)
     for (state, symbol, following), share in edges.items():
         where = process.symbol_names.index(symbol), process.state_names.index(state)
@@ -86,13 +86,13 @@ def test_leaky_rrxor(p1, p2, epsilon):
         assert abs(process.transitions[x, i, j] - ((1 - epsilon) * share + epsilon * 0.1)) < 1e-14
 
 
-def test_a_leak_of_zero_is_none_and_a_leak_of_one_is_all():
+def test_a_leak_of_zero_gives_rrxor_and_a_leak_of_one_gives_noise():
     exact, all_leaks = build_process("rrxor"), build_process("leaky_rrxor", epsilon=1.0)
     np.testing.assert_array_equal(build_process("leaky_rrxor", epsilon=0.0).transitions, exact.transitions)
-    assert block_entropy(all_leaks, 6) == pytest.approx(6)
+    assert block_bits(all_leaks, 6) == pytest.approx(6)
 
 
-# ── what the literature says ─────────────────────────────────────────────────────────────────────
+# ── published values ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_leak_of_zero_is_none_and_a_leak_of_one_is_all():
         ("sns", {}, [1 / 2, 1 / 2]),
     ],
 )
-def test_stationary_distributions_are_those_printed(family, parameters, stationary):
+def test_stationary_distributions_equal_published_values(family, parameters, stationary):
     np.testing.assert_allclose(build_process(family, **parameters).initial, stationary, atol=1e-15)
 
 
@@ -121,9 +121,9 @@ def test_stationary_distributions_are_those_printed(family, parameters, stationa
         ("sns", 16, 0.677867, 1e-6),
     ],
 )
-def test_entropy_rates(family, n_steps, bits, tolerance):
+def test_entropy_rates_equal_published_values(family, n_steps, bits, tolerance):
     process = build_process(family)
-    assert abs(block_entropy(process, n_steps) - block_entropy(process, n_steps - 1) - bits) < tolerance
+    assert abs(block_bits(process, n_steps) - block_bits(process, n_steps - 1) - bits) < tolerance
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_entropy_rates(family, n_steps, bits, tolerance):
         ("zero_one_random", 14, 1 / 3, np.log2(3), 1e-6),
     ],
 )
-def test_excess_entropy_is_what_words_share(family, n_steps, rate, excess, tolerance):
-    assert abs(block_entropy(build_process(family), n_steps) - n_steps * rate - excess) < tolerance
+def test_excess_entropies_equal_published_values(family, n_steps, rate, excess, tolerance):
+    assert abs(block_bits(build_process(family), n_steps) - n_steps * rate - excess) < tolerance
 
 
 @given(p=positive, q=positive)
-def test_intervals_between_ones_of_sns_are_two_waits_in_a_row(p, q):
+def test_intervals_between_ones_of_sns_are_sums_of_two_waiting_times(p, q):
     process = build_process("sns", p=p, q=q)
     after_a_one = np.array([1.0, 0.0])
     for zeros in range(5):
@@ -161,14 +161,14 @@ def test_beliefs_of_sns_count_zeros():
 @pytest.mark.parametrize(
     ("family", "parameters", "message"),
     [
-        ("sns", {"p": 0.0, "q": 0.0}, "q must be positive where p is 0"),
-        ("mr_name", {"p": 0.0, "q": 0.0}, "q must be positive where p is 0"),
+        ("sns", {"p": 0.0, "q": 0.0}, "q must be positive if p is 0"),
+        ("mr_name", {"p": 0.0, "q": 0.0}, "q must be positive if p is 0"),
         ("mr_name", {"p": 0.6, "q": 0.5}, "p must be at most 1 - q = 0.5 (got 0.6)"),
         ("coin", {"p": 1.5}, "coin.p: must be between 0 and 1 (got 1.5)"),
-        ("days_of_week", {"p": 0.5}, "days_of_week.p: unknown"),
+        ("days_of_week", {"p": 0.5}, "days_of_week.p: unknown parameter"),
     ],
 )
-def test_wrong_parameters_say_what_is_possible(family, parameters, message):
+def test_invalid_parameters_are_an_error(family, parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process(family, **parameters)
     assert str(raised.value).startswith(message)

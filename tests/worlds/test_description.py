@@ -1,10 +1,11 @@
-"""What a process is like, against closed forms, printed values and words written out."""
+"""Descriptions of processes match closed forms, published values and enumerated words."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.worlds.test_mixed_states import block_entropy, small_processes
+from tests.worlds.brute_force import small_processes
+from tests.worlds.words import block_entropy
 from unamortized.worlds.description import (
     describe_process,
     entropy_rate,
@@ -48,11 +49,11 @@ def entropy(probabilities):
         (iid([0.1, 0.2, 0.7]), entropy([0.1, 0.2, 0.7])),
         (build_process("group_word", group="S3"), np.log(6)),
         (build_process("group_word", group="S5", elements=["21345", "23451"]), LN2),
-        (build_process("noisy_permutation"), np.log(4)),  # its symbols tell nothing of the state
+        (build_process("noisy_permutation"), np.log(4)),  # its symbols carry no information about the state
         (iid([1.0]), 0.0),
     ],
 )
-def test_the_entropy_rate_is_exact_where_there_are_few_mixed_states(process, nats):
+def test_the_entropy_rate_is_exact_with_few_mixed_states(process, nats):
     rate = described(process, depth=2).entropy_rate
     assert rate.n_mixed_states is not None
     assert rate.bounds.low == rate.bounds.high == rate.estimate
@@ -69,8 +70,8 @@ def test_the_entropy_rate_is_exact_where_there_are_few_mixed_states(process, nat
         ("no_consecutive_ones", 40, 0.463),
     ],
 )
-def test_the_symbol_at_a_position_costs_what_is_printed(family, position, printed):
-    """Printed values are means over sampled words: exact ones, .79346, .46215, .23105, .46210, differ by up to .002."""
+def test_the_myopic_entropy_equals_published_values(family, position, printed):
+    """Published values are means over sampled words and differ from exact ones by up to .002."""
     process = build_process(family)
     curve = myopic_entropy(process, unknown_start(process.initial), position - 1)
     assert curve[-1].low == curve[-1].high
@@ -83,13 +84,13 @@ def test_position_counts_from_one_and_the_start_is_stationary():
     process = build_process("no_consecutive_ones")
     first, second, third = (bounds.low for bounds in myopic_entropy(process, unknown_start(process.initial), 2))
     assert abs(first - entropy([1 / 3, 2 / 3])) < 1e-12
-    assert abs(second - 2 / 3 * LN2) < 1e-12  # one symbol tells the state
+    assert abs(second - 2 / 3 * LN2) < 1e-12  # one symbol reveals the state
     assert abs(third - second) < 1e-12
 
 
 @settings(max_examples=25)
 @given(arrays=small_processes())
-def test_bounds_bracket_the_entropy_rate_and_close_in_on_it(arrays):
+def test_bounds_contain_the_entropy_rate_and_tighten(arrays):
     process = Process(*arrays)
     start = stationary_start(process)
     above = [bounds.low for bounds in myopic_entropy(process, unknown_start(start), 5)]
@@ -97,7 +98,7 @@ def test_bounds_bracket_the_entropy_rate_and_close_in_on_it(arrays):
     assert (np.diff(above) <= 1e-9).all()
     assert (np.diff(below) >= -1e-9).all()
     assert below[-1] <= above[-1] + 1e-9
-    assert above[3] == pytest.approx(block_entropy(process, start, 4) - block_entropy(process, start, 3), abs=1e-9)
+    assert above[3] == pytest.approx(block_entropy(process, 4, start) - block_entropy(process, 3, start), abs=1e-9)
 
 
 @pytest.mark.parametrize("family", ["mess3", "noisy_permutation"])
@@ -110,7 +111,7 @@ def test_sampled_and_proven_entropy_rates_agree(family):
     assert rate.bounds.low - 4 * rate.error < rate.estimate < rate.bounds.high + 4 * rate.error
 
 
-def test_the_standard_error_is_the_spread_of_estimates():
+def test_the_standard_error_equals_the_spread_of_estimates():
     process = build_process("mess3", x=0.1, a=0.6)
     above = myopic_entropy(process, unknown_start(process.initial), 1)
     rates = [entropy_rate(process, process.initial, above, None, np.random.default_rng(seed)) for seed in range(12)]
@@ -118,12 +119,12 @@ def test_the_standard_error_is_the_spread_of_estimates():
     assert 0.5 < spread / np.mean([rate.error for rate in rates]) < 2
 
 
-def test_a_generalized_process_has_an_entropy_rate_but_no_start_to_know():
+def test_a_generalized_process_has_an_entropy_rate_but_no_start_state():
     found = described(build_process("tom_quantum"), depth=5)
     assert found.given_start is None
     assert found.entropy_rate.bounds.low == 0
     assert found.entropy_rate.estimate < found.entropy_rate.bounds.high
-    # the same rate by another way: -log P of sampled words, symbol by symbol
+    # the same rate by another estimator: -log P of sampled words per symbol
     process = build_process("tom_quantum")
     words = random_paths(process.transitions, process.initial, 600, 200, 1, process.readout).observations
     late, early = (
@@ -136,7 +137,7 @@ def test_a_generalized_process_has_an_entropy_rate_but_no_start_to_know():
 
 def test_a_mixture_has_the_mean_entropy_rate_of_its_parts():
     transitions = np.zeros((2, 3, 3))
-    transitions[0, 0, 0] = 1  # silence
+    transitions[0, 0, 0] = 1  # constant zeros
     transitions[:, 1:, 1:] = 0.25  # a fair coin, on two states
     process = Process(transitions, np.array([0.4, 0.3, 0.3]))
     found = described(process)
@@ -147,7 +148,7 @@ def test_a_mixture_has_the_mean_entropy_rate_of_its_parts():
 # ── starts ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_long_run_is_where_an_average_of_many_steps_ends():
+def test_the_long_run_is_the_average_over_many_steps():
     chain = np.array(
         [[0.5, 0.2, 0.3, 0, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0.9, 0.1], [0, 0, 0, 0.3, 0.7]]
     )
@@ -158,13 +159,13 @@ def test_the_long_run_is_where_an_average_of_many_steps_ends():
     np.testing.assert_allclose(long_run(chain, start), total / 20_000, atol=1e-4)
 
 
-def test_a_group_starts_at_the_identity_but_is_stationary_where_all_are_alike():
+def test_the_stationary_start_of_a_group_is_uniform():
     process = build_process("group_word", group="S3")
     np.testing.assert_allclose(stationary_start(process), 1 / 6)
     np.testing.assert_array_equal(stationary_start(build_process("mess3")), build_process("mess3").initial)
 
 
-def test_the_mean_of_processes_of_one_problem_each():
+def test_the_mean_process_averages_transitions_over_problems():
     transitions = np.stack([np.eye(2)[None], np.array([[[0.0, 1.0], [1.0, 0.0]]])])
     process = Process(transitions, np.array([[1.0, 0.0], [0.5, 0.5]]))
     mean = mean_process(process)
@@ -176,7 +177,7 @@ def test_the_mean_of_processes_of_one_problem_each():
 # ── mixing and forgetting ────────────────────────────────────────────────────────────────────────
 
 
-def test_mixing_time_is_that_of_the_slowest_decay():
+def test_the_mixing_time_is_the_time_scale_of_the_slowest_decay():
     process = build_process("mess3", x=0.05)
     mixing = mixing_time(process.state_transitions)
     power = np.linalg.matrix_power(process.state_transitions, 40)
@@ -202,7 +203,7 @@ def test_periods_are_found(process, period):
     assert (mixing.period, mixing.components) == (period, 1)
 
 
-def test_groups_never_forget_and_one_symbol_of_the_golden_mean_tells_all():
+def test_a_group_never_forgets_and_the_golden_mean_process_forgets_at_once():
     for elements in (["213", "231"], None):
         process = build_process("group_word", group="S3", elements=elements)
         forgetting = forgetting_time(process, stationary_start(process), np.random.default_rng(0))
@@ -213,24 +214,24 @@ def test_groups_never_forget_and_one_symbol_of_the_golden_mean_tells_all():
 
 
 @pytest.mark.parametrize("slip", [0.02, 0.3])
-def test_permutations_that_say_nothing_are_forgotten_as_they_slip(slip):
+def test_the_forgetting_time_of_uninformative_permutations_follows_from_slip(slip):
     process = build_process("noisy_permutation", slip=slip)
     forgetting = forgetting_time(process, process.initial, np.random.default_rng(0))
     assert abs(forgetting.steps + 1 / np.log(1 - slip)) < 1e-6
     assert forgetting.error < 1e-6
 
 
-def test_two_filters_with_different_starts_approach_at_that_rate():
+def test_two_filters_with_different_starts_approach_at_the_forgetting_rate():
     process = build_process("noisy_permutation", states=3, symbols=3, slip=0.1, informativeness=0.5)
     forgetting = forgetting_time(process, process.initial, np.random.default_rng(0))
     words = random_paths(process.transitions, process.initial, 90, 400, 5).observations
     one, other = (filter_beliefs(process.transitions, start, words).beliefs for start in np.eye(3)[:2])
-    apart = np.log(np.abs(one - other).sum(axis=2))
-    rates = (apart[:, 30] - apart[:, 90]) / 60
+    log_distance = np.log(np.abs(one - other).sum(axis=2))
+    rates = (log_distance[:, 30] - log_distance[:, 90]) / 60
     error = rates.std() / np.sqrt(400)
     assert abs(1 / forgetting.steps - rates.mean()) < 4 * (error + forgetting.error / forgetting.steps**2)
 
 
-def test_a_description_is_alike_for_the_same_stream():
+def test_the_same_stream_gives_the_same_description():
     process = build_process("mess3")
     assert str(described(process, 3)) == str(described(process, 3))

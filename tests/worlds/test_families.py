@@ -1,4 +1,4 @@
-"""Every family: what inference says of its words is what writing out all latent paths, or all words, says."""
+"""Inference on every family matches the enumeration of all latent paths, or of all words."""
 
 from collections import defaultdict
 
@@ -15,8 +15,7 @@ from unamortized.worlds.processes import FAMILIES, build_process
 share = st.integers(0, 20).map(lambda n: n / 20)  # both ends included
 positive = st.integers(1, 20).map(lambda n: n / 20)
 seed = st.integers(0, 2**32 - 1)
-mess3 = st.fixed_dictionaries({"x": share.map(lambda x: x / 2), "a": share})
-GENERALISED = {
+GENERALIZED = {
     "tom_quantum": {"alpha": st.floats(0.1, 10), "beta": st.floats(-10, 10)},
     "fanizza": {"alpha": st.floats(-3000, 3000), "lam": st.floats(0, 0.5)},
     "post_quantum": {"log_alpha": st.floats(0.05, 2), "beta": st.floats(0.1, 0.9)},
@@ -65,16 +64,16 @@ PARAMETERS = {
     },
     "group_word": {"group": st.sampled_from(["Z2", "Z7", "S3", "A4", "D3", "D6"])},
 }
-NEEDED = {"mixture": {"components": [{"family": "mess3"}, {"family": "coin", "p": 0.2}]}}  # what has no default
+NEEDED = {"mixture": {"components": [{"family": "mess3"}, {"family": "coin", "p": 0.2}]}}  # parameters without defaults
 
 
 def test_no_family_is_left_out():
-    assert set(PARAMETERS) | set(GENERALISED) | {"matrices"} == set(FAMILIES)
+    assert set(PARAMETERS) | set(GENERALIZED) | {"matrices"} == set(FAMILIES)
     assert all(FAMILIES[family].__doc__ for family in FAMILIES)
 
 
-def assert_inference_is_enumeration(process):
-    """All words of up to three symbols: beliefs, evidence, smoothing, and the next symbol and the one after."""
+def assert_inference_matches_enumeration(process):
+    """Check beliefs, evidence, smoothing and predictions for all words of up to three symbols."""
     for n_steps in range(4):
         joint = paths_and_words(process.transitions, process.initial, n_steps)
         if len(joint) > 5000:
@@ -102,7 +101,7 @@ def assert_inference_is_enumeration(process):
 
 
 def assert_predictions(process, words, evidence, n_steps, ahead):
-    """The symbol `ahead` steps on, from the probabilities of all words that reach that far."""
+    """Check the prediction `ahead` steps ahead against the probabilities of all longer words."""
     following = defaultdict(lambda: np.zeros(process.n_symbols))
     for word, probability in zip(words, evidence, strict=True):
         following[word[: n_steps - ahead]][word[-1]] += probability
@@ -113,29 +112,29 @@ def assert_predictions(process, words, evidence, n_steps, ahead):
 
 
 @pytest.mark.parametrize("family", PARAMETERS)
-def test_inference_is_enumeration_with_default_parameters(family):
-    assert_inference_is_enumeration(build_process(family, **NEEDED.get(family, {})))
+def test_inference_matches_enumeration_with_default_parameters(family):
+    assert_inference_matches_enumeration(build_process(family, **NEEDED.get(family, {})))
 
 
 @pytest.mark.parametrize("family", [family for family in PARAMETERS if PARAMETERS[family]])
 @settings(max_examples=6)
 @given(data=st.data())
-def test_inference_is_enumeration_with_any_parameters(family, data):
-    assert_inference_is_enumeration(build_process(family, **data.draw(st.fixed_dictionaries(PARAMETERS[family]))))
+def test_inference_matches_enumeration_with_any_parameters(family, data):
+    assert_inference_matches_enumeration(build_process(family, **data.draw(st.fixed_dictionaries(PARAMETERS[family]))))
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_inference_is_enumeration_for_matrices_from_a_file(tmp_path, number):
+def test_inference_matches_enumeration_for_matrices_from_a_file(tmp_path, number):
     path = tmp_path / "any.npy"
     np.save(path, random_transitions(np.random.default_rng(number), (), symbols=3, states=3, zeros=0.3))
-    assert_inference_is_enumeration(build_process("matrices", path=str(path)))
+    assert_inference_matches_enumeration(build_process("matrices", path=str(path)))
 
 
 # ── generalized processes ────────────────────────────────────────────────────────────────────────
 
 
-def assert_inference_is_products(process):
-    """All words of up to five symbols, by products of matrices."""
+def assert_inference_matches_products(process):
+    """Check beliefs, evidence and predictions for all words of up to five symbols, by products of matrices."""
     product = {(): process.initial}  # eta_0 T[x_1] .. T[x_n]
     for n_steps in range(1, 6):
         words = all_words(process.n_symbols, n_steps)
@@ -143,7 +142,7 @@ def assert_inference_is_products(process):
         probability = {word: float(vector @ process.readout) for word, vector in product.items()}
         assert min(probability.values()) > -1e-10
         assert abs(sum(probability[word] for word in words) - 1) < 1e-10
-        # division by what is hardly possible says nothing to ten digits
+        # dividing by a tiny probability loses digits
         likely = [w for w in words if all(probability[w[: t + 1]] > 1e-4 * probability[w[:t]] for t in range(n_steps))]
         filtered = filter_beliefs(process.transitions, process.initial, np.array(likely), readout=process.readout)
         np.testing.assert_allclose(np.exp(filtered.log_probability), [probability[w] for w in likely], atol=1e-10)
@@ -161,16 +160,16 @@ def assert_inference_is_products(process):
             np.testing.assert_allclose(predicted, next_symbols, atol=1e-10)
 
 
-@pytest.mark.parametrize("family", GENERALISED)
-def test_words_of_a_generalized_process_have_probabilities(family):
+@pytest.mark.parametrize("family", GENERALIZED)
+def test_words_of_a_generalized_process_have_probabilities_with_default_parameters(family):
     process = build_process(family)
     assert process.is_generalized
     assert process.transitions.min() < 0
-    assert_inference_is_products(process)
+    assert_inference_matches_products(process)
 
 
-@pytest.mark.parametrize("family", GENERALISED)
+@pytest.mark.parametrize("family", GENERALIZED)
 @settings(max_examples=6)
 @given(data=st.data())
-def test_words_have_probabilities_whatever_the_parameters(family, data):
-    assert_inference_is_products(build_process(family, **data.draw(st.fixed_dictionaries(GENERALISED[family]))))
+def test_words_of_a_generalized_process_have_probabilities_with_any_parameters(family, data):
+    assert_inference_matches_products(build_process(family, **data.draw(st.fixed_dictionaries(GENERALIZED[family]))))

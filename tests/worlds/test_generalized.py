@@ -1,4 +1,4 @@
-"""Generalized processes against the quantum systems and intervals that define them."""
+"""Generalized processes match the quantum systems and intervals that define them."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.worlds.words import all_words, block_entropy
+from tests.worlds.words import all_words, block_bits
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.processes import build_process
 
@@ -45,7 +45,7 @@ def test_tom_quantum_has_the_published_matrices(alpha, beta):
 
 @given(alpha=st.floats(0.1, 10), beta=st.floats(-10, 10), word=st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_tom_quantum_measures_a_qubit(alpha, beta, word):
-    """The density matrix itself, through the Kraus operators: probability of the word, and Bloch vector after it."""
+    """Kraus operators on the density matrix give the probability of the word and the Bloch vector after it."""
     process = build_process("tom_quantum", alpha=alpha, beta=beta)
     gamma = 1 / (2 * math.sqrt(alpha**2 + beta**2))
     kraus = [gamma * (alpha * np.eye(2) + sign * beta * pauli) for pauli in (PAULI_Z, PAULI_X) for sign in (1, -1)]
@@ -64,7 +64,7 @@ def test_tom_quantum_measures_a_qubit(alpha, beta, word):
 def test_only_the_ratio_of_alpha_and_beta_matters():
     one, other = build_process("tom_quantum", alpha=1.0, beta=3.0), build_process("tom_quantum", alpha=2.0, beta=6.0)
     np.testing.assert_allclose(one.transitions, other.transitions, atol=1e-15)
-    assert block_entropy(one, 1) == pytest.approx(2)
+    assert block_bits(one, 1) == pytest.approx(2)
 
 
 # ── a renewal process ────────────────────────────────────────────────────────────────────────────
@@ -72,12 +72,12 @@ def test_only_the_ratio_of_alpha_and_beta_matters():
 
 @given(alpha=st.floats(-3000, 3000), lam=st.floats(0, 0.5))
 def test_fanizza_renews_after_oscillating_intervals(alpha, lam):
-    """After an a, n symbols b and an a: lambda^n sin^2(n alpha / 2), and what remains for n = 0."""
+    """n symbols b between two a have probability lambda^n sin^2(n alpha / 2); n = 0 has the rest."""
     process = build_process("fanizza", alpha=alpha, lam=lam)
     ends = process.transitions[0] @ process.readout
     renewed = process.transitions[0][0] / ends[0]  # the first row is never zero: its readout is 1
     for row, end in zip(process.transitions[0], ends, strict=True):
-        np.testing.assert_allclose(row, end * renewed, atol=1e-12)  # whatever was, an a forgets it
+        np.testing.assert_allclose(row, end * renewed, atol=1e-12)  # an a erases the past
     interval = [lam**n * math.sin(n * alpha / 2) ** 2 for n in range(60)]
     interval[0] = 1 - sum(interval)
     vector = renewed
@@ -88,13 +88,13 @@ def test_fanizza_renews_after_oscillating_intervals(alpha, lam):
     assert abs(vectors(process, [0]) - 1 / mean) < 1e-10
 
 
-def test_the_entropy_rate_of_fanizza_is_that_of_its_intervals():
+def test_the_entropy_rate_of_fanizza_follows_from_its_intervals():
     process = build_process("fanizza")
     interval = np.array([0.49**n * math.sin(n * 1000) ** 2 for n in range(200)])
     interval[0] = 1 - interval.sum()
     possible = interval[interval > 0]
     rate = -(possible * np.log2(possible)).sum() / (1 + np.arange(200) @ interval)
-    assert abs(block_entropy(process, 16) - block_entropy(process, 15) - rate) < 1e-3
+    assert abs(block_bits(process, 16) - block_bits(process, 15) - rate) < 1e-3
 
 
 # ── a reset and two moves along a curve ──────────────────────────────────────────────────────────
@@ -114,8 +114,8 @@ def test_post_quantum_has_the_published_matrices_up_to_scale(log_alpha, beta):
     np.testing.assert_allclose(np.array([1, -1, -1]) @ process.readout, 1, atol=1e-12)
 
 
-def test_between_resets_only_the_sum_of_moves_counts():
-    """P(a w a) is proportional to e^t - 1 - t, t the sum of ln alpha and ln beta over w."""
+def test_between_resets_only_the_sum_of_moves_matters():
+    """P(a w a) is proportional to e^t - 1 - t, where t sums ln alpha and ln beta over w."""
     process = build_process("post_quantum", log_alpha=1.0, beta=0.5)
     scale = process.transitions[1, 1, 1]
     reset = vectors(process, [0])
@@ -131,13 +131,13 @@ def test_between_resets_only_the_sum_of_moves_counts():
     [
         ("tom_quantum", {"alpha": 0.0, "beta": 0.0}, "alpha must be positive"),
         ("fanizza", {"lam": 0.6}, "fanizza.lam: must be between 0 and 0.5 (got 0.6)"),
-        ("post_quantum", {"log_alpha": math.log(1.25), "beta": 0.75}, "log_alpha must not be ln(2 - beta) = 0.223"),
+        ("post_quantum", {"log_alpha": math.log(1.25), "beta": 0.75}, "log_alpha must not be 0.223144, ln(2 - beta)"),
         ("post_quantum", {"log_alpha": math.log(2), "beta": 0.5}, "log_alpha must not be a rational multiple"),
         ("post_quantum", {"log_alpha": math.log(2) * 1.5, "beta": 0.5}, "log_alpha must not be a rational multiple"),
         ("post_quantum", {"beta": 1.0}, "post_quantum.beta: must be between 0.01 and 0.99 (got 1.0)"),
     ],
 )
-def test_wrong_parameters_say_what_is_possible(family, parameters, message):
+def test_invalid_parameters_are_an_error(family, parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process(family, **parameters)
     assert str(raised.value).startswith(message)

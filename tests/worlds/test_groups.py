@@ -1,4 +1,4 @@
-"""Groups as groups: their axioms, read off the processes, and the dihedral ones as symmetries of a polygon."""
+"""Groups satisfy the group axioms, and dihedral groups are the symmetries of a polygon."""
 
 import itertools
 
@@ -11,14 +11,14 @@ DIHEDRAL = ("D3", "D4", "D5", "D12", "D60")
 
 
 def table(group):
-    """product[i, g]: where symbol g leads from state i; all elements are symbols, in the order of the states."""
+    """Return product[i, g], the state that symbol g leads to from state i; symbols are ordered like states."""
     process = build_process("group_word", group=group)
     assert process.symbol_names == process.state_names
     return process.state_names, process.transitions.argmax(axis=2).T
 
 
 def as_matrix(name, size):
-    """The symmetry itself, acting on column vectors."""
+    """Return the symmetry as a matrix that acts on column vectors."""
     angle = 2 * np.pi * int(name[1:]) / size
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin], [sin, cos]] if name[0] == "r" else [[cos, sin], [sin, -cos]])
@@ -45,7 +45,7 @@ def test_dihedral_groups_are_the_symmetries_of_a_polygon(group):
     names, product = table(group)
     assert names == tuple(f"{kind}{number}" for kind in "rs" for number in range(size))
     matrices = np.stack([as_matrix(name, size) for name in names])
-    # what is read later acts later, hence from the left
+    # later symbols act later, hence from the left
     np.testing.assert_allclose(matrices[product], np.einsum("gab,ibc->igac", matrices, matrices), atol=1e-12)
 
 
@@ -90,12 +90,12 @@ def test_two_generators_reach_the_whole_dihedral_group(seed):
     [
         ({"group": "D61"}, "group must be Z2 to Z120, D3 to D60, S2 to S5 or A3 to A5 (got 'D61')"),
         ({"group": "D2"}, "group must be"),
-        ({"group": "D5", "elements": ["r1", "r2"]}, "elements must generate D5; these reach 5 of its 10 elements"),
+        ({"group": "D5", "elements": ["r1", "r2"]}, "elements must generate D5 (got 5 of its 10 elements)"),
         ({"group": "D5", "elements": ["r5"]}, "elements must be distinct elements of D5, such as 'r0', 'r1', 'r2'"),
         ({"group": "D5", "generators": 1}, "generators must be at least 2: no single element generates D5"),
     ],
 )
-def test_impossible_dihedral_groups_say_what_is_possible(parameters, message):
+def test_an_invalid_dihedral_group_is_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("group_word", **parameters)
     assert str(raised.value).startswith(message)

@@ -1,4 +1,4 @@
-"""In-context worlds: what is told is what holds, and exact inference in each problem uses its own table."""
+"""In-context worlds: transitions follow the rules in the prompt, and exact inference uses each problem's table."""
 
 import pickle
 
@@ -22,42 +22,42 @@ PARAMETERS = {
 
 
 def draw(process, batch, seed=0):
-    return process.drawn(np.random.default_rng(seed), batch)
+    return process.sampler(np.random.default_rng(seed), batch)
 
 
 def tables(process):
-    """table[b, x, i], read off the numbers of the rules alone."""
+    """Decode table[b, x, i] from the indices of the rules alone."""
     symbols, states = process.n_symbols, process.n_states
-    table = np.full((len(process.told), symbols, states), -1)
-    for problem, rules in enumerate(process.told):
+    table = np.full((len(process.rules), symbols, states), -1)
+    for problem, rules in enumerate(process.rules):
         for rule in rules.tolist():
             symbol, state, following = rule // states**2, rule // states % states, rule % states
-            assert table[problem, symbol, state] == -1  # each is told once
+            assert table[problem, symbol, state] == -1  # each rule occurs once
             table[problem, symbol, state] = following
     return table
 
 
 @given(st.fixed_dictionaries(PARAMETERS))
-def test_transitions_are_what_the_prompt_tells(parameters):
+def test_transitions_follow_the_rules_in_the_prompt(parameters):
     mean = build_process("in_context", **parameters)
     batch, slip, states = draw(mean, 5), parameters["slip"], mean.n_states
     assert batch.per_problem
-    assert batch.told.dtype == np.int64
-    assert batch.told.shape == (5, mean.n_symbols * states)
+    assert batch.rules.dtype == np.int64
+    assert batch.rules.shape == (5, mean.n_symbols * states)
     table = tables(batch)
     for b, x, i, j in np.ndindex(batch.transitions.shape):
         expected = mean.emissions[i, x] * ((1 - slip) * (table[b, x, i] == j) + slip / states)
         assert abs(batch.transitions[b, x, i, j] - expected) < 1e-14
     if parameters["moves"] == "permutations":
         assert (np.sort(table, axis=2) == np.arange(states)).all()
-    np.testing.assert_array_equal(batch.told // states, np.tile(np.arange(table[0].size), (5, 1)))  # in fixed order
+    np.testing.assert_array_equal(batch.rules // states, np.tile(np.arange(table[0].size), (5, 1)))  # in a fixed order
     for process in (mean, batch):
         np.testing.assert_array_equal(process.initial, np.eye(states)[0])
 
 
 @settings(max_examples=10)
 @given(st.fixed_dictionaries(PARAMETERS))
-def test_inference_with_each_problems_own_table_is_enumeration(parameters):
+def test_inference_with_each_problems_own_table_matches_enumeration(parameters):
     batch = draw(build_process("in_context", **parameters), 4)
     observations = random_paths(batch.transitions, batch.initial, 3, 4, seed=1).observations
     filtered = filter_beliefs(batch.transitions, batch.initial, observations)
@@ -72,7 +72,7 @@ def test_inference_with_each_problems_own_table_is_enumeration(parameters):
         np.testing.assert_allclose(predicted[b], following / following.sum(), atol=1e-10)
 
 
-def test_at_slip_zero_it_is_an_automaton():
+def test_at_slip_zero_the_process_is_an_automaton():
     batch = draw(build_process("in_context", slip=0.0, moves="functions"), 50)
     paths = random_paths(batch.transitions, batch.initial, 10, 50, seed=3)
     table = tables(batch)
@@ -85,15 +85,15 @@ def test_at_slip_zero_it_is_an_automaton():
 
 
 @pytest.mark.parametrize("moves", ["permutations", "functions"])
-def test_the_process_itself_is_the_mean_over_tables(moves):
+def test_the_process_is_the_mean_over_tables(moves):
     mean = build_process("in_context", informativeness=1.0, moves=moves)
     batch = draw(mean, 20_000)
     np.testing.assert_allclose(batch.transitions.mean(axis=0), mean.transitions, atol=0.01)
     table = tables(batch.take(slice(1000)))
     possible = 24 if moves == "permutations" else 256
     assert len(np.unique(table[:, 0], axis=0)) > 0.9 * possible
-    together = np.corrcoef(table[:, 0, 1], table[:, 1, 1])[0, 1]
-    assert abs(together) < 0.12  # each symbol's moves are drawn apart
+    correlation = np.corrcoef(table[:, 0, 1], table[:, 1, 1])[0, 1]
+    assert abs(correlation) < 0.12  # symbols draw their moves independently
 
 
 def test_functions_merge_states():
@@ -101,7 +101,7 @@ def test_functions_merge_states():
     assert any(len(set(row)) < 4 for row in tables(batch).reshape(-1, 4).tolist())
 
 
-def test_emissions_are_shared_and_those_of_noisy_permutation():
+def test_all_problems_share_the_emissions_of_noisy_permutation():
     parameters = {"states": 4, "symbols": 3, "informativeness": 1.5, "seed": 7}
     noisy = build_process("noisy_permutation", **parameters)
     in_context = build_process("in_context", **parameters)
@@ -110,17 +110,17 @@ def test_emissions_are_shared_and_those_of_noisy_permutation():
     np.testing.assert_allclose(batch.emissions, np.tile(noisy.emissions, (3, 1, 1)), atol=1e-14)
 
 
-def test_the_generator_decides_and_worlds_travel_between_processes():
+def test_draws_repeat_with_the_generator_and_processes_can_be_pickled():
     mean = build_process("in_context")
     first, again, other = (
         draw(mean, 8, seed=1),
         draw(pickle.loads(pickle.dumps(mean)), 8, seed=1),
         draw(mean, 8, seed=2),
     )
-    np.testing.assert_array_equal(first.told, again.told)
-    assert (first.told != other.told).any()
+    np.testing.assert_array_equal(first.rules, again.rules)
+    assert (first.rules != other.rules).any()
     taken = first.take(np.array([3, 5]))
-    np.testing.assert_array_equal(taken.told, first.told[[3, 5]])
+    np.testing.assert_array_equal(taken.rules, first.rules[[3, 5]])
     np.testing.assert_array_equal(taken.transitions, first.transitions[[3, 5]])
 
 
@@ -132,7 +132,7 @@ def test_the_generator_decides_and_worlds_travel_between_processes():
         ({"states": 1}, "in_context.states: must be between 2 and 100 (got 1)"),
     ],
 )
-def test_wrong_parameters_say_what_is_possible(parameters, message):
+def test_invalid_parameters_are_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("in_context", **parameters)
     assert str(raised.value).startswith(message)

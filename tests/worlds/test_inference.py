@@ -1,4 +1,4 @@
-"""Every function against the enumeration of all latent paths, and where float64 is pushed to its limits."""
+"""Every function of inference matches the enumeration of all latent paths, also at the limits of float64."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from unamortized.worlds.inference import (
     smooth_beliefs,
 )
 
-# Two coins of different bias, one of them tossed for ever: each symbol is evidence for one or the other.
+# Two coins of different bias; one of them is tossed forever, and each symbol is evidence for one or the other.
 TWO_COINS = np.array([[[0.9, 0.0], [0.0, 0.2]], [[0.1, 0.0], [0.0, 0.8]]])
 
 
@@ -33,7 +33,7 @@ def evidence(joint):
 
 
 def cut(small: SmallBatch, b: int, n: int):
-    """Problem b as if it had ended after n steps."""
+    """Enumerate problem b, cut after n steps."""
     table, initial, observations = small.problem(b)
     return enumerate_paths(table[:n], initial, observations[:n])
 
@@ -74,9 +74,9 @@ def test_sampled_paths_follow_the_enumerated_joint(small):
         total = sum(joint.values())
         counts = dict.fromkeys(joint, 0)
         for path in sampled.latents[:, b, : length + 1].tolist():
-            counts[tuple(path)] += 1  # a path of probability zero is no key
+            counts[tuple(path)] += 1  # raises a KeyError for an impossible path
         expected = np.array([draws * p / total for p in joint.values()])
-        frequent = expected > 5  # chi-square needs more than a few draws a path
+        frequent = expected > 5  # chi-square needs several draws per path
         excess = (np.array(list(counts.values())) - expected)[frequent]
         assert (excess**2 / expected[frequent]).sum() < chi2.isf(1e-6, frequent.sum())
         assert (sampled.latents[:, b, length:] == sampled.latents[:, b, length, None]).all()
@@ -132,7 +132,7 @@ def test_prediction_is_the_conditional_of_the_enumerated_future(small, steps_ahe
 
 
 @given(small_batches(kinds=("shared",), max_steps=6), st.integers(0, 6))
-def test_filtering_on_from_a_belief_is_filtering_at_once(small, split):
+def test_filtering_in_two_parts_equals_filtering_at_once(small, split):
     whole = filter_beliefs(**small.arguments)
     split = min(split, small.observations.shape[1])
     head, tail = np.split(small.observations, [split], axis=1)
@@ -145,7 +145,7 @@ def test_filtering_on_from_a_belief_is_filtering_at_once(small, split):
 @pytest.mark.parametrize("function", [filter_beliefs, smooth_beliefs, most_likely_latents])
 @settings(max_examples=15)
 @given(small=small_batches())
-def test_a_ragged_batch_is_its_problems_one_by_one(function, small):
+def test_a_ragged_batch_equals_its_problems_one_by_one(function, small):
     together = function(**small.arguments)
     for b, length in enumerate(small.lengths):
         table, initial, observations = small.problem(b)
@@ -159,7 +159,7 @@ def test_a_ragged_batch_is_its_problems_one_by_one(function, small):
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
 @pytest.mark.parametrize("leading", [0, 1, 2])
-def test_no_problems_and_no_steps_are_batches_too(shape, leading):
+def test_batches_may_have_no_problems_or_no_steps(shape, leading):
     transitions = np.broadcast_to(TWO_COINS, (*shape[:leading], *TWO_COINS.shape))
     arguments = {
         "transitions": transitions,
@@ -178,7 +178,7 @@ def test_no_problems_and_no_steps_are_batches_too(shape, leading):
         assert random_paths(transitions, arguments["initial"], steps, batch, seed=0).observations.shape == shape
 
 
-def test_a_seed_gives_the_same_draws_and_a_generator_goes_on():
+def test_a_seed_repeats_the_draws_and_a_generator_continues():
     arguments = (np.full((2, 3, 3), 1 / 6), np.full(3, 1 / 3), np.zeros((4, 9), dtype=np.int64))
     first = sample_latents(*arguments, seed=3).latents
     np.testing.assert_array_equal(first, sample_latents(*arguments, seed=3).latents)
@@ -191,7 +191,7 @@ def test_a_seed_gives_the_same_draws_and_a_generator_goes_on():
 
 
 def test_ten_thousand_steps_keep_evidence_and_beliefs_exact():
-    """Fair symbols have a known evidence at any length, and tell nothing about where one started."""
+    """Fair symbols have a known evidence at any length, and carry no information about the start."""
     transitions = np.stack([np.eye(3), np.roll(np.eye(3), 1, axis=1)]) / 2
     observations = np.random.default_rng(0).integers(2, size=(20, 10_000))
     initial = np.array([0.7, 0.2, 0.1])
@@ -210,8 +210,8 @@ def test_ten_thousand_steps_keep_evidence_and_beliefs_exact():
 
 
 @pytest.mark.parametrize("turn", [400, 3000])
-def test_a_hypothesis_that_was_almost_given_up_comes_back(turn):
-    """Evidence for one coin far beyond float64's smallest number, then as much and more for the other."""
+def test_a_hypothesis_that_underflows_can_recover(turn):
+    """Evidence favors one coin by more than float64 can represent, then the other coin by even more."""
     zeros, ones = turn, 2 * turn
     observations = np.array([[0] * zeros + [1] * ones])
     log_first = zeros * np.log(0.9) + ones * np.log(0.1)
@@ -230,16 +230,16 @@ def test_a_hypothesis_that_was_almost_given_up_comes_back(turn):
     assert (most_likely_latents(*arguments).latents == expected[1]).all()
 
 
-def test_a_last_resort_of_tiny_probability_is_not_called_impossible():
-    """After a thousand zeros only the second state, by now at 1e-600, can emit a one."""
+def test_a_last_hypothesis_of_tiny_probability_is_not_impossible():
+    """After a thousand zeros, only the second state can emit a one, and its belief is 1e-600."""
     transitions = np.array([[[1.0, 0.0], [0.0, 0.25]], [[0.0, 0.0], [0.0, 0.75]]])
     filtered = filter_beliefs(transitions, np.array([0.5, 0.5]), np.array([[0] * 1000 + [1]]))
     np.testing.assert_array_equal(filtered.beliefs[0, -1], [0, 1])
     np.testing.assert_allclose(filtered.log_probability, [np.log(0.375) + 1000 * np.log(0.25)], rtol=1e-12)
 
 
-def test_two_leaps_of_tiny_probability_are_not_called_impossible():
-    """Each step is well within float64, their product of 1e-400 is not; a one can follow nothing else."""
+def test_two_moves_of_tiny_probability_are_not_impossible():
+    """Each step is within float64, but their product of 1e-400 is not; no other path emits a one."""
     leap = 1e-200
     transitions = np.array([[[1, leap, 0], [0, 1, leap], [0, 0, 0.5]], [[0, 0, 0], [0, 0, 0], [0, 0, 0.5]]])
     arguments = (transitions, np.array([1.0, 0, 0]), np.array([[0, 0, 1]]))
@@ -252,8 +252,8 @@ def test_two_leaps_of_tiny_probability_are_not_called_impossible():
 
 @settings(max_examples=20)
 @given(small_batches())
-def test_tiny_entries_take_the_logarithmic_route_to_the_same_conditionals(small):
-    """One entry of 1e-300, in a symbol that is never seen, sends every problem through logarithms."""
+def test_filtering_in_logs_gives_the_same_beliefs(small):
+    """An entry of 1e-300, in a symbol that never occurs, sends every problem through logarithms."""
     tiny = np.zeros((*small.transitions.shape[:-3], 1, *small.transitions.shape[-2:]))
     tiny[..., 0, 0] = 1e-300
     arguments = small.arguments | {"transitions": np.concatenate([small.transitions, tiny], axis=-3)}
@@ -310,7 +310,7 @@ def test_random_paths_of_each_problem_follow_its_own_transitions():
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────
 
-ALTERNATING = np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])  # 0 1 0 1 … and nothing else
+ALTERNATING = np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]])  # only emits 0 1 0 1 …
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_an_impossible_observation_is_named_by_problem_step_and_symbol(function)
     assert (raised.value.problem, raised.value.step, raised.value.symbol) == (1, 3, 1)
 
 
-def test_an_impossible_observation_is_found_in_logarithms_too():
+def test_filtering_in_logs_reports_an_impossible_observation():
     transitions = np.concatenate([TWO_COINS, np.zeros((1, 2, 2))])
     observations = np.zeros((2, 2001), dtype=np.int64)
     observations[1, -1] = 2
@@ -332,7 +332,7 @@ def test_an_impossible_observation_is_found_in_logarithms_too():
         filter_beliefs(transitions, np.array([0.5, 0.5]), observations)
 
 
-def test_what_lies_beyond_a_length_is_not_an_impossible_observation():
+def test_symbols_beyond_a_length_are_ignored():
     observations = np.array([[0, 1, 1, 99], [0, -7, 5, 5]])
     filtered = filter_beliefs(ALTERNATING, np.array([1.0, 0.0]), observations, np.array([2, 1]))
     np.testing.assert_array_equal(filtered.beliefs[:, -1], [[1, 0], [0, 1]])
@@ -345,20 +345,20 @@ def test_an_unknown_symbol_is_named_by_problem_and_step(symbol):
         filter_beliefs(ALTERNATING, np.array([1.0, 0.0]), observations)
 
 
-def test_prediction_beyond_known_transitions_is_refused():
+def test_prediction_with_transitions_that_vary_in_time_is_an_error():
     changing = np.broadcast_to(TWO_COINS, (1, 2, 2, 2, 2))
-    with pytest.raises(ValueError, match="change in time"):
+    with pytest.raises(ValueError, match="vary in time"):
         predict(changing, np.array([0.5, 0.5]), np.array([[0, 1]]))
     with pytest.raises(ValueError, match="steps_ahead must be at least 1"):
         predict(TWO_COINS, np.array([0.5, 0.5]), np.array([[0, 1]]), steps_ahead=0)
 
 
-def test_arguments_that_do_not_fit_are_named():
+def test_errors_name_the_invalid_argument():
     observations = np.array([[0, 1], [0, 1]])
     uniform = np.array([0.5, 0.5])
     with pytest.raises(ValueError, match="lengths must be 2 integers from 0 to 2"):
         filter_beliefs(TWO_COINS, uniform, observations, np.array([1, 3]))
     with pytest.raises(ValueError, match="initial of problem 1 must be a distribution"):
         filter_beliefs(TWO_COINS, np.array([[0.5, 0.5], [0.5, 0.6]]), observations)
-    with pytest.raises(ValueError, match="from state 1: transitions must sum to 1"):
+    with pytest.raises(ValueError, match="transitions from state 1 must sum to 1"):
         random_paths(TWO_COINS * [[1.0], [0.5]], uniform, 3, 2, seed=0)

@@ -1,4 +1,4 @@
-"""The tree of beliefs against every word written out, and its mass against one."""
+"""The tree of beliefs matches the enumeration of every word, and its probability is one."""
 
 import itertools
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worlds.brute_force import random_distributions, random_transitions
+from tests.worlds.brute_force import small_processes
+from tests.worlds.words import block_entropy
 from unamortized.worlds import mixed_states as module
 from unamortized.worlds.mixed_states import (
     Level,
@@ -26,17 +27,8 @@ DEPTH = 4
 KINDS = ("mess3", "rrxor", "zero_one_random", "tom_quantum", "fanizza", "post_quantum", "noisy_permutation")
 
 
-@st.composite
-def small_processes(draw):
-    """A process that nobody chose, with or without hard zeros, from any start."""
-    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    states, symbols = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    zeros = draw(st.sampled_from([0.0, 0.3, 0.8]))
-    return random_transitions(generator, (), symbols, states, zeros), random_distributions(generator, (states,), zeros)
-
-
 def enumerate_words(process: Process, initial: np.ndarray, length: int) -> list[tuple[float, np.ndarray]]:
-    """(probability, belief) of each possible word, by multiplication along the word."""
+    """Return (probability, belief) of each possible word, by multiplication along the word."""
     readout = np.ones(process.n_states) if process.readout is None else process.readout
     found = []
     for word in itertools.product(range(process.n_symbols), repeat=length):
@@ -47,15 +39,6 @@ def enumerate_words(process: Process, initial: np.ndarray, length: int) -> list[
         if probability > 1e-12:
             found.append((probability, vector / probability))
     return found
-
-
-def entropy(distribution: np.ndarray) -> float:
-    positive = distribution[distribution > 1e-13]
-    return float(-(positive * np.log(positive)).sum())
-
-
-def block_entropy(process: Process, initial: np.ndarray, length: int) -> float:
-    return entropy(np.array([probability for probability, _ in enumerate_words(process, initial, length)]))
 
 
 @given(arrays=small_processes())
@@ -83,15 +66,15 @@ def test_next_symbol_entropies_add_up_to_block_entropies(arrays):
     for length, bounds in enumerate(curve, start=1):
         total += bounds.low
         assert bounds.low == bounds.high
-        assert abs(total - block_entropy(process, process.initial, length)) < 1e-9
+        assert abs(total - block_entropy(process, length)) < 1e-9
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_families_of_each_kind_add_up_to_block_entropies(family):
+def test_next_symbol_entropies_of_families_add_up_to_block_entropies(family):
     process = build_process(family)
     levels = mixed_states(process, unknown_start(process.initial), 3)
     total = sum(next_symbol_entropy(process, level).low for level in levels)
-    assert abs(total - block_entropy(process, process.initial, 4)) < 1e-8
+    assert abs(total - block_entropy(process, 4)) < 1e-8
 
 
 @given(arrays=small_processes())
@@ -105,7 +88,7 @@ def test_merging_changes_no_expectation(arrays):
         np.testing.assert_allclose(level.probability @ level.beliefs, unmerged.probability @ unmerged.beliefs)
 
 
-def test_words_with_the_same_belief_are_one():
+def test_words_with_the_same_belief_are_merged():
     process = build_process("zero_one_random")
     levels = mixed_states(process, unknown_start(process.initial), 40)
     assert [len(level.probability) for level in levels[:5]] == [1, 2, 4, 3, 3]
@@ -113,7 +96,7 @@ def test_words_with_the_same_belief_are_one():
 
 
 @given(arrays=small_processes(), smallest=st.sampled_from([0.01, 0.05, 0.2]))
-def test_what_is_dropped_is_accounted_for_and_bounds_what_it_could_have_been(arrays, smallest):
+def test_dropped_probability_is_accumulated_and_widens_the_bounds(arrays, smallest):
     process = Process(*arrays)
     start = unknown_start(process.initial)
     full, cut = mixed_states(process, start, DEPTH), mixed_states(process, start, DEPTH, smallest)
@@ -129,7 +112,7 @@ def test_what_is_dropped_is_accounted_for_and_bounds_what_it_could_have_been(arr
     assert [level.dropped for level in cut] == sorted(level.dropped for level in cut)
 
 
-def test_only_the_most_probable_are_kept_where_memory_ends(monkeypatch):
+def test_only_the_most_probable_beliefs_are_kept_at_the_memory_limit(monkeypatch):
     process = build_process("mess3")
     everything = mixed_states(process, unknown_start(process.initial), 3)[-1]
     monkeypatch.setattr(module, "LARGEST", 10 * process.n_states * process.n_symbols)
@@ -139,7 +122,7 @@ def test_only_the_most_probable_are_kept_where_memory_ends(monkeypatch):
     assert abs(level.probability.sum() + level.dropped - 1) < 1e-12
 
 
-def test_a_known_start_is_one_certain_belief_a_state():
+def test_a_known_start_is_one_certain_belief_per_state():
     level = known_start(np.array([0.25, 0.0, 0.75]))
     np.testing.assert_array_equal(level.beliefs, [[1, 0, 0], [0, 0, 1]])
     np.testing.assert_array_equal(level.probability, [0.25, 0.75])
@@ -147,7 +130,7 @@ def test_a_known_start_is_one_certain_belief_a_state():
 
 
 def test_pooled_beliefs_have_their_mean_probability():
-    process = build_process("group_word", group="Z2", elements=["1"])  # there and back again
+    process = build_process("group_word", group="Z2", elements=["1"])  # alternates between two states
     level = pooled(mixed_states(process, unknown_start(process.initial), 2))
     assert {tuple(belief): round(p, 12) for p, belief in zip(level.probability, level.beliefs, strict=True)} == {
         (1.0, 0.0): round(2 / 3, 12),
@@ -155,9 +138,9 @@ def test_pooled_beliefs_have_their_mean_probability():
     }
 
 
-def test_transitions_of_each_problem_have_no_tree():
+def test_mixed_states_need_a_shared_process():
     process = Process(np.ones((2, 1, 1, 1)), np.ones(1))
-    with pytest.raises(ValueError, match="each problem has transitions of its own"):
+    with pytest.raises(ValueError, match="must be shared by all problems"):
         mixed_states(process, unknown_start(np.ones(1)), 1)
 
 
@@ -165,7 +148,7 @@ def test_transitions_of_each_problem_have_no_tree():
 
 
 @pytest.mark.parametrize(("family", "count"), [("zero_one_random", 7), ("rrxor", 36), ("no_consecutive_ones", 3)])
-def test_finitely_many_mixed_states_are_a_chain_with_the_probabilities_of_the_tree(family, count):
+def test_the_chain_has_the_probabilities_of_the_tree(family, count):
     process = build_process(family)
     chain = mixed_state_chain(process, unknown_start(process.initial), 100)
     assert chain is not None
@@ -179,7 +162,7 @@ def test_finitely_many_mixed_states_are_a_chain_with_the_probabilities_of_the_tr
         share = share @ chain.transitions
 
 
-def test_the_next_mixed_state_is_the_belief_after_the_symbol():
+def test_the_chain_moves_to_the_belief_after_the_symbol():
     process = build_process("rrxor")
     chain = mixed_state_chain(process, unknown_start(process.initial), 100)
     assert chain is not None
@@ -197,7 +180,7 @@ def test_a_fractal_has_no_chain():
     assert mixed_state_chain(process, unknown_start(process.initial), 500) is None
 
 
-def test_from_a_known_start_a_unifilar_process_has_its_own_states():
+def test_the_chain_of_a_unifilar_process_from_a_known_start_is_the_process():
     process = build_process("rrxor", p1=0.3, p2=0.4)
     assert mixed_state_chain(process, unknown_start(process.initial), 500) is None
     chain = mixed_state_chain(process, known_start(process.initial), 500)
@@ -207,9 +190,9 @@ def test_from_a_known_start_a_unifilar_process_has_its_own_states():
     np.testing.assert_array_equal(chain.share, process.initial)
 
 
-def test_beliefs_that_near_a_limit_are_not_taken_for_it():
+def test_beliefs_that_converge_are_not_merged_with_their_limit():
     transitions = np.zeros((2, 2, 2))
-    transitions[0, 0, 0] = 1  # silence, or a coin: never quite sure of silence
+    transitions[0, 0, 0] = 1  # constant zeros or a coin: zeros never make the belief certain
     transitions[:, 1, 1] = 0.5
     process = Process(transitions, np.array([0.5, 0.5]))
     assert mixed_state_chain(process, unknown_start(process.initial), 500) is None

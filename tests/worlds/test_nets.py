@@ -1,4 +1,4 @@
-"""Bayes nets: exact marginals equal sums over every joint assignment, and samples follow them."""
+"""Bayes nets: exact marginals equal sums over all joint assignments, and samples follow them."""
 
 import itertools
 
@@ -15,8 +15,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def small_net(seed, zeros=False):
-    """Up to six variables of up to three values, with any acyclic parents, in any order of names."""
-    generator = np.random.default_rng(seed)  # not a strategy: types that are checked use `random`
+    """Draw a net of up to six variables of up to three values, with any acyclic parents in any order."""
+    generator = np.random.default_rng(seed)  # not a strategy, since type checks use `random`
     variables, values = int(generator.integers(2, 7)), int(generator.integers(2, 4))
     names = generator.permutation(variables)
     parents = [()] * variables
@@ -28,7 +28,7 @@ def small_net(seed, zeros=False):
 
 
 def every_assignment(net):
-    """{values of all variables: their probability}, one product after the other."""
+    """Return {values of all variables: their probability}."""
     found = {}
     for values in itertools.product(range(net.n_values), repeat=net.n_variables):
         probability = 1.0
@@ -39,22 +39,22 @@ def every_assignment(net):
 
 
 @given(SEEDS, st.data())
-def test_the_joint_of_some_variables_is_the_sum_over_all_others(seed, data):
+def test_the_joint_of_targets_is_the_sum_over_all_other_variables(seed, data):
     net = small_net(seed)
     mixed = data.draw(st.permutations(range(net.n_variables)))
-    n_asked = data.draw(st.integers(1, min(3, net.n_variables)))
-    asked = mixed[:n_asked]
-    told = mixed[n_asked : n_asked + data.draw(st.integers(0, 2))]
-    known = {v: data.draw(st.integers(0, net.n_values - 1)) for v in told}
-    expected = np.zeros((net.n_values,) * len(asked))
+    n_targets = data.draw(st.integers(1, min(3, net.n_variables)))
+    targets = mixed[:n_targets]
+    observed = mixed[n_targets : n_targets + data.draw(st.integers(0, 2))]
+    known = {v: data.draw(st.integers(0, net.n_values - 1)) for v in observed}
+    expected = np.zeros((net.n_values,) * len(targets))
     for values, probability in every_assignment(net).items():
         if all(values[v] == value for v, value in known.items()):
-            expected[tuple(values[v] for v in asked)] += probability
-    np.testing.assert_allclose(joint(net, asked, known), expected, atol=1e-12)
+            expected[tuple(values[v] for v in targets)] += probability
+    np.testing.assert_allclose(joint(net, targets, known), expected, atol=1e-12)
 
 
 @given(SEEDS, st.data())
-def test_a_conditional_is_the_enumerated_share_or_an_error(seed, data):
+def test_a_conditional_is_the_enumerated_one_or_an_error(seed, data):
     net = small_net(seed, zeros=True)
     target, *others = data.draw(st.permutations(range(net.n_variables)))
     known = {v: data.draw(st.integers(0, net.n_values - 1)) for v in others[:2]}
@@ -63,14 +63,14 @@ def test_a_conditional_is_the_enumerated_share_or_an_error(seed, data):
         if all(values[v] == value for v, value in known.items()):
             expected[values[target]] += probability
     if expected.sum() == 0:
-        with pytest.raises(ValueError, match="has probability zero"):
+        with pytest.raises(ValueError, match="must have a positive probability"):
             conditional(net, target, known)
     else:
         np.testing.assert_allclose(conditional(net, target, known), expected / expected.sum(), atol=1e-10)
 
 
 @given(SEEDS)
-def test_mutual_information_is_that_of_the_enumerated_pair(seed):
+def test_mutual_information_equals_that_of_the_enumerated_pair(seed):
     net = small_net(seed)
     both = np.zeros((net.n_values, net.n_values))
     for values, probability in every_assignment(net).items():
@@ -80,11 +80,11 @@ def test_mutual_information_is_that_of_the_enumerated_pair(seed):
     assert mutual_information(net, 0, 1) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_variable_is_asked_about_or_given_once():
+def test_a_variable_is_a_target_or_given_once():
     net = random_net("chain", 4, 2, 0.2, np.random.default_rng(0))
-    for asked, known in (((1, 1), {}), ((1,), {1: 0})):
+    for targets, known in (((1, 1), {}), ((1,), {1: 0})):
         with pytest.raises(ValueError, match="once"):
-            joint(net, asked, known)
+            joint(net, targets, known)
 
 
 @given(SEEDS)
@@ -123,7 +123,7 @@ def test_distances_and_paths_of_a_chain_and_of_a_fork():
 
 
 @given(st.integers(2, 30), st.integers(2, 4), st.integers(0, 99))
-def test_a_random_tree_is_joined_by_one_edge_less_than_it_has_variables(variables, values, seed):
+def test_a_random_tree_is_connected_with_one_edge_fewer_than_variables(variables, values, seed):
     net = random_net("tree", variables, values, 0.2, np.random.default_rng(seed))
     assert sum(map(len, net.parents)) == variables - 1
     assert (net.distances >= 0).all()
@@ -141,7 +141,7 @@ def test_rows_of_a_random_table_favor_different_values(values, seed):
         assert sorted(table.argmax(axis=1).tolist()) == list(range(values))
 
 
-def test_every_value_may_be_the_favorite_of_every_row():
+def test_every_row_favors_every_value_equally_often():
     generator = np.random.default_rng(0)
     tables = [table for _ in range(20) for table in random_net("chain", 20, 3, 0.5, generator).tables[1:]]
     means = np.mean(tables, axis=0)
@@ -149,14 +149,14 @@ def test_every_value_may_be_the_favorite_of_every_row():
 
 
 @pytest.mark.parametrize(
-    ("parents", "tables", "says"),
+    ("parents", "tables", "message"),
     [
-        (((), (0,)), (np.full(2, 0.5),), "2 lists of parents need as many tables"),
+        (((), (0,)), (np.full(2, 0.5),), "tables must number 2, one per variable"),
         (((), (0,)), (np.full(2, 0.5), np.full(2, 0.5)), "the table of variable 1 must have shape"),
         (((),), (np.array([0.5, 0.6]),), "must hold distributions"),
-        (((1,), (0,)), (np.full((2, 2), 0.5),) * 2, "the parents form a circle"),
+        (((1,), (0,)), (np.full((2, 2), 0.5),) * 2, "parents must not form a cycle"),
     ],
 )
-def test_what_is_no_bayes_net_is_refused(parents, tables, says):
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_bayes_net_is_an_error(parents, tables, message):
+    with pytest.raises(ValueError, match=message):
         BayesNet(parents, tables)

@@ -1,4 +1,4 @@
-"""Predictive vectors: ragged batches, what is impossible, and draws that never are."""
+"""Predictive vectors: ragged batches, impossible observations, and sampling."""
 
 import itertools
 
@@ -7,15 +7,15 @@ import pytest
 
 from tests.worlds.brute_force import word_probability
 from unamortized.worlds.inference import ImpossibleObservation, filter_beliefs, predict, random_paths
-from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE, walk_vectors
+from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE, sample_symbols
 from unamortized.worlds.processes import Process, build_process
 
 FIRST = np.eye(3)[0]
-PROJECTIVE = build_process("tom_quantum", beta=1.0)  # 0 and 1 are up and down, and exclude each other at once
+PROJECTIVE = build_process("tom_quantum", beta=1.0)  # outcomes 0 and 1, up and down, never follow each other
 
 
-def turned(seed: int) -> Process:
-    """The same in other coordinates, where what is impossible is so but for rounding."""
+def rotated(seed: int) -> Process:
+    """Return the same process in other coordinates, in which impossible symbols get rounding errors."""
     s = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
     return Process(s.T @ PROJECTIVE.transitions @ s, PROJECTIVE.initial @ s, readout=s.T @ PROJECTIVE.readout)
 
@@ -28,12 +28,12 @@ def filtered(process, observations, lengths=None):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_ragged_batch_is_its_problems_one_by_one(family):
+def test_a_ragged_batch_equals_its_problems_one_by_one(family):
     process = build_process(family)
     drawn = random_paths(process.transitions, process.initial, 6, 7, 0, process.readout).observations
     lengths = np.array([6, 0, 3, 1, 5, 6, 2])
     ragged = drawn.copy()
-    ragged[np.arange(6) >= lengths[:, None]] = 99  # what lies beyond a length is never looked up
+    ragged[np.arange(6) >= lengths[:, None]] = 99  # symbols beyond a length are never looked up
     together = filtered(process, ragged, lengths)
     for b, length in enumerate(lengths):
         alone = filtered(process, drawn[b : b + 1, :length])
@@ -63,8 +63,8 @@ def test_an_impossible_observation_is_named_by_problem_step_and_symbol():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_impossible_is_predicted_with_no_probability_and_never_below(seed):
-    process = turned(seed)
+def test_the_predicted_probability_of_an_impossible_symbol_is_zero_and_never_negative(seed):
+    process = rotated(seed)
     words = [word for word in itertools.product(range(4), repeat=3) if word_probability(PROJECTIVE, FIRST, word) > 0.01]
     known = np.array(words)
     for ahead in (1, 2):
@@ -78,19 +78,19 @@ def test_what_is_impossible_is_predicted_with_no_probability_and_never_below(see
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_impossible_symbol_is_ever_drawn_whatever_the_uniforms(seed):
-    process, last = turned(seed), np.nextafter(1, 0)
+def test_no_uniform_number_draws_an_impossible_symbol(seed):
+    process, last = rotated(seed), np.nextafter(1, 0)
     levels = [0.0, 1e-18, 1e-16, 0.25, 0.5, 0.75, last]
     uniforms = np.array(list(itertools.product(levels, repeat=3)))
     start = np.tile(process.initial, (len(uniforms), 1))
-    for word in walk_vectors(process.transitions, start, process.readout, uniforms):
+    for word in sample_symbols(process.transitions, start, process.readout, uniforms):
         assert word_probability(process, process.initial, word) > SMALLEST_EVIDENCE
     many = random_paths(process.transitions, process.initial, 40, 2000, 0, process.readout).observations
     follows = set(zip(many[:, :-1].ravel().tolist(), many[:, 1:].ravel().tolist(), strict=True))
     assert follows == {(a, b) for a in range(4) for b in range(4)} - {(0, 1), (1, 0), (2, 3), (3, 2)}
 
 
-def test_an_initial_vector_that_does_not_read_out_as_one_is_an_error():
+def test_an_initial_vector_without_a_readout_of_one_is_an_error():
     starts = np.stack([PROJECTIVE.initial, 2 * PROJECTIVE.initial])
-    with pytest.raises(ValueError, match="initial of problem 1 must read out as 1"):
+    with pytest.raises(ValueError, match="initial of problem 1 must have a readout of 1"):
         filter_beliefs(PROJECTIVE.transitions, starts, np.zeros((2, 1), dtype=np.int64), readout=PROJECTIVE.readout)

@@ -1,4 +1,4 @@
-"""Problems against the enumeration of all latent paths, or of all words, and the propagator."""
+"""Problems and the propagator match the enumeration of all latent paths, or of all words."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def query(text: str) -> Query:
 
 @st.composite
 def matrices(draw, zeros=(0.0, 0.5)) -> tuple[np.ndarray, np.ndarray]:
-    """Arguments of a process, which is made in the test: checked types use `random`, strategies may not."""
+    """Draw the arguments of a process; the test builds it, since type checks use `random` and strategies must not."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     states, symbols, share = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.sampled_from(zeros))
     transitions = random_transitions(generator, (), symbols, states, share)
@@ -40,7 +40,7 @@ def matrices(draw, zeros=(0.0, 0.5)) -> tuple[np.ndarray, np.ndarray]:
 
 
 def starts_of(process: Process, problems: Problems) -> np.ndarray:
-    """The belief before the first observation, of each problem."""
+    """Return the belief before the first observation of each problem."""
     if problems.start == "belief":
         return problems.beliefs[:, 0]
     known = np.eye(process.n_states)[problems.latents[:, 0]]
@@ -48,7 +48,7 @@ def starts_of(process: Process, problems: Problems) -> np.ndarray:
 
 
 def assert_enumerated(problems: Problems, transitions: np.ndarray, asked: str) -> None:
-    """Everything exact about problems, each under its own transitions (batch, symbol, state, state)."""
+    """Check all exact values of problems under their own transitions (batch, symbol, state, state)."""
     n_states = transitions.shape[-1]
     for b, first in enumerate(starts_of(problems.process, problems)):
         observed = problems.observations[b]
@@ -64,22 +64,22 @@ def assert_enumerated(problems: Problems, transitions: np.ndarray, asked: str) -
 
 
 def own_tables(states: int, symbols: int) -> Process:
-    """A process from which each problem draws any transitions at all, and tells a number of them."""
+    """Return a process whose problems have random transitions and random rules."""
 
     def drawn(generator: np.random.Generator, batch: int) -> Process:
         transitions = random_transitions(generator, (batch,), symbols, states, zeros=0.2)
         initial = random_distributions(generator, (states,), zeros=0.0)
-        return Process(transitions, initial, told=generator.integers(99, size=(batch, 2)))
+        return Process(transitions, initial, rules=generator.integers(99, size=(batch, 2)))
 
-    return Process(np.full((symbols, states, states), 1 / (symbols * states)), drawn=drawn)
+    return Process(np.full((symbols, states, states), 1 / (symbols * states)), sampler=drawn)
 
 
-# ── what a problem is ────────────────────────────────────────────────────────────────────────────
+# ── problems ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @settings(max_examples=60)
 @given(matrices(), st.integers(2, 4), ASKED, STARTS, st.integers(0, 99))
-def test_beliefs_answers_and_evidence_are_those_of_the_enumerated_joint(drawn, n_steps, asked, start, seed):
+def test_beliefs_answers_and_evidence_follow_from_the_enumerated_joint(drawn, n_steps, asked, start, seed):
     process = Process(*drawn)
     problems = sample_problems(process, n_steps, 4, seed, asked, start, resolution=3)
     assert len(problems) == 4
@@ -91,9 +91,7 @@ def test_beliefs_answers_and_evidence_are_those_of_the_enumerated_joint(drawn, n
 
 @settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), ASKED, STARTS, st.integers(0, 99))
-def test_where_problems_bring_their_own_transitions_each_is_exact_under_them(
-    states, symbols, n_steps, asked, start, seed
-):
+def test_problems_with_their_own_transitions_are_exact_under_them(states, symbols, n_steps, asked, start, seed):
     problems = sample_problems(own_tables(states, symbols), n_steps, 4, seed, asked, start, resolution=3)
     assert problems.process.transitions.shape == (4, symbols, states, states)
     assert_enumerated(problems, problems.process.transitions, asked)
@@ -104,23 +102,23 @@ def test_where_problems_bring_their_own_transitions_each_is_exact_under_them(
 def test_answers_are_drawn_from_the_answer_distribution(asked, start):
     process = Process(random_transitions(np.random.default_rng(4), (), symbols=3, states=3, zeros=0.0))
     problems = sample_problems(process, 2, 30_000, 1, asked, start, resolution=4)
-    told = {"fixed": np.zeros(30_000), "known": problems.latents[:, 0], "belief": problems.beliefs[:, 0] @ [0, 1, 7]}
-    questions = np.concatenate([problems.observations, told[start][:, None]], axis=1)
+    shown = {"fixed": np.zeros(30_000), "known": problems.latents[:, 0], "belief": problems.beliefs[:, 0] @ [0, 1, 7]}
+    questions = np.concatenate([problems.observations, shown[start][:, None]], axis=1)
     distance, freedom = 0.0, 0
     for question in np.unique(questions, axis=0):
         rows = (questions == question).all(axis=1)
         expected = problems.answer_distribution[rows][0] * rows.sum()
         counts = np.bincount(problems.answers[rows], minlength=3)
         assert (counts[expected == 0] == 0).all()
-        if expected.min() > 5:  # chi-square needs more than a few draws each
+        if expected.min() > 5:  # chi-square needs several draws per cell
             distance += ((counts - expected) ** 2 / expected).sum()
             freedom += 2
-    if (asked, start) != ("smooth 0", "known"):  # where the question tells the answer
+    if (asked, start) != ("smooth 0", "known"):  # the prompt shows the answer
         assert freedom >= 10
         assert chi2.isf(1 - 1e-4, freedom) < distance < chi2.isf(1e-4, freedom)
 
 
-def test_questions_and_known_starts_are_drawn_from_the_process():
+def test_observations_and_known_starts_are_drawn_from_the_process():
     process = build_process("noisy_permutation", states=3, symbols=2, slip=0.3, informativeness=1.0)
     draws = 20_000
     problems = sample_problems(process, 2, draws, 3, start="known")
@@ -136,13 +134,13 @@ def test_questions_and_known_starts_are_drawn_from_the_process():
 
 
 @pytest.mark.parametrize(("states", "resolution", "size"), [(3, 4, 15), (2, 1, 2), (4, 2, 10), (1, 5, 1)])
-def test_start_beliefs_are_all_points_of_a_lattice_alike_and_start_states_are_drawn_from_them(states, resolution, size):
+def test_start_beliefs_are_uniform_on_the_lattice_and_start_states_follow_them(states, resolution, size):
     process = Process(random_transitions(np.random.default_rng(0), (), symbols=2, states=states, zeros=0.0))
     draws = 20_000
     problems = sample_problems(process, 1, draws, 0, start="belief", resolution=resolution)
     starts = problems.beliefs[:, 0]
     units = np.rint(starts * resolution).astype(int)
-    np.testing.assert_array_equal(starts, units / resolution)  # to the last bit, as they are hashed
+    np.testing.assert_array_equal(starts, units / resolution)  # to the last bit, since their bytes are hashed
     points, index, counts = np.unique(units, axis=0, return_inverse=True, return_counts=True)
     assert len(points) == size
     assert (points >= 0).all()
@@ -159,7 +157,7 @@ def test_start_beliefs_are_all_points_of_a_lattice_alike_and_start_states_are_dr
 
 
 @pytest.mark.parametrize("turn", [400, 3000])
-def test_a_start_belief_stays_as_it_was_drawn_where_float64_is_not_enough(turn):
+def test_a_start_belief_stays_exact_in_problems_that_underflow(turn):
     coins = Process(np.array([[[0.9, 0.0], [0.0, 0.01]], [[0.1, 0.0], [0.0, 0.99]]]), initial=np.array([0.5, 0.5]))
     problems = sample_problems(coins, turn, 200, 0, start="belief", resolution=7)
     np.testing.assert_array_equal(problems.beliefs[:, 0], np.rint(problems.beliefs[:, 0] * 7) / 7)
@@ -185,7 +183,7 @@ def test_taking_and_concatenating_keep_every_column_with_its_row():
     assert taken.process is problems.process
 
 
-def test_taking_and_concatenating_keep_what_a_problem_brings_with_it():
+def test_taking_and_concatenating_keep_the_process_of_each_problem():
     problems = sample_problems(own_tables(2, 3), 3, 6, 0, start="belief", resolution=2)
     rows = np.array([4, 1])
     taken = concatenate([problems.take(rows), problems.take(slice(0, 1)), problems.take(np.arange(6) == 5)])
@@ -193,7 +191,7 @@ def test_taking_and_concatenating_keep_what_a_problem_brings_with_it():
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(taken, name), getattr(problems, name)[order])
     np.testing.assert_array_equal(taken.process.transitions, problems.process.transitions[order])
-    np.testing.assert_array_equal(taken.process.told, problems.process.told[order])
+    np.testing.assert_array_equal(taken.process.rules, problems.process.rules[order])
     assert_enumerated(taken, taken.process.transitions, "filter")
 
 
@@ -201,7 +199,7 @@ def test_taking_and_concatenating_keep_what_a_problem_brings_with_it():
 
 
 @given(matrices(), st.integers(2, 6), ASKED, STARTS, st.integers(0, 99))
-def test_carrying_on_from_any_belief_on_the_way_gives_the_exact_answer(drawn, n_steps, asked, start, seed):
+def test_the_propagator_of_any_exact_belief_gives_the_exact_answer(drawn, n_steps, asked, start, seed):
     process = Process(*drawn)
     asked = query(asked)
     problems = sample_problems(process, n_steps, 3, seed, asked, start, resolution=3)
@@ -231,7 +229,7 @@ def test_the_propagator_of_any_belief_is_the_enumerated_conditional(drawn, left,
 
 @given(matrices(zeros=(0.0,)), st.integers(0, 4), st.sampled_from(["filter", "predict 2"]), st.integers(0, 99))
 def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, asked, seed):
-    r"""$\Phi(b)$ is a mean of the answers from each state, weighted by $b_i$ and the evidence from there."""
+    r"""$\Phi(b)$ is the mean of the answers from each state, weighted by $b_i$ and the evidence from that state."""
     process = Process(*drawn)
     generator = np.random.default_rng(seed)
     belief = random_distributions(generator, (process.n_states,), zeros=0.0)
@@ -248,28 +246,28 @@ def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, asked, s
 
 
 @pytest.mark.parametrize("steps", [2, 7])
-def test_a_smooth_query_outside_of_what_the_belief_determines_is_an_error(steps):
+def test_a_smooth_query_for_a_step_that_the_belief_does_not_determine_is_an_error(steps):
     process = build_process("mess3")
     belief, observations = process.initial, np.zeros((1, 3), dtype=np.int64)
-    says = f"'smooth {steps}' asks for step {steps}, but only steps 3 to 6 are determined here"
-    with pytest.raises(ValueError, match=says):
+    message = f"'smooth {steps}' must ask for a step from 3 to 6, which the belief determines"
+    with pytest.raises(ValueError, match=message):
         exact_answer(process, belief, observations, query(f"smooth {steps}"), after=3)
 
 
 def test_a_smooth_query_beyond_the_problem_is_an_error():
-    with pytest.raises(ValueError, match="'smooth 4' asks for step 4, but problems of 3 steps end there"):
+    with pytest.raises(ValueError, match="'smooth 4' needs problems of at least 4 steps .got 3"):
         sample_problems(build_process("mess3"), 3, 2, 0, "smooth 4")
 
 
 def test_a_belief_that_forbids_the_observations_is_an_error():
-    process = build_process("zero_one_random", p=0.5)  # from state 0 only a zero can be seen
+    process = build_process("zero_one_random", p=0.5)  # state 0 only emits zeros
     seen = sample_problems(process, 3, 50, 0, start="known")
     wrong = np.eye(3)[(seen.latents[:, 0] + 1) % 3]
     with pytest.raises(ImpossibleObservation):
         exact_answer(process, wrong, seen.observations, query("filter"))
 
 
-def test_the_propagator_of_problems_with_their_own_transitions_is_enumerated_under_each():
+def test_the_propagator_uses_the_transitions_of_each_problem():
     problems = sample_problems(own_tables(3, 2), 5, 6, 0, "smooth 3")
     beliefs = random_distributions(np.random.default_rng(1), (6, 3), zeros=0.0) + 1e-3
     beliefs /= beliefs.sum(axis=1, keepdims=True)
@@ -282,7 +280,7 @@ def test_the_propagator_of_problems_with_their_own_transitions_is_enumerated_und
 
 # ── generalized processes ────────────────────────────────────────────────────────────────────────
 
-GENERALISED = ["tom_quantum", "fanizza", "post_quantum"]
+GENERALIZED = ["tom_quantum", "fanizza", "post_quantum"]
 
 
 @given(matrices(zeros=(0.0,)), st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
@@ -303,9 +301,9 @@ def test_a_change_of_coordinates_changes_no_answer(drawn, n_steps, ahead, seed):
         np.testing.assert_allclose(problems.answer_distribution[b], expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("family", GENERALISED)
+@pytest.mark.parametrize("family", GENERALIZED)
 @pytest.mark.parametrize("ahead", [1, 2])
-def test_problems_without_states_are_exact_by_products_of_matrices(family, ahead):
+def test_problems_without_states_match_products_of_matrices(family, ahead):
     process, asked = build_process(family), query(f"predict {ahead}")
     problems = sample_problems(process, 5, 30, 0, asked)
     vectors = np.random.default_rng(0).dirichlet(np.ones(3), size=30)
@@ -314,7 +312,7 @@ def test_problems_without_states_are_exact_by_products_of_matrices(family, ahead
         np.testing.assert_allclose(problems.log_probability[b], np.log(probability), atol=1e-10)
         expected = predicted_by_words(process, process.initial, observed, ahead)
         np.testing.assert_allclose(problems.answer_distribution[b], expected, atol=1e-10)
-    for k in range(6):  # from any vector on the way, and from any mixture of three of them
+    for k in range(6):  # from any exact vector, and from any mixture of three
         rest = problems.observations[:, k:]
         answers = exact_answer(process, problems.beliefs[:, k], rest, asked, after=k)
         np.testing.assert_allclose(answers, problems.answer_distribution, atol=1e-10)
@@ -324,8 +322,8 @@ def test_problems_without_states_are_exact_by_products_of_matrices(family, ahead
             np.testing.assert_allclose(answers[b], predicted_by_words(process, mixed[b], rest[b], ahead), atol=1e-10)
 
 
-@pytest.mark.parametrize("family", GENERALISED)
-def test_words_and_answers_of_a_process_without_states_are_drawn_from_it(family):
+@pytest.mark.parametrize("family", GENERALIZED)
+def test_words_and_answers_follow_a_process_without_states(family):
     process, draws = build_process(family), 20_000
     problems = sample_problems(process, 2, draws, 5, "predict 1")
     words = np.concatenate([problems.observations, problems.answers[:, None]], axis=1)
@@ -342,6 +340,6 @@ def test_words_and_answers_of_a_process_without_states_are_drawn_from_it(family)
 
 
 @pytest.mark.parametrize(("asked", "start"), [("filter", "fixed"), ("smooth 1", "fixed"), ("predict 1", "known")])
-def test_what_needs_states_is_an_error_where_there_are_none(asked, start):
-    with pytest.raises(ValueError, match=f"query must be 'predict', start 'fixed' .got {asked}, {start}"):
+def test_a_query_about_states_is_an_error_without_states(asked, start):
+    with pytest.raises(ValueError, match=f"query must be 'predict' and start 'fixed' .got {asked}, {start}"):
         sample_problems(build_process("tom_quantum"), 3, 2, 0, asked, start)

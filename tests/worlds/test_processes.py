@@ -1,4 +1,4 @@
-"""Each family against an independent construction of what defines it."""
+"""Each family matches an independent construction of its definition; invalid matrices and parameters are errors."""
 
 import json
 
@@ -23,7 +23,7 @@ probability = st.floats(0, 1)
 
 
 def entropy_rate(process, n_steps, draws=20_000):
-    """Nats that the last of n symbols still costs when all before are known."""
+    """Estimate the entropy of the last of n symbols given all others, in nats."""
     observations = random_paths(process.transitions, process.initial, n_steps, draws, seed=0).observations
     longer, shorter = (
         filter_beliefs(process.transitions, process.initial, observations[:, :n]).log_probability
@@ -74,7 +74,7 @@ def test_rrxor_emits_two_random_bits_and_their_xor():
         ("zero_one_random", {"p": 0.5}, 40, np.log(2) / 3, 0.006),
     ],
 )
-def test_entropy_rate(family, parameters, n_steps, nats, tolerance):
+def test_words_cost_the_published_entropy_rate(family, parameters, n_steps, nats, tolerance):
     assert abs(entropy_rate(build_process(family, **parameters), n_steps) - nats) < tolerance
 
 
@@ -194,12 +194,12 @@ def test_even_permutations_have_determinant_one():
         ({"group": "S3", "generators": 1}, "generators must be at least 2: no single element generates S3"),
         ({"group": "S3", "generators": 7}, "generators must be at most 6"),
         ({"group": "S3", "elements": ["213", "312", "4"]}, "elements must be distinct elements of S3, such as '123'"),
-        ({"group": "S3", "elements": ["231", "312"]}, "elements must generate S3; these reach 3 of its 6 elements"),
+        ({"group": "S3", "elements": ["231", "312"]}, "elements must generate S3 (got 3 of its 6 elements)"),
         ({"group": "S3", "elements": ["213"], "generators": 1}, "elements and generators exclude each other"),
         ({"group": "S3", "generators": 0}, "group_word.generators: must be between 1 and 120 (got 0)"),
     ],
 )
-def test_impossible_groups_say_what_is_possible(parameters, message):
+def test_an_invalid_group_is_an_error(parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process("group_word", **parameters)
     assert message in str(raised.value)
@@ -221,7 +221,7 @@ def write(path, transitions, initial=None):
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".yaml", ".json"])
 @pytest.mark.parametrize("with_initial", [False, True])
-def test_matrices_survive_the_way_through_a_file(tmp_path, suffix, with_initial):
+def test_matrices_survive_a_round_trip_through_a_file(tmp_path, suffix, with_initial):
     process = build_process("rrxor", p1=0.3, p2=0.6)
     initial = np.eye(5)[2] if with_initial and suffix != ".npy" else None
     path = tmp_path / f"rrxor{suffix}"
@@ -237,20 +237,20 @@ def test_matrices_survive_the_way_through_a_file(tmp_path, suffix, with_initial)
     [
         ("missing.yaml", None, "cannot be read (No such file or directory)"),
         ("table.csv", "1,0", "the name must end in .npy, .npz, .yaml, .json"),
-        ("broken.json", "{", "is no valid .json file"),
-        ("broken.yaml", "a: [", "is no valid .yaml file"),
-        ("broken.npy", "text", "is no valid .npy file"),
-        ("broken.npz", "text", "is no valid .npz file"),
+        ("broken.json", "{", "is not a valid .json file"),
+        ("broken.yaml", "a: [", "is not a valid .yaml file"),
+        ("broken.npy", "text", "is not a valid .npy file"),
+        ("broken.npz", "text", "is not a valid .npz file"),
         ("list.yaml", "[[1]]", "must hold the key `transitions`"),
         ("empty.yaml", "initial: [1]", "transitions: is required"),
         ("typo.yaml", "transition: [[[1]]]", "transition: unknown key; did you mean 'transitions'?"),
         ("ragged.yaml", "transitions: [[[1, 0], [1]]]", "the nested lists must have equal lengths"),
         ("words.yaml", "transitions: [[[one]]]", "transitions: must hold numbers only"),
         ("shape.yaml", "transitions: [[1]]", "transitions must have shape"),
-        ("sum.yaml", "transitions: [[[0.5]]]", "from state 0, the probabilities"),
+        ("sum.yaml", "transitions: [[[0.5]]]", "transitions from state 0 must sum to 1"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, name, content, message):
+def test_an_error_in_a_file_names_the_file(tmp_path, name, content, message):
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
@@ -262,7 +262,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, name, content, messa
 
 def test_pickled_arrays_are_not_loaded(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"is no valid \.npy file"):
+    with pytest.raises(ValueError, match=r"is not a valid \.npy file"):
         build_process("matrices", path=str(tmp_path / "objects.npy"))
 
 
@@ -270,7 +270,7 @@ def test_pickled_arrays_are_not_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"matrices", "mixture"}))
-def test_every_family_works_with_its_defaults_and_is_described(family):
+def test_every_family_has_valid_defaults_and_a_docstring(family):
     process = build_process(family)
     if not process.is_generalized:
         np.testing.assert_allclose(process.transitions.sum(axis=(0, 2)), 1, atol=1e-12)
@@ -282,7 +282,7 @@ def test_every_family_works_with_its_defaults_and_is_described(family):
     assert FAMILIES[family].__doc__
 
 
-def test_emissions_and_state_transitions_sum_what_they_leave_out():
+def test_emissions_and_state_transitions_are_sums_of_transitions():
     process = build_process("rrxor", p1=0.7, p2=0.4)
     np.testing.assert_allclose(process.emissions, [[0.7, 0.3], [0.4, 0.6], [0.4, 0.6], [0, 1], [1, 0]])
     np.testing.assert_allclose(process.state_transitions[0], [0, 0.7, 0.3, 0, 0])
@@ -300,7 +300,7 @@ def test_a_process_is_copied_and_read_only():
 
 
 @given(states=st.integers(1, 6), zeros=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 2**32 - 1))
-def test_the_stationary_distribution_is_left_as_it_is(states, zeros, seed):
+def test_the_stationary_distribution_is_invariant_or_not_unique(states, zeros, seed):
     matrix = random_distributions(np.random.default_rng(seed), (states, states), zeros)
     unique = np.sum(np.abs(np.linalg.eigvals(matrix) - 1) < 1e-9) == 1
     if not unique:
@@ -313,12 +313,12 @@ def test_the_stationary_distribution_is_left_as_it_is(states, zeros, seed):
         assert abs(stationary.sum() - 1) < 1e-14
 
 
-def test_the_stationary_distribution_of_a_chain_that_almost_falls_apart_is_exact():
+def test_the_stationary_distribution_of_a_nearly_reducible_chain_is_exact():
     matrix = np.array([[1 - 1e-15, 1e-15], [3e-15, 1 - 3e-15]])
     np.testing.assert_allclose(stationary_distribution(matrix), [0.75, 0.25], rtol=1e-12)
 
 
-def test_states_that_are_left_for_good_are_not_stationary():
+def test_transient_states_have_no_stationary_probability():
     np.testing.assert_array_equal(
         stationary_distribution(np.array([[0.5, 0.5, 0], [0, 0, 1], [0, 1, 0]])), [0, 0.5, 0.5]
     )
@@ -327,7 +327,7 @@ def test_states_that_are_left_for_good_are_not_stationary():
 @pytest.mark.parametrize(
     ("transitions", "initial", "message"),
     [
-        ([[[0.5, 0.5], [0.5, 0.4]]], None, "from state 1, .* must sum to 1 (got 0.9; 1 of 2"),
+        ([[[0.5, 0.5], [0.5, 0.4]]], None, "transitions from state 1 must sum to 1 .* (got 0.9; 1 of 2"),
         ([[[1.5, -0.5], [0.5, 0.5]]], None, "transitions[0, 0, 1] must be a probability (got -0.5)"),
         ([[[1.0, np.nan], [0.5, 0.5]]], None, "transitions[0, 0, 1] must be a probability (got nan)"),
         ([[0.5, 0.5], [0.5, 0.5]], None, "transitions must have shape (symbols, states, states) (got (2"),
@@ -335,17 +335,17 @@ def test_states_that_are_left_for_good_are_not_stationary():
         ([[[1.0, 0.0], [0.0, 1.0]]], None, "such as [0] and [1], .* give `initial`"),
         ([[[0.5, 0.5], [0.5, 0.5]]], [0.5, 0.4], "initial must sum to 1 (got 0.9)"),
         ([[[0.5, 0.5], [0.5, 0.5]]], [1.5, -0.5], "initial[1] must be a probability (got -0.5)"),
-        ([[[0.5, 0.5], [0.5, 0.5]]], [1.0], "initial must have shape (2,), one number a state (got (1,))"),
+        ([[[0.5, 0.5], [0.5, 0.5]]], [1.0], "initial must have shape (2,), one number per state (got (1,))"),
     ],
 )
-def test_matrices_that_are_no_process_are_refused(transitions, initial, message):
+def test_matrices_that_do_not_define_a_process_are_errors(transitions, initial, message):
     with pytest.raises(ValueError) as raised:
         Process(np.array(transitions), initial if initial is None else np.array(initial))
     parts = message.split(" .* ")
     assert all(part in str(raised.value) for part in parts)
 
 
-def test_names_must_be_as_many_as_states():
+def test_there_must_be_a_name_for_each_state():
     with pytest.raises(ValueError, match="state_names must hold 2 names"):
         Process(np.full((2, 2, 2), 0.25), state_names=("only",))
 
@@ -353,7 +353,7 @@ def test_names_must_be_as_many_as_states():
 # ── families by name ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_every_wrong_parameter_is_named_at_once():
+def test_all_invalid_parameters_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         build_process("noisy_permutation", states=2.5, slips=0.1, slip=1.2, seed=-1, symbols="3")
     lines = str(raised.value).splitlines()
@@ -368,7 +368,7 @@ def test_every_wrong_parameter_is_named_at_once():
     ("family", "parameters", "message"),
     [
         ("mess4", {}, "mess4: unknown family; did you mean 'mess3'?"),
-        ("hmm", {}, "hmm: unknown family; there are mess3, zero_one_random"),
+        ("hmm", {}, "hmm: unknown family; the families are mess3, zero_one_random"),
         ("mess3", {"z": 1.0}, "mess3.z: unknown"),
         ("matrices", {}, "matrices.path: is required"),
         ("mess3", {"x": float("nan")}, "mess3.x: input should be a finite number"),
@@ -376,20 +376,20 @@ def test_every_wrong_parameter_is_named_at_once():
         ("noisy_permutation", {"states": 3, "symbols": 7}, "symbols must be at most 6"),
     ],
 )
-def test_wrong_parameters_say_what_to_write(family, parameters, message):
+def test_an_invalid_family_or_parameter_is_an_error(family, parameters, message):
     with pytest.raises(ValueError) as raised:
         build_process(family, **parameters)
     assert message in str(raised.value)
 
 
-def test_numpy_numbers_and_integers_for_floats_are_welcome():
+def test_numpy_numbers_and_integers_for_floats_are_accepted():
     first = build_process("noisy_permutation", states=np.int64(4), slip=np.float64(0.0))
     second = build_process("noisy_permutation", states=4, slip=0)
     np.testing.assert_array_equal(first.transitions, second.transitions)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_is_one_model_of_its_parameters(family):
+def test_each_family_has_one_parameter_model(family):
     model = parameter_model(family)
     assert parameter_model(family) is model
     assert "family" not in model.model_fields

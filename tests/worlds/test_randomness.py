@@ -1,4 +1,4 @@
-"""Streams: alike on every machine, and independent wherever their names differ."""
+"""Streams are the same on every machine, and independent if their keys differ."""
 
 import json
 
@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.small_tasks import small_task
-from unamortized.worlds import randomness
-from unamortized.worlds.randomness import digest, read_sources, source_version, stream, stream_seed
+from unamortized.worlds.randomness import digest, stream, stream_seed
 from unamortized.worlds.splits import content_hash, draw
 
 keys = st.lists(st.text("ab1:", max_size=3) | st.integers(0, 12), max_size=4)
@@ -19,14 +18,14 @@ def numbers(*names: str | int) -> list[int]:
     return stream(*names).integers(2**62, size=4).tolist()
 
 
-def test_a_stream_is_the_same_on_every_machine_for_ever():
+def test_a_stream_is_the_same_on_every_machine():
     assert stream("task", "train", 3, 0).integers(10**9, size=3).tolist() == [745258500, 124691155, 42055237]
     assert stream_seed("weights", 0) == 5461086711266018287
     assert digest(1, {"b": [0.5], "a": None}) == "471020976d6c7186"
 
 
 @given(keys, keys)
-def test_streams_agree_exactly_where_all_keys_do(first, second):
+def test_streams_are_equal_if_and_only_if_their_keys_are(first, second):
     same = [(type(key), key) for key in first] == [(type(key), key) for key in second]
     assert (numbers(*first) == numbers(*second)) == same
     assert (stream_seed(*first) == stream_seed(*second)) == same
@@ -36,7 +35,7 @@ def test_streams_agree_exactly_where_all_keys_do(first, second):
     ("one", "other"),
     [(("a", "b"), ("b", "a")), ((1,), ("1",)), (("ab",), ("a", "b")), ((1, 23), (12, 3)), ((), ("",))],
 )
-def test_order_type_and_borders_of_keys_matter(one, other):
+def test_order_type_and_boundaries_of_keys_matter(one, other):
     assert numbers(*one) != numbers(*other)
 
 
@@ -44,7 +43,7 @@ def test_neighboring_seeds_share_no_problems_beyond_chance():
     task = small_task()
     drawn = [set(content_hash(draw(task, "train", 20, 1000, seed)).tolist()) for seed in range(4)]
     for seed, questions in enumerate(drawn):
-        assert len(questions) == 1000  # 5^20 questions: even two of one seed never meet
+        assert len(questions) == 1000  # of 5^20 possible questions, so even one seed never repeats one
         assert not questions & set().union(*drawn[:seed])
 
 
@@ -76,54 +75,8 @@ def test_a_digest_depends_on_the_value_and_not_on_the_order_of_fields(one, other
     assert digest(one, other) != digest([one, other])
 
 
-def test_a_digest_is_a_folder_name_and_takes_no_nan():
+def test_a_digest_is_a_valid_folder_name_and_rejects_nan():
     assert len(digest("a")) == 16
     assert set(digest("a")) <= set("0123456789abcdef")
     with pytest.raises(ValueError, match="not JSON compliant"):
         digest(float("nan"))
-
-
-def test_the_source_version_follows_a_module_and_all_that_it_imports(tmp_path, monkeypatch):
-    monkeypatch.setattr(randomness, "__file__", str(tmp_path / "mine" / "worlds" / "randomness.py"))
-    texts = {
-        "__init__": "",
-        "worlds/__init__": "",
-        "worlds/a": "from mine.worlds import b\n",
-        "worlds/b": "def late():\n    import mine.models.c\n",
-        "models/c": "import numpy\n",
-        "models/d": "",
-    }
-
-    def version(module: str, **changed: str) -> str:
-        for name, text in (texts | changed).items():
-            (tmp_path / "mine" / f"{name}.py").parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "mine" / f"{name}.py").write_text(text)
-        read_sources.cache_clear()
-        return source_version(read_sources(), module)
-
-    before = version("mine.worlds.a")
-    assert version("mine.worlds.a") == before
-    assert version("mine.worlds.a", **{"models/d": "unrelated = 1\n"}) == before
-    for name in ("worlds/a", "worlds/b", "models/c"):  # itself, imported as a name, imported within a function
-        assert version("mine.worlds.a", **{name: texts[name] + "changed = 1\n"}) != before
-    assert version("mine.models.d") != version("mine.models.c")
-    assert version("elsewhere.tests") == version("elsewhere.tests", **{"models/c": "changed = 1\n"})
-    read_sources.cache_clear()
-
-
-def test_an_evaluation_is_measured_by_the_exact_side_and_not_by_the_figures():
-    def reached(module):
-        seen, frontier = {module}, [module]
-        while frontier:
-            found = read_sources()[frontier.pop()].imports - seen
-            seen |= found
-            frontier += found
-        return seen
-
-    of_lengths = reached("unamortized.evaluation.generalization")
-    assert {
-        "unamortized.worlds.kernels",
-        "unamortized.worlds.processes.groups",
-        "unamortized.models.transformer",
-    } <= of_lengths
-    assert not any("studies" in module or "probes" in module for module in of_lengths)

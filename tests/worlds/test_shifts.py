@@ -1,29 +1,20 @@
-"""What task files may declare of shifts, and what is said when they declare anything else."""
+"""The shifts that task files may declare, and the errors of invalid ones."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unamortized.configuration.yaml_source import SpecError
+from tests.worlds.written_tasks import load_error, replaced, write
 from unamortized.worlds.shifts import AXES, Shifts
-from unamortized.worlds.tasks import Task, load_task
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import Task
 
-MINE = """\
-process:
-  family: noisy_permutation
-  states: 5
-  symbols: 4
-  slip: 0.02
-query: filter
-start: known
-steps:
-  train: [1, 16]
-  test: [4, 64]
-codebook:
-  resolution: 4
-"""
+MINE = (
+    replaced("start: fixed", "start: known")
+    .replace("resolution: 8", "resolution: 4")
+    .removeprefix("# a task of my own\n")
+)
 GOLDEN = re.sub(r"process:\n(  .*\n)+", "process:\n  family: no_consecutive_ones\n", MINE)
 GROUP = re.sub(r"process:\n(  .*\n)+", "process:\n  family: group_word\n  group: S3\n", MINE)
 TABLES = MINE.replace("noisy_permutation", "in_context")
@@ -32,27 +23,21 @@ QUBIT = QUBIT.replace("Q", "query: predict 1")
 MIXED = "process:\n  family: mixture\n  components:\n    - family: mess3\n    - {family: mess3, x: 0.1}\n"
 MIXED = re.sub(r"process:\n(  .*\n)+", MIXED, MINE)
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("tasks").mkdir()
+pytestmark = pytest.mark.usefixtures("task_folder")
 
 
 def loaded(shifts: str, text: str = MINE) -> Task:
-    Path("tasks/mine.yaml").write_text(text + shifts)
+    write(text + shifts)
     return load_task("mine")
 
 
-def complaints(shifts: str, text: str = MINE) -> list[str]:
-    with pytest.raises(SpecError) as caught:
-        loaded(shifts, text)
-    lines = str(caught.value).splitlines()
-    assert lines[-1].endswith("in tasks/mine.yaml; nothing was run.")
-    return lines[:-1]
+def errors(shifts: str, text: str = MINE) -> list[str]:
+    *lines, last = load_error(text=text + shifts).splitlines()
+    assert last.endswith("in tasks/mine.yaml; nothing was run.")
+    return lines
 
 
-def test_a_task_may_declare_what_tests_change():
+def test_a_task_may_declare_shifts():
     task = loaded(
         "shifts:\n  parameters: {slip: 0.1}\n  start: [1, 4]\n  rare: 0.1\n  composition: [[0, 1], [2, 2]]\n"
         "  crossed: [[length, parameters], [start, composition]]\n"
@@ -68,7 +53,7 @@ def test_a_task_may_declare_what_tests_change():
 
 
 @pytest.mark.parametrize("shifts", ["", "shifts: {}\n", "shifts:\n  rare: null\n", "shifts:\n  crossed: []\n"])
-def test_what_is_not_declared_leaves_no_trace(shifts):
+def test_undeclared_shifts_are_not_serialized(shifts):
     task = loaded(shifts)
     assert task.shifts == Shifts()
     assert "shifts" not in task.canonical()
@@ -76,7 +61,7 @@ def test_what_is_not_declared_leaves_no_trace(shifts):
     assert task == loaded("")
 
 
-def test_the_fingerprint_changes_with_what_training_must_not_see_and_with_nothing_else():
+def test_the_fingerprint_changes_with_withheld_shifts_only():
     plain = loaded("").fingerprint()
     assert loaded("shifts:\n  parameters: {slip: 0.5}\n  crossed: [[length, parameters]]\n").fingerprint() == plain
     withheld = ["start: [1]", "start: [2]", "rare: 0.1", "rare: 0.2", "composition: [[0, 1]]", "composition: [[1, 0]]"]
@@ -88,7 +73,7 @@ def test_the_fingerprint_changes_with_what_training_must_not_see_and_with_nothin
     assert crossed == prints[0]  # a crossed test is no other problem
 
 
-SOME = "must be some, not all, of the states that problems start in, which are"
+SOME = "must be some, not all, of the states that problems start in:"
 
 
 @pytest.mark.parametrize(
@@ -118,15 +103,18 @@ SOME = "must be some, not all, of the states that problems start in, which are"
         ),
         (
             "parameters: tables",
-            "parameters: problems bring no tables here; write the parameters that change, each with its other value",
+            "parameters: this process has no tables; write the parameters that change and their new values",
         ),
         ("parameters: table", "parameters: must be a block of fields or 'tables' (got 'table')"),
-        ("parameters: {}", "parameters: must change the process; with these it is as it was"),
-        ("parameters: {slip: 0.02}", "parameters: must change the process; with these it is as it was"),
+        ("parameters: {}", "parameters: must change the process; these values leave it as it is"),
+        ("parameters: {slip: 0.02}", "parameters: must change the process; these values leave it as it is"),
         ("parameters: {slp: 0.1}", "parameters.slp: unknown field; did you mean 'slip'?"),
         ("parameters: {slip: 1.2}", "parameters.slip: must be between 0 and 1 (got 1.2)"),
-        ("parameters: {symbols: 121}", "parameters.symbols: must be at most 120, the permutations of 5"),
-        ("parameters: {states: 6}", "parameters: must leave 4 symbols and 5 states (got 4 and 6)"),
+        (
+            "parameters: {symbols: 121}",
+            "parameters.symbols: must be at most 120, the permutations of 5 states (got 121)",
+        ),
+        ("parameters: {states: 6}", "parameters: must keep 4 symbols and 5 states (got 4 and 6)"),
         ("parameters: {family: sns}", "parameters.family: another family is another task; leave this out (got 'sns')"),
         ("crossed: [[length]]", "crossed[0]: must have at least 2 entries (got ['length'])"),
         (
@@ -140,8 +128,8 @@ SOME = "must be some, not all, of the states that problems start in, which are"
         ),
     ],
 )
-def test_each_mistake_has_its_line_its_field_and_a_remedy(line, expected):
-    assert complaints(f"shifts:\n  {line}\n") == [f"tasks/mine.yaml:14: shifts.{expected}"]
+def test_each_error_names_line_field_and_remedy(line, expected):
+    assert errors(f"shifts:\n  {line}\n") == [f"tasks/mine.yaml:14: shifts.{expected}"]
 
 
 @pytest.mark.parametrize(
@@ -151,8 +139,8 @@ def test_each_mistake_has_its_line_its_field_and_a_remedy(line, expected):
         ("[start, length]", "crossed[1]: names the same axes as an entry before it"),
     ],
 )
-def test_a_crossed_test_names_each_axis_once_and_is_named_once(crossed, expected):
-    found = complaints(f"shifts:\n  start: [1]\n  crossed: [[length, start], {crossed}]\n")
+def test_a_crossed_shift_names_each_axis_once_and_is_unique(crossed, expected):
+    found = errors(f"shifts:\n  start: [1]\n  crossed: [[length, start], {crossed}]\n")
     written = re.sub(r"(\w+)", r"'\1'", crossed)
     assert found == [f"tasks/mine.yaml:15: shifts.{expected} (got {written})"]
 
@@ -163,7 +151,7 @@ def test_a_crossed_test_names_each_axis_once_and_is_named_once(crossed, expected
         (
             MINE.replace("known", "fixed"),
             "start: [9]",
-            "14: shifts.start: needs starts that differ; write 'start: known' or 'start: belief' above",
+            "14: shifts.start: needs starts that vary; write 'start: known' or 'start: belief' above",
         ),
         (GROUP, "start: [1]", f"12: shifts.start: {SOME} 0 (got [1])"),  # all begin with the unit
         (
@@ -171,17 +159,17 @@ def test_a_crossed_test_names_each_axis_once_and_is_named_once(crossed, expected
             "composition: [[1, 1]]",
             "11: shifts.composition[0]: symbol 1 never follows symbol 1 in this process; name pairs that occur",
         ),
-        (TABLES, "parameters: {slip: 0.1}", "14: shifts.parameters: each problem brings its own table; write 'tables'"),
-        (TABLES, "parameters: {slp: 0.1}", "14: shifts.parameters: each problem brings its own table; write 'tables'"),
+        (TABLES, "parameters: {slip: 0.1}", "14: shifts.parameters: each problem has its own table; write 'tables'"),
+        (TABLES, "parameters: {slp: 0.1}", "14: shifts.parameters: each problem has its own table; write 'tables'"),
         (
             QUBIT,
             "parameters: {alpha: 0.0, beta: 0.0}",
-            "11: shifts.parameters.alpha: must be positive where beta is 0",
+            "11: shifts.parameters.alpha: must be positive if beta is 0",
         ),
         (
             MIXED,
             "parameters: {weights: [0.9]}",
-            "14: shifts.parameters.weights: must hold one share of each of the 2 components, in all 1 (got [0.9])",
+            "14: shifts.parameters.weights: must hold 2 shares, one per component, that sum to 1 (got [0.9])",
         ),
         (
             MIXED,
@@ -190,22 +178,20 @@ def test_a_crossed_test_names_each_axis_once_and_is_named_once(crossed, expected
         ),
     ],
 )
-def test_what_does_not_fit_the_process_is_said_of_the_process(text, line, expected):
-    assert complaints(f"shifts:\n  {line}\n", text) == [f"tasks/mine.yaml:{expected}"]
+def test_shifts_that_the_process_does_not_have_are_errors(text, line, expected):
+    assert errors(f"shifts:\n  {line}\n", text) == [f"tasks/mine.yaml:{expected}"]
 
 
 def test_matrices_have_no_parameters_to_shift():
     np.save("tasks/mine.npy", np.full((2, 2, 2), 0.25))
     text = re.sub(r"process:\n(  .*\n)+", "process:\n  family: matrices\n  path: mine.npy\n", MINE)
     expected = "matrices from a file have no parameters; make the other file a task of its own"
-    found = complaints("shifts:\n  parameters: {path: other.npy}\n", text)
+    found = errors("shifts:\n  parameters: {path: other.npy}\n", text)
     assert found == [f"tasks/mine.yaml:12: shifts.parameters: {expected}"]
 
 
-def test_all_mistakes_of_shifts_come_at_once():
-    found = complaints(
-        "shifts:\n  start: [7]\n  composition:\n    - [0, 9]\n    - [9, 0]\n  parameters:\n    slip: 3\n"
-    )
+def test_all_errors_in_shifts_come_at_once():
+    found = errors("shifts:\n  start: [7]\n  composition:\n    - [0, 9]\n    - [9, 0]\n  parameters:\n    slip: 3\n")
     fields = ["14: start", "16: composition[0]", "17: composition[1]", "19: parameters.slip"]
     found = [line.replace("shifts.", "").removeprefix("tasks/mine.yaml:") for line in found]
     assert [line.partition(": must")[0] for line in found] == fields

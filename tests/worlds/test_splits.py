@@ -1,4 +1,4 @@
-"""Splits that never meet, and draws that are what they were and share nothing with their neighbors."""
+"""Splits are disjoint; draws repeat those of finished runs and share no questions with neighboring seeds."""
 
 import hashlib
 import itertools
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from tests.small_tasks import GENERALISED, IN_CONTEXT, KINDS, small_task
+from tests.small_tasks import GENERALIZED, IN_CONTEXT, KINDS, small_task
 from tests.worlds.brute_force import word_probability
-from tests.worlds.questions import beginnings, questions, untold
+from tests.worlds.questions import beginnings, questions, with_hidden_parts_changed
 from unamortized.worlds import splits as splits_module
 from unamortized.worlds.problems import Problems, concatenate, sample_problems
 from unamortized.worlds.processes import FAMILIES, build_process
@@ -19,17 +19,17 @@ from unamortized.worlds.splits import (
     N_BUCKETS,
     SPLITS,
     content_hash,
-    deciding_length,
     draw,
     in_split,
     possible_questions,
+    prefix_length,
     shares_questions,
 )
 
 # ── draws ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_draw_is_named_by_all_of_its_keys():
+def test_a_draw_depends_on_all_of_its_keys():
     task = small_task()
     drawn = draw(task, "train", 8, 20, 1, "batch", 2)
     again = draw(task, "train", 8, 20, 1, "batch", 2)
@@ -43,7 +43,9 @@ def test_a_draw_is_named_by_all_of_its_keys():
     ]
     assert not any(np.array_equal(drawn.observations, other.observations) for other in others)
     renamed = draw(small_task(name="other"), "train", 8, 20, 1, "batch", 2)
-    np.testing.assert_array_equal(drawn.observations, renamed.observations)  # a name changes no problem
+    np.testing.assert_array_equal(
+        drawn.observations, renamed.observations
+    )  # the name of a task does not affect its problems
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,8 @@ def test_a_draw_is_named_by_all_of_its_keys():
         ({"process": {"family": "zero_one_random"}, "start": "known"}, "test", 16, "f4ff1e2f27c81ba7"),
     ],
 )
-def test_draws_without_shifts_are_those_of_the_first_release(fields, split, n_steps, expected):
-    """What finished runs were trained and measured on; whoever changes this raises the format of runs."""
+def test_draws_without_shifts_equal_those_of_the_first_release(fields, split, n_steps, expected):
+    """Finished runs were trained and measured on these draws; a change here must raise the format of runs."""
     drawn = draw(small_task(**fields), split, n_steps, 300, 7, "batch", n_steps)
     whole = [np.ascontiguousarray(each, dtype="<i8") for each in (drawn.observations, drawn.latents, drawn.answers)]
     assert hashlib.sha256(b"".join(each.tobytes() for each in whole)).hexdigest()[:16] == expected
@@ -70,12 +72,12 @@ EVERY_FAMILY = {family: {} for family in FAMILIES if family != "matrices"} | {
     "mixture": {"components": [{"family": "mess3"}, {"family": "zero_one_random"}]},
     "group_word": {"group": "S3"},
 }
-NEIGHBOURS = [(1, 1, 0), (0, 2, 0), (0, 1, 1), (0, 10), (0, 11, 0), (1, 0, 0), (0, 1, 0, 0)]
+NEIGHBORS = [(1, 1, 0), (0, 2, 0), (0, 1, 1), (0, 10), (0, 11, 0), (1, 0, 0), (0, 1, 0, 0)]
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones(family):
-    """A generator keyed by seed + index makes seeds s and s + 1 share 999 of 1,000 questions."""
+    """With a generator keyed by seed + index, seeds s and s + 1 would share 999 of 1,000 questions."""
     process = {"family": family, **EVERY_FAMILY[family]}
     generalized = build_process(**process).is_generalized
     for start in ("fixed",) if generalized else ("fixed", "known", "belief"):
@@ -87,10 +89,10 @@ def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones
 
         base = set(drawn(0, 1, 0))
         chance = np.mean([sum(one in base for one in drawn(7919 * far, 31 * far, 5)) for far in (1, 2)])
-        for keys in NEIGHBOURS:
+        for keys in NEIGHBORS:
             shared = sum(one in base for one in drawn(*keys))
             assert shared <= chance + 6 * np.sqrt(chance) + 3, (start, keys)
-            if chance > 900:  # the process has but a few questions of that length
+            if chance > 900:  # the process has few questions of that length
                 assert drawn(*keys) != drawn(0, 1, 0)
 
 
@@ -100,7 +102,7 @@ def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones
 @pytest.mark.parametrize("kind", KINDS)
 def test_splits_share_no_question_however_many_are_drawn(kind):
     task = small_task(**KINDS[kind])
-    n_steps = deciding_length(task)
+    n_steps = prefix_length(task)
     assert n_steps is not None
     met: dict[str, set[tuple]] = {}
     for split in SPLITS:
@@ -117,7 +119,7 @@ def test_splits_share_no_question_however_many_are_drawn(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_training_question_begins_with_a_question_of_another_split(kind):
     task = small_task(**KINDS[kind])
-    first = deciding_length(task)
+    first = prefix_length(task)
     assert first is not None
     longer = draw(task, "train", first + 4, 4000, 0)
     fully = draw(task, "test", first + 4, 4000, 1)
@@ -129,10 +131,10 @@ def test_no_training_question_begins_with_a_question_of_another_split(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_decides_the_split_is_what_the_question_tells(kind):
+def test_the_split_depends_only_on_the_prompt(kind):
     task = small_task(**KINDS[kind])
     problems = sample_problems(task.build(), 14, 300, 0, task.query, task.start, 4)
-    other = untold(problems)
+    other = with_hidden_parts_changed(problems)
     assert not np.array_equal(problems.answers, other.answers)
     np.testing.assert_array_equal(content_hash(problems), content_hash(other))
     np.testing.assert_array_equal(in_split(task, problems, "test"), in_split(task, other, "test"))
@@ -140,7 +142,7 @@ def test_what_decides_the_split_is_what_the_question_tells(kind):
     assert len(set(zip(asked, hashes, strict=True))) == len(set(asked)) == len(set(hashes))
 
 
-def test_a_split_draws_from_the_process_given_that_questions_are_its_own():
+def test_a_split_draws_from_the_process_conditioned_on_the_split():
     task = small_task()
     everything = sample_problems(task.build(), 7, 200_000, 0)
     kept = everything.take(in_split(task, everything, "validation"))
@@ -148,10 +150,12 @@ def test_a_split_draws_from_the_process_given_that_questions_are_its_own():
     for column in range(7):
         expected = np.bincount(kept.observations[:, column], minlength=5) / len(kept) * len(drawn)
         counts = np.bincount(drawn.observations[:, column], minlength=5)
-        assert ((counts - expected) ** 2 / expected).sum() < 2 * chi2.isf(1e-5, 4)  # both are draws
+        assert ((counts - expected) ** 2 / expected).sum() < 2 * chi2.isf(
+            1e-5, 4
+        )  # twice the bound, since both counts are samples
 
 
-def test_buckets_are_even_and_shared_out_once():
+def test_buckets_are_equally_likely_and_belong_to_one_split():
     assert sorted(bucket for split in SPLITS.values() for bucket in split) == list(range(N_BUCKETS))
     problems = sample_problems(build_process("noisy_permutation", informativeness=0.0), 12, 64_000, 0)
     buckets = np.bincount((content_hash(problems) % np.uint64(N_BUCKETS)).astype(int), minlength=N_BUCKETS)
@@ -170,7 +174,7 @@ def test_buckets_are_even_and_shared_out_once():
     [("zero_one_random", {"p": 0.5}), ("rrxor", {}), ("mess3", {}), ("group_word", {"group": "S3", "generators": 2})],
 )
 @pytest.mark.parametrize("known_start", [False, True])
-def test_possible_questions_are_those_of_positive_probability(family, parameters, known_start):
+def test_possible_questions_have_positive_probability(family, parameters, known_start):
     process = build_process(family, **parameters)
     counts = itertools.islice(possible_questions(process, known_start), 6)
     starts = np.eye(process.n_states)[process.initial > 0] if known_start else [process.initial]
@@ -182,7 +186,7 @@ def test_possible_questions_are_those_of_positive_probability(family, parameters
 @pytest.mark.parametrize(
     ("family", "parameters"), [("tom_quantum", {"beta": 1.0}), ("post_quantum", {}), ("fanizza", {"lam": 0.0})]
 )
-def test_possible_words_of_a_generalized_process_are_those_of_positive_probability(family, parameters):
+def test_possible_words_of_a_generalized_process_have_positive_probability(family, parameters):
     process = build_process(family, **parameters)
     for n_steps, count in enumerate(itertools.islice(possible_questions(process, known_start=False), 6)):
         words = itertools.product(range(process.n_symbols), repeat=n_steps)
@@ -190,20 +194,20 @@ def test_possible_words_of_a_generalized_process_are_those_of_positive_probabili
         assert n_steps < 2 or count < process.n_symbols**n_steps  # "aa", or the opposite outcome again
 
 
-def test_lengths_of_few_questions_are_shared_by_all_splits():
+def test_splits_share_lengths_with_few_questions():
     task = small_task()
     assert [shares_questions(task, n) for n in (4, 5, 6)] == [True, True, False]  # 5^5 < 4096 < 5^6
     assert [shares_questions(small_task(start="known"), n) for n in (4, 5)] == [True, False]  # 3 · 5^5
     assert [shares_questions(small_task(start="belief"), n) for n in (4, 5)] == [True, False]  # at least as many
-    assert [shares_questions(small_task(**GENERALISED), n) for n in (5, 6)] == [True, False]  # 4^6
+    assert [shares_questions(small_task(**GENERALIZED), n) for n in (5, 6)] == [True, False]  # 4^6
     assert [shares_questions(small_task(**IN_CONTEXT), n) for n in (6, 7)] == [True, False]  # 36 tables · 2^7
     for split in SPLITS:
         assert np.unique(draw(task, split, 1, 2000).observations).tolist() == [0, 1, 2, 3, 4]
     own = {draw(task, split, 4, 50).observations.tobytes() for split in SPLITS}
-    assert len(own) == len(SPLITS)  # but each split draws on its own
+    assert len(own) == len(SPLITS)  # but each split has its own stream
 
 
-def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
+def test_large_tables_are_drawn_in_small_batches(monkeypatch):
     task = small_task(**IN_CONTEXT)
     sizes, sample = [], splits_module.sample_questions
 
@@ -211,9 +215,9 @@ def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
         sizes.append(size)
         return sample(process, n_steps, size, *arguments)
 
-    assert deciding_length(task) == 7  # found and kept before anything is changed
+    assert prefix_length(task) == 7  # cached before the limit changes
     monkeypatch.setattr(splits_module, "sample_questions", spied)
-    monkeypatch.setattr(splits_module, "MOST_NUMBERS", 18 * 50)  # two symbols over three states, fifty times
+    monkeypatch.setattr(splits_module, "LARGEST_TRANSITIONS", 18 * 50)  # two symbols over three states, fifty times
     assert len(draw(task, "test", 3, 120, 0)) == 120
     assert max(sizes) == 50
 
@@ -222,12 +226,12 @@ def test_large_tables_are_drawn_few_at_a_time(monkeypatch):
     "fields",
     [
         {"process": {"family": "zero_one_random", "p": 0.0}},  # 0 1 0 0 1 0: three questions of each length
-        GENERALISED | {"process": {"family": "fanizza", "lam": 0.0}},  # a a a a
+        GENERALIZED | {"process": {"family": "fanizza", "lam": 0.0}},  # a a a a
     ],
 )
-def test_a_process_with_few_questions_shares_them_at_every_length(fields):
+def test_splits_of_a_process_with_few_questions_share_them_at_every_length(fields):
     task = small_task(**fields, steps={"train": [20, 20], "test": [20]})
-    assert deciding_length(task) is None
+    assert prefix_length(task) is None
     assert all(shares_questions(task, n) for n in (1, 20, 1000))
     assert len(draw(task, "test", 20, 50)) == 50
 
@@ -235,19 +239,21 @@ def test_a_process_with_few_questions_shares_them_at_every_length(fields):
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_unknown_split_is_an_error_that_names_those_there_are():
-    with pytest.raises(ValueError, match="no split named 'tests'; there are test, validation, train"):
+def test_an_unknown_split_is_an_error_that_lists_the_splits():
+    with pytest.raises(ValueError, match="split must be one of test, validation, train .got 'tests'"):
         draw(small_task(), "tests", 4, 1)
 
 
-def test_a_split_that_no_question_falls_into_is_an_error_and_no_endless_search(monkeypatch):
+def test_a_split_without_questions_is_an_error_instead_of_an_endless_search(monkeypatch):
     monkeypatch.setattr(splits_module, "in_split", lambda task, asked, split: np.zeros(len(asked.answers), dtype=bool))
-    with pytest.raises(ValueError, match="hardly any test question of 20 steps in 100 batches: the process hardly"):
+    with pytest.raises(
+        ValueError, match="hardly any test question of 20 steps in 100 batches exists: the process hardly"
+    ):
         draw(small_task(), "test", 20, 50)
 
 
 @given(st.integers(0, 999), st.integers(2, 8))
-def test_a_content_hash_sees_order_symbols_and_what_is_told(seed, n_steps):
+def test_a_content_hash_depends_on_order_symbols_and_a_visible_start(seed, n_steps):
     generator = np.random.default_rng(seed)
     observations = generator.integers(4, size=(1, n_steps))
     first = generator.integers(4, size=(1, 1))
@@ -270,7 +276,7 @@ def test_a_content_hash_sees_order_symbols_and_what_is_told(seed, n_steps):
         assert hashed(observations, first, start) != hashed(other, first, start)
         palindrome = np.array_equal(observations, backwards)
         assert (hashed(observations, first, start) == hashed(backwards, first, start)) == palindrome
-    assert hashed(observations, first) == hashed(observations, next_start)  # unseen, so no matter
+    assert hashed(observations, first) == hashed(observations, next_start)  # the prompt does not show a fixed start
     for start in ("known", "belief"):
         assert hashed(observations, first, start) != hashed(observations, next_start, start)
         assert hashed(observations, first, start) != hashed(observations, first)

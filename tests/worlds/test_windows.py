@@ -1,4 +1,4 @@
-"""Windows show what lies close together, never both of a held-out pair, with values drawn from the net."""
+"""Windows show neighborhoods with values drawn from the net, and never both variables of a held-out pair."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ TREE = {"net": {"shape": "tree", "variables": 20}, "held_out_pairs": 5}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_window_shows_a_held_out_pair_and_each_of_the_two_is_shown(kind):
+def test_windows_show_either_variable_of_a_held_out_pair_but_never_both(kind):
     task = small_net_task(**TREE)
     shown = visible(task, kind, 4000, 0, np.random.default_rng(0))
     assert shown.any(axis=1).all()
@@ -33,12 +33,12 @@ def test_local_windows_lie_within_the_largest_radius_of_some_center():
     )
 
 
-def test_wrong_windows_are_always_local_in_the_same_other_net():
+def test_wrong_windows_are_local_in_one_relabeled_net():
     task = small_net_task(net={"shape": "chain", "variables": 12}, windows={"stop": 1.0, "dropout": 0.0})
     shown = visible(task, "wrong", 3000, 0, np.random.default_rng(0)).astype(int)
-    together = shown.T @ shown > 0
-    # each variable meets at most two neighbors and their neighbors, as in a chain
-    assert together.sum(axis=1).max() <= 5
+    shown_together = shown.T @ shown > 0
+    # as in a chain, a variable appears only with itself, its two neighbors, and their neighbors
+    assert shown_together.sum(axis=1).max() <= 5
 
 
 def test_radius_is_geometric_and_variables_drop_out_at_the_rate_of_the_task():
@@ -49,7 +49,7 @@ def test_radius_is_geometric_and_variables_drop_out_at_the_rate_of_the_task():
         steps={"train": [1, 3], "test": [2]},
     )
     shown = visible(task, "local", 20000, 0, np.random.default_rng(0))
-    # away from the ends a window of radius r has 2r + 1 variables, r = 1, 2, 3 with probability 1/2, 1/4, 1/4
+    # away from the ends, a window of radius r has 2r + 1 variables; r = 1, 2, 3 with probability 1/2, 1/4, 1/4
     assert shown.sum(axis=1).mean() == pytest.approx(0.8 * (3 / 2 + 5 / 4 + 7 / 4), rel=0.05)
     sizes = visible(task, "full", 500, 0, np.random.default_rng(0)).sum(axis=1)
     assert set(sizes.tolist()) == {60 - len(task.pairs(0).held_out)}
@@ -72,7 +72,7 @@ def test_a_draw_is_keyed_and_grouped_by_size(kind):
         assert all(len(set(window)) == len(window) for window in group.variables.tolist())
 
 
-def test_values_stand_beside_their_variables_and_any_of_a_window_may_be_asked_about():
+def test_values_belong_to_their_variables_and_any_variable_may_be_the_question():
     task = small_net_task(held_out_pairs=1)
     net = task.build(0)
     counts, last = np.zeros((2, 2)), np.zeros(14)

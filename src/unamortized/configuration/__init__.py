@@ -1,1 +1,1 @@
-"""Floor 0: configuration files, read with the line of every field, so that errors can point at it."""
+"""Floor 0: read configuration files, with the line of every field, and report every error with its line."""

@@ -1,8 +1,7 @@
-"""Pydantic's complaints in a reader's words: which field, what it must be, what was written, what was meant.
+"""Pydantic's errors in plain words: the field, its requirement, the value it got, and a remedy.
 
-`validate` is the one way from a `Source` to a model. A model that checks a part of itself with another model
-(a process checks its family's parameters) does so through `validate_nested`; a check across fields raises
-`combined`.
+`validate` turns a `Document` into a model. A model that validates a part of itself with another model (a process
+validates its family's parameters) calls `validate_nested`; a check across fields raises `violation_error`.
 """
 
 import re
@@ -15,12 +14,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from unamortized.configuration.yaml_source import FieldPath, Source, SpecError, suggestion
+from unamortized.configuration.document import Document, FieldPath, SpecError, suggestion
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+Violations = list[tuple[FieldPath, str]]  # (path of the field, the requirement it breaks)
 
-_WORDED = "worded"  # the type of an error whose message is already written for the reader
-_KINDS = {
+_FINAL = "final"  # the type of an error whose message needs no rewording
+_TYPE_NAMES = {
     "int": "a whole number",
     "float": "a number",
     "finite": "a finite number",
@@ -40,66 +40,65 @@ _LIMITS = {
 }
 
 
-def validate(model: type[ModelT], source: Source, context: Mapping[str, Any] | None = None) -> ModelT:
-    """The model that a source describes.
+def validate(model: type[ModelT], document: Document, context: Mapping[str, Any] | None = None) -> ModelT:
+    """Return the model that a document describes.
 
     Raises:
-        SpecError: with every fault at once, those found while reading the file included.
+        SpecError: with all faults, including those found while reading the document.
     """
-    faults = list(source.faults)
+    faults = list(document.faults)
     try:
-        value = model.model_validate(source.data, context=dict(context or {}))
+        value = model.model_validate(document.data, context=dict(context or {}))
     except ValidationError as error:
-        worded = explain(model, error, source.data)
-        # a value that could not even be read must not be reported a second time for being nothing
-        unread = {(fault.where, fault.field) for fault in faults}
-        found = [source.fault(path, message) for path, message in worded]
-        faults += [fault for fault in found if (fault.where, fault.field) not in unread]
-        raise SpecError(source.name, faults) from None
+        # an unreadable value became None; do not report it a second time
+        unreadable = {(fault.where, fault.field) for fault in faults}
+        found = [document.fault(path, message) for path, message in explain(model, error, document.data)]
+        faults += [fault for fault in found if (fault.where, fault.field) not in unreadable]
+        raise SpecError(document.name, faults) from None
     if faults:
-        raise SpecError(source.name, faults)
+        raise SpecError(document.name, faults)
     return value
 
 
 def validate_nested(model: type[ModelT], data: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> ModelT:
-    """As `model.model_validate`, for use inside another model's validator: keeps wording and paths."""
+    """Call `model.model_validate` inside another model's validator; keep the messages and paths."""
     try:
         return model.model_validate(data, context=dict(context or {}))
     except ValidationError as error:
-        raise combined(model.__name__, explain(model, error, data)) from None
+        raise violation_error(model.__name__, explain(model, error, data)) from None
 
 
-def combined(title: str, worded: list[tuple[FieldPath, str]]) -> ValidationError:
-    """An error to raise in a validator: several (path below this model, message) at once."""
-    return ValidationError.from_exception_data(title, [_worded(path, message) for path, message in worded])
+def violation_error(title: str, violations: Violations) -> ValidationError:
+    """Return the error for a validator to raise; paths start at its own model."""
+    details = [
+        InitErrorDetails(type=PydanticCustomError(_FINAL, "{text}", {"text": message}), loc=path, input=None)
+        for path, message in violations
+    ]
+    return ValidationError.from_exception_data(title, details)
 
 
-def _worded(path: FieldPath, message: str) -> InitErrorDetails:
-    return InitErrorDetails(type=PydanticCustomError(_WORDED, "{text}", {"text": message}), loc=path, input=None)
-
-
-def explain(model: type[BaseModel], error: ValidationError, data: Any) -> list[tuple[FieldPath, str]]:
-    """(field path, message) for each thing that is wrong; alternatives of a union become one message."""
-    needs: dict[FieldPath, list[str]] = {}
+def explain(model: type[BaseModel], error: ValidationError, data: Any) -> Violations:
+    """Translate a validation error; the alternatives of a union become one message."""
+    requirements: dict[FieldPath, list[str]] = {}
     endings: dict[FieldPath, str] = {}
     for details in error.errors(include_url=False):
-        if _only_follows(details):
+        if _is_consequence(details):
             continue
         path = _path(details, data)
-        need, ending = _message(model, details, path)
-        if need not in needs.setdefault(path, []):
-            needs[path].append(need)
+        requirement, ending = _message(model, details, path)
+        if requirement not in requirements.setdefault(path, []):
+            requirements[path].append(requirement)
         endings[path] = endings.get(path) or ending
-    return [(path, _join(texts) + endings[path]) for path, texts in needs.items()]
+    return [(path, _join(texts) + endings[path]) for path, texts in requirements.items()]
 
 
-def _only_follows(details: ErrorDetails) -> bool:
-    """Whether a list counts as too short only because some of its entries are wrong, which is said of each."""
+def _is_consequence(details: ErrorDetails) -> bool:
+    """Whether pydantic calls a list too short only because it dropped invalid entries, each reported by itself."""
     return details["type"] == "too_short" and len(details["input"]) >= details.get("ctx", {})["min_length"]
 
 
 def got(value: object) -> str:
-    """A value as its author wrote it, short enough for one line."""
+    """Format a value as its author wrote it, short enough for one line."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -111,19 +110,19 @@ def got(value: object) -> str:
 
 
 def _as_lists(value: object) -> object:
-    """Tuples as the lists that were written."""
+    """Turn tuples back into the lists that the author wrote."""
     return [_as_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def _join(texts: list[str]) -> str:
-    if all(text.startswith("must be ") for text in texts):
-        return "must be " + " or ".join(text.removeprefix("must be ") for text in texts)
-    return "; ".join(texts)
+def _join(requirements: list[str]) -> str:
+    if all(text.startswith("must be ") for text in requirements):
+        return "must be " + " or ".join(text.removeprefix("must be ") for text in requirements)
+    return "; ".join(requirements)
 
 
 def _path(details: ErrorDetails, data: Any) -> FieldPath:
-    """Pydantic's location without the names of union members and validators, which no file contains."""
-    if details["type"] == _WORDED:
+    """Return pydantic's location without the names of union members and validators, which no file contains."""
+    if details["type"] == _FINAL:
         return details["loc"]
     path: FieldPath = ()
     for part in details["loc"]:
@@ -143,32 +142,31 @@ def _keys(data: Any) -> Collection[Any]:
 
 
 def _message(model: type[BaseModel], details: ErrorDetails, path: FieldPath) -> tuple[str, str]:
-    """What is needed, and '(got …)' with what may have been meant."""
+    """Return the requirement, and an ending: '(got …)' and a suggestion."""
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
     parent, field = _model_at(model, path[:-1]), _field_at(model, path)
     written = f" (got {got(value)})"
-    if kind == _WORDED:
+    if kind == _FINAL:
         return str(context["text"]), ""
     if kind == "missing" and details["loc"][-1:] == path[-1:]:
         return _missing(str(path[-1]), field), ""
     if kind == "extra_forbidden":
-        return "unknown field", _known(path, parent)
+        return "unknown field", _field_hint(path, parent)
     if kind in ("missing", "too_short", "too_long"):
         depth = sum(isinstance(part, int) for part in path)
         return _length(field, depth, kind, context), f" (got {got(value)})"
     if kind in ("literal_error", "enum"):
         options = str(context["expected"]).replace(" or ", ", ")
-        near = suggestion(value, re.findall(r"'([^']*)'", options))
-        return f"must be one of {options}" if ", " in options else f"must be {options}", written + near
+        hint = suggestion(value, re.findall(r"'([^']*)'", options))
+        return f"must be one of {options}" if ", " in options else f"must be {options}", written + hint
     if kind in _LIMITS:
         return f"must be {_range(field, kind, context)}", written
     if kind == "value_error":
         return str(context["error"]), ""
     if kind == "is_instance_of" and context["class"] == "Path":
         return "must be text", written
-    noun = _KINDS.get(kind.split("_")[0])
-    if noun:
-        return f"must be {noun}", written
+    if type_name := _TYPE_NAMES.get(kind.split("_")[0]):
+        return f"must be {type_name}", written
     return details["msg"].replace("Input should", "must"), written
 
 
@@ -180,25 +178,25 @@ def _missing(name: str, field: FieldInfo | None) -> str:
     return f"missing; write for example '{name}: {shown}'"
 
 
-def _known(path: FieldPath, parent: type[BaseModel] | None) -> str:
+def _field_hint(path: FieldPath, parent: type[BaseModel] | None) -> str:
     names = list(parent.model_fields) if parent else []
-    near = suggestion(path[-1], names)
-    if near or not names:
-        return near
+    hint = suggestion(path[-1], names)
+    if hint or not names:
+        return hint
     return f"; the fields here are {', '.join(map(repr, names))}"
 
 
 def _length(field: FieldInfo | None, depth: int, kind: str, context: Mapping[str, Any]) -> str:
-    fixed = get_args(_tuple_at(field.annotation, depth)) if field else ()
-    if fixed and fixed[-1] is not Ellipsis:
-        return f"must be a list of {len(fixed)} values"
+    entries = get_args(_tuple_at(field.annotation, depth)) if field else ()
+    if entries and entries[-1] is not Ellipsis:
+        return f"must be a list of {len(entries)} values"
     limit = context.get("min_length") if kind == "too_short" else context.get("max_length")
     side = "at least" if kind == "too_short" else "at most"
     return f"must have {side} {limit} {'entry' if limit == 1 else 'entries'}"
 
 
 def _tuple_at(annotation: Any, depth: int) -> Any:
-    """The type of tuple, that many lists deep, in what a field is declared as; none where there is none."""
+    """Find the tuple type inside an annotation, `depth` tuples deep; None if there is none."""
     if get_origin(annotation) is tuple:
         return annotation if depth == 0 else _tuple_at(get_args(annotation)[0], depth - 1)
     wrapped = get_origin(annotation) in (Annotated, Union, types.UnionType)
@@ -207,7 +205,7 @@ def _tuple_at(annotation: Any, depth: int) -> Any:
 
 
 def _range(field: FieldInfo | None, kind: str, context: Mapping[str, Any]) -> str:
-    """Both ends of the range if the field declares them, so that the next attempt is right."""
+    """Name both ends of the range if the field declares them, so that the author's next attempt is right."""
     name, words = _LIMITS[kind]
     limits = {name: context[name]}
     declared = dict(_limits(field.annotation, field.metadata)) if field else {}

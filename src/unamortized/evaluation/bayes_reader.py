@@ -116,7 +116,7 @@ def unreadable(task: Task, trace: str) -> str:
     if task.query.kind != "filter":
         return f"readers answer what state there is in the end ('filter'), not '{task.query}'"
     process = task.build()
-    if process.drawn is not None:
+    if process.sampler is not None:
         return f"{task.name}: readers do not read tables that problems bring"
     return f"{task.name}: readers read beliefs, not predictive vectors" if process.is_generalized else ""
 

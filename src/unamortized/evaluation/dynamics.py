@@ -23,8 +23,8 @@ def dynamics(task: Task, seed: int, settings: Dynamics) -> Rows:
     Where each problem brings its own transitions, of one problem's process.
     """
     process = task.build()
-    if process.drawn is not None:
-        process = mean_process(process.drawn(stream("dynamics", task.fingerprint(), "table"), 1))
+    if process.sampler is not None:
+        process = mean_process(process.sampler(stream("dynamics", task.fingerprint(), "table"), 1))
     generator = stream("dynamics", task.fingerprint())
     told = describe_process(process, settings.depth, generator, settings.smallest)
     numbers = {

@@ -24,7 +24,8 @@ from unamortized.learning.runs import (
     write_text,
 )
 from unamortized.worlds.net_tasks import NetTask
-from unamortized.worlds.randomness import digest, read_sources, source_version
+from unamortized.worlds.randomness import digest
+from unamortized.worlds.source_code import read_sources, source_version
 from unamortized.worlds.tasks import Task
 
 # read when this is imported, as the code that measures is: an edit during a run must not pass for what ran

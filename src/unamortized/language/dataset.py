@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from unamortized.language.layout import Examples
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import ARRAYS, Problems
-from unamortized.worlds.randomness import digest, read_sources, source_version, stream
+from unamortized.worlds.randomness import digest, stream
+from unamortized.worlds.source_code import read_sources, source_version
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
@@ -171,7 +172,7 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
     Raises:
         ValueError: if there are fewer questions than lengths, or each problem brings its own transitions.
     """
-    if task.build().drawn is not None:
+    if task.build().sampler is not None:
         raise ValueError(
             f"{task.name}: problems that bring their own transitions are drawn fresh: leave out train.questions"
         )

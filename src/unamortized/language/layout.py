@@ -152,7 +152,7 @@ def _question(problems: Problems, trace: Trace, vocabulary: Vocabulary) -> Int[n
 
 def _table(problems: Problems, vocabulary: Vocabulary) -> Int[np.ndarray, "batch rule"]:
     """What each problem tells of its own transitions."""
-    told = problems.process.told
+    told = problems.process.rules
     return np.zeros((len(problems), 0), dtype=np.int64) if told is None else vocabulary.rule(told)
 
 

@@ -113,7 +113,7 @@ def task_vocabulary(
         n_states=process.n_states,
         n_answers=n_answers,
         codebook=Codebook(n_coded, task.codebook.resolution),
-        n_rules=process.n_symbols * process.n_states**2 if process.drawn else 0,
+        n_rules=process.n_symbols * process.n_states**2 if process.sampler else 0,
         n_indices=n_indices,
         n_filler=n_filler,
         n_hints=n_answers * len(HINT_STRENGTHS) if hints else 0,

@@ -8,15 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from unamortized.configuration.document import Document, SpecError
 from unamortized.configuration.field_errors import validate
-from unamortized.configuration.yaml_source import Source, SpecError, apply_overrides
+from unamortized.configuration.overrides import apply_overrides
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
 from unamortized.studies.figures.charts import Chart, Picture
 from unamortized.worlds.net_tasks import NetTask
-from unamortized.worlds.tasks import Task, load_task
+from unamortized.worlds.task_files import load_task
+from unamortized.worlds.tasks import Task
 
 PRESET = "the preset"  # as messages call what overrides of the learning change
 
@@ -142,7 +144,7 @@ def plan(
 
 def _learning(cell: Cell, overrides: Sequence[str]) -> Learning:
     defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump()}
-    return validate(Learning, apply_overrides(Source(PRESET, defaults), overrides))
+    return validate(Learning, apply_overrides(Document(PRESET, defaults), overrides))
 
 
 def _all_right(*parts: Callable[[], Any]) -> list[Any]:

@@ -1,12 +1,11 @@
-"""What a process is like, in numbers: how random, how fast it mixes, how fast its filter forgets."""
+"""Describe a process in numbers: its entropy rate, mixing time, and how fast its filter forgets."""
 
 import math
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Float, Int
 from scipy.special import entr
 
 from unamortized.worlds.inference import filter_beliefs, random_paths
@@ -20,44 +19,44 @@ from unamortized.worlds.mixed_states import (
     unknown_start,
 )
 from unamortized.worlds.processes import Process
-from unamortized.worlds.processes.process import stationary_distribution, stationary_vector
+from unamortized.worlds.processes.process import closed_classes, stationary_distribution, stationary_vector
 
-FEW = 1000  # mixed states; up to here their chain is solved, beyond the tree bounds what is asked
-ON_THE_CIRCLE = 1e-10  # an eigenvalue's modulus this near to 1 is 1
-COLLAPSED = 1e-12  # a direction that shrinks so much at once is gone, but for rounding
-WORDS, WORD_LENGTH, BURN_IN = 64, 2000, 200  # sampled, where a large process does not ask for fewer
+LARGEST_CHAIN = 1000  # mixed states; solve their chain up to this size, otherwise bound the entropy rate by their tree
+ON_THE_CIRCLE = 1e-10  # eigenvalues whose modulus is this close to 1 count as on the unit circle
+COLLAPSED = 1e-12  # a direction that shrinks by more than this in one step consists of rounding errors
+WORDS, WORD_LENGTH, BURN_IN = 64, 2000, 200  # of samples; a large process gets fewer words
 WORK = 10**9  # multiplications that sampling may take
 
 
 class EntropyRate(NamedTuple):
-    """Nats that a symbol costs when all before it are known."""
+    """The entropy of a symbol given the whole past, in nats."""
 
-    bounds: Bounds  # proven; equal where the mixed states are few
+    bounds: Bounds  # proven; both are exact if the chain of mixed states was solved
     estimate: float  # the exact value, or the mean over sampled words
-    error: float  # standard error of the estimate; 0 where it is exact
-    n_mixed_states: int | None  # where they are few
+    error: float  # standard error of the estimate; 0 if exact
+    n_mixed_states: int | None  # size of the chain; None if it was not solved
 
 
 class Mixing(NamedTuple):
-    """How fast the state forgets where it started, when nobody looks."""
+    """How fast the distribution over states forgets the start, without observations."""
 
-    steps: float  # for a factor e, within a phase if periodic; 0 if it takes one step
+    steps: float  # per factor e, within a phase if periodic; 0 if one step is enough
     period: int
-    components: int  # sets of states that are never left; with several, the start is never forgotten
+    components: int  # closed sets of states; with several, the start is never forgotten
 
 
 class Forgetting(NamedTuple):
-    """How fast the belief forgets where it started, given the observations."""
+    """How fast the belief forgets the start, given the observations."""
 
-    steps: float  # for a factor e; infinite if it never does, 0 if some word makes it forget everything at once
+    steps: float  # per factor e; infinite if the belief never forgets, 0 if some word erases the start at once
     error: float  # standard error
 
 
 class Description(NamedTuple):
-    """A process in numbers. Entry n of a curve is about the symbol after n others, from a stationary start."""
+    """A process in numbers. Entry n of a curve is about symbol n + 1, from a stationary start."""
 
-    myopic: list[Bounds]  # H[X_{n+1} | X_1..n], never below the entropy rate
-    given_start: list[Bounds] | None  # H[X_{n+1} | X_1..n, S_0], never above it; not of predictive vectors
+    myopic: list[Bounds]  # H[X_{n+1} | X_1..n], at least the entropy rate
+    given_start: list[Bounds] | None  # H[X_{n+1} | X_1..n, S_0], at most the entropy rate; None without states
     entropy_rate: EntropyRate
     mixing: Mixing
     forgetting: Forgetting
@@ -66,36 +65,36 @@ class Description(NamedTuple):
 def describe_process(
     process: Process, depth: int, generator: np.random.Generator, smallest: float = 0.0
 ) -> Description:
-    r"""All of it.
+    r"""Compute all numbers about a process.
 
     $H[X_{n+1} | X_{1..n}, S_0] \le h \le H[X_{n+1} | X_{1..n}]$, and both converge to the entropy rate h (Cover &
     Thomas 2006, theorem 4.5.1).
 
     Args:
-        process: the process, one for all problems.
-        depth: symbols up to which mixed states are followed.
-        generator: of the words that are sampled.
-        smallest: probability below which mixed states are not followed.
+        process: a process that all problems share.
+        depth: length of the longest words whose mixed states are computed.
+        generator: source of sampled words.
+        smallest: mixed states less probable than this are not followed.
     """
     start = stationary_start(process)
     myopic = myopic_entropy(process, unknown_start(start), depth, smallest)
-    informed = None if process.is_generalized else myopic_entropy(process, known_start(start), depth, smallest)
+    given_start = None if process.is_generalized else myopic_entropy(process, known_start(start), depth, smallest)
     return Description(
         myopic,
-        informed,
-        entropy_rate(process, start, myopic, informed, generator),
+        given_start,
+        entropy_rate(process, start, myopic, given_start, generator),
         mixing_time(process.state_transitions),
         forgetting_time(process, start, generator),
     )
 
 
 def myopic_entropy(process: Process, start: Level, depth: int, smallest: float = 0.0) -> list[Bounds]:
-    """H[X_{n+1} | X_1..n] for n = 0 .. `depth`, nats: what the symbol at position n + 1 costs."""
+    """Return H[X_{n+1} | X_1..n] for n = 0 .. `depth`, in nats."""
     return [next_symbol_entropy(process, level) for level in mixed_states(process, start, depth, smallest)]
 
 
 def mean_process(process: Process) -> Process:
-    """The process that problems with transitions of their own are like on average; else the process itself."""
+    """Average the transitions of a process per problem; return a shared process as it is."""
     if not process.per_problem:
         return process
     initial = process.initial.mean(axis=0) if process.initial.ndim == 2 else process.initial
@@ -103,7 +102,7 @@ def mean_process(process: Process) -> Process:
 
 
 def stationary_start(process: Process) -> Float[np.ndarray, " state"]:
-    """The start from which the process is stationary: its own, or what it comes to on average over time."""
+    """Return a start that makes the process stationary: its own if it does, otherwise the average over time."""
     move = process.state_transitions
     if np.allclose(process.initial @ move, process.initial, rtol=0, atol=1e-10):
         return process.initial
@@ -113,16 +112,14 @@ def stationary_start(process: Process) -> Float[np.ndarray, " state"]:
 
 
 def long_run(chain: Float[np.ndarray, "node node"], start: Float[np.ndarray, " node"]) -> Float[np.ndarray, " node"]:
-    """The share of time that a Markov chain spends in each node, also if periodic or if it falls into parts."""
-    n_classes, label = connected_components(chain > 0, directed=True, connection="strong")
-    leaving = (chain > 0) & (label[:, None] != label[None, :])
-    closed = [part for part in range(n_classes) if not leaving[label == part].any()]
-    passing = ~np.isin(label, closed)
-    visits = np.linalg.solve(np.eye(passing.sum()) - chain[np.ix_(passing, passing)].T, start[passing])
+    """Return the share of time that a Markov chain spends in each node; it may be periodic or reducible."""
+    label, closed = closed_classes(chain)
+    transient = ~np.isin(label, closed)
+    visits = np.linalg.solve(np.eye(transient.sum()) - chain[np.ix_(transient, transient)].T, start[transient])
     share = np.zeros(len(start))
-    for part in closed:
-        within = label == part
-        entering = start[within].sum() + (visits @ chain[np.ix_(passing, within)]).sum()
+    for closed_class in closed:
+        within = label == closed_class
+        entering = start[within].sum() + (visits @ chain[np.ix_(transient, within)]).sum()
         share[within] = entering * stationary_distribution(chain[np.ix_(within, within)])
     return share
 
@@ -134,60 +131,56 @@ def entropy_rate(
     below: list[Bounds] | None,
     generator: np.random.Generator,
 ) -> EntropyRate:
-    r"""Exactly from the chain of mixed states, if there are few; else bounded by the tree, estimated from words.
+    r"""Compute the entropy rate exactly from a finite chain of mixed states, or estimate it from sampled words.
 
-    $h = \int H[X | \eta] \, d\mu(\eta)$ over the stationary distribution of beliefs (Blackwell 1957): a sum where they
-    are few, else the mean along sampled words, which varies less than $-\frac{1}{n} \log P(x_{1..n})$ (Birch 1962).
-    The words are independent, which gives the standard error. It may be a start unknown or known that leads to few
-    beliefs; in the long run both cost the same (Cover & Thomas 2006, theorem 4.5.1).
+    $h = \int H[X | \eta] \, d\mu(\eta)$ over the stationary distribution of beliefs (Blackwell 1957). With few beliefs
+    this is a sum. Otherwise it is estimated by the mean along sampled words, which varies less than
+    $-\frac{1}{n} \log P(x_{1..n})$ (Birch 1962); independent words give the standard error, and the curves give bounds.
+    An unknown start and a known one have the same entropy rate (Cover & Thomas 2006, theorem 4.5.1), so either may
+    give the finite chain.
     """
-    chain = mixed_state_chain(process, unknown_start(start), FEW)
-    if chain is None and not process.is_generalized:  # unifilar processes have no others than certain ones then
-        chain = mixed_state_chain(process, known_start(start), FEW)
+    chain = mixed_state_chain(process, unknown_start(start), LARGEST_CHAIN)
+    if chain is None and not process.is_generalized:  # from a known start, a unifilar process has one belief per state
+        chain = mixed_state_chain(process, known_start(start), LARGEST_CHAIN)
     if chain is not None:
         costs = entr(chain.emissions).sum(axis=1)
         exact = float(long_run(chain.transitions, chain.share) @ costs)
         return EntropyRate(Bounds(exact, exact), exact, 0.0, len(costs))
-    n_words = _affordable(process)
-    observations = random_paths(
-        process.transitions, start, BURN_IN + WORD_LENGTH, n_words, generator, process.readout
-    ).observations
+    observations = _sample_words(process, start, WORD_LENGTH, generator)
     beliefs = filter_beliefs(process.transitions, start, observations, readout=process.readout).beliefs[:, BURN_IN:]
     cost = entr((beliefs @ process.emissions).clip(min=0.0)).sum(axis=2).mean(axis=1)
     low = max((bounds.low for bounds in below or []), default=0.0)
     high = min(bounds.high for bounds in above)
-    return EntropyRate(Bounds(low, high), float(cost.mean()), float(cost.std(ddof=1) / np.sqrt(n_words)), None)
+    return EntropyRate(Bounds(low, high), float(cost.mean()), float(cost.std(ddof=1) / np.sqrt(len(cost))), None)
 
 
 def mixing_time(move: Float[np.ndarray, "state state"]) -> Mixing:
-    r"""Relaxation time $-1 / \ln |\lambda|$ of the eigenvalue $\lambda$ with the largest modulus below 1.
+    r"""Return the relaxation time $-1 / \ln |\lambda|$ of the eigenvalue $\lambda$ with the largest modulus below 1.
 
-    Eigenvalues on the unit circle are those of the sets of states that are never left (1 itself) and of their
-    periods (its other roots; Levin & Peres 2017, chapter 12).
+    Of the eigenvalues on the unit circle, each 1 belongs to a closed set of states, and the other roots of unity to
+    its period (Levin & Peres 2017, chapter 12).
     """
     eigenvalues = np.linalg.eigvals(move)
     modulus = np.abs(eigenvalues)
-    lasting = eigenvalues[modulus > 1 - ON_THE_CIRCLE]
+    persistent = eigenvalues[modulus > 1 - ON_THE_CIRCLE]
     largest = modulus[modulus <= 1 - ON_THE_CIRCLE].max(initial=0.0)
-    turns = (Fraction(float(angle) / (2 * np.pi)).limit_denominator(len(move)) for angle in np.angle(lasting))
+    turns = (Fraction(float(angle) / (2 * np.pi)).limit_denominator(len(move)) for angle in np.angle(persistent))
     period = math.lcm(*(turn.denominator for turn in turns))
-    components = int((np.abs(lasting - 1) < 1e-6).sum())
+    components = int((np.abs(persistent - 1) < 1e-6).sum())
     return Mixing(float(-1 / np.log(largest)) if largest > 0 else 0.0, period, components)
 
 
 def forgetting_time(process: Process, start: Float[np.ndarray, " state"], generator: np.random.Generator) -> Forgetting:
-    r"""Steps in which two filters with different starts approach by a factor e: $1 / (\lambda_1 - \lambda_2)$.
+    r"""Return the steps in which filters with different starts approach by a factor e: $1 / (\lambda_1 - \lambda_2)$.
 
     $\lambda_1 \ge \lambda_2$ are the Lyapunov exponents of the random product $T^{(x_1)} T^{(x_2)} \cdots$ along a
-    word of the process (Atar & Zeitouni 1997), by QR decomposition of a plane that it moves (Benettin et al. 1980).
+    word of the process (Atar & Zeitouni 1997), computed by re-orthogonalizing two vectors (Benettin et al. 1980).
     """
     if process.n_states == 1:
         return Forgetting(0.0, 0.0)
-    n_words = _affordable(process)
-    steps = WORD_LENGTH // 4  # each moves whole matrices
-    observations = random_paths(
-        process.transitions, start, BURN_IN + steps, n_words, generator, process.readout
-    ).observations
+    steps = WORD_LENGTH // 4  # fewer, since each step multiplies a matrix per word
+    observations = _sample_words(process, start, steps, generator)
+    n_words = len(observations)
     first = np.repeat(start[None], n_words, axis=0)
     second = generator.standard_normal(first.shape)
     gap = np.zeros(n_words)
@@ -197,7 +190,7 @@ def forgetting_time(process: Process, start: Float[np.ndarray, " state"], genera
         grown = np.linalg.norm(first, axis=1)
         first = first / grown[:, None]
         before = np.linalg.norm(second, axis=1)
-        for _ in range(2):  # twice is enough (Kahan): once leaves what cancels unorthogonal
+        for _ in range(2):  # one projection loses orthogonality to cancellation, two do not (Kahan)
             second = second - (second * first).sum(axis=1)[:, None] * first
         shrunk = np.linalg.norm(second, axis=1)
         if (shrunk <= COLLAPSED * before).any():
@@ -211,6 +204,9 @@ def forgetting_time(process: Process, start: Float[np.ndarray, " state"], genera
     return Forgetting(float(1 / rate), float(error / rate**2))
 
 
-def _affordable(process: Process) -> int:
-    """How many words may be sampled."""
-    return int(np.clip(WORK // (WORD_LENGTH * process.n_states**2), 4, WORDS))
+def _sample_words(
+    process: Process, start: Float[np.ndarray, " state"], steps: int, generator: np.random.Generator
+) -> Int[np.ndarray, "word step"]:
+    """Sample words with a burn-in, as many as the work allows."""
+    n_words = int(np.clip(WORK // (WORD_LENGTH * process.n_states**2), 4, WORDS))
+    return random_paths(process.transitions, start, BURN_IN + steps, n_words, generator, process.readout).observations

@@ -1,12 +1,11 @@
-"""The mixed states of a process: what can be believed after each word, and how probable that is.
+"""The mixed states of a process: the belief after each word, and its probability.
 
-All words of a length lead to a set of beliefs; words that lead to the same belief have the same future, so they
-are merged. Where the beliefs of all lengths together are few, they are a Markov chain that answers every question
-about the process exactly; where they are infinitely many, as in a fractal, their tree is followed to some depth.
+Words that lead to the same belief have the same future, so their beliefs are merged. If words of all lengths lead to
+few beliefs, these form a Markov chain that determines the process exactly. If they lead to infinitely many, as in a
+fractal, the tree of beliefs is followed to a finite depth.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -16,63 +15,66 @@ from scipy.special import entr
 from unamortized.worlds.predictive_vectors import SMALLEST_EVIDENCE
 from unamortized.worlds.processes import Process
 
-SAME = 1e-9  # beliefs nearer than this, in every coordinate, are one
-LARGEST = 2 * 10**7  # numbers held at a time, which bounds how many beliefs a level can have
-ROUNDING = 1e-11  # of one belief that two words lead to; two beliefs in one cell differ by more
+SAME = 1e-9  # beliefs are merged if they are closer than this in every coordinate
+LARGEST = 2 * 10**7  # numbers in memory, which bounds the beliefs of a level
+ROUNDING = 1e-11  # the largest difference between computations of one belief; distinct beliefs in a cell differ more
 CERTAIN = 1 - 1e-9
 
 
 class Level(NamedTuple):
-    """The beliefs after all words of one length, equal ones merged."""
+    """The distinct beliefs after all words of one length."""
 
     probability: Float[np.ndarray, " node"]
     beliefs: Float[np.ndarray, "node state"]
-    dropped: float = 0.0  # probability of the words that were not followed up to this length
+    dropped: float = 0.0  # total probability of the words that were not followed to this length
 
 
 class Bounds(NamedTuple):
-    """What a quantity lies between; the same number twice where nothing was dropped."""
+    """The bounds of a quantity; equal if no words were dropped."""
 
     low: float
     high: float
 
 
 def unknown_start(belief: Float[np.ndarray, " state"]) -> Level:
-    """The one belief before any symbol."""
+    """Start from one belief over states."""
     return Level(np.ones(1), belief[None].astype(np.float64))
 
 
 def known_start(distribution: Float[np.ndarray, " state"]) -> Level:
-    """Where the start state is drawn from a distribution, and known: one certain belief a state."""
+    """Start from a state that is drawn from a distribution and known: one certain belief per state."""
     possible = np.flatnonzero(distribution > 0)
     return Level(distribution[possible], np.eye(len(distribution))[possible])
 
 
 def mixed_states(process: Process, start: Level, depth: int, smallest: float = 0.0) -> list[Level]:
-    r"""Beliefs after all words of 0, 1, .. `depth` symbols, level by level.
+    r"""Compute the beliefs after all words of 0, 1, .. `depth` symbols, level by level.
 
     $\eta_{wx} = \eta_w T^{(x)} / (\eta_w T^{(x)} \mathbf{1})$ with probability $P(wx) = P(w) \, \eta_w T^{(x)}
-    \mathbf{1}$ (Shai et al. 2024; Upper 1997 for generalized processes). Beliefs less probable than `smallest` are
-    not followed, nor are the least probable of more than memory holds; their mass is `dropped`, never lost: each
-    level's probabilities and what was dropped before sum to one.
+    \mathbf{1}$ (Shai et al. 2024; Upper 1997 for generalized processes). Beliefs less probable than `smallest` are not
+    followed, nor the least probable ones if a level outgrows memory. `dropped` accumulates their probability, so it
+    sums to one with the probabilities of the level.
 
     Raises:
-        ValueError: if each problem has transitions of its own.
+        ValueError: if each problem has its own transitions.
     """
     if process.per_problem:
-        raise ValueError("each problem has transitions of its own; describe one of them, or their mean")
-    return list(accumulate(repeat(smallest, depth), lambda level, least: _extend(process, level, least), initial=start))
+        raise ValueError("the process must be shared by all problems; pass one problem's process, or their mean")
+    levels = [start]
+    for _ in range(depth):
+        levels.append(_extend(process, levels[-1], smallest))
+    return levels
 
 
 def pooled(levels: Sequence[Level]) -> Level:
-    """The beliefs of all levels, each with its mean probability over the lengths of words."""
+    """Pool the beliefs of all levels; each gets its mean probability over levels."""
     probability = np.concatenate([level.probability for level in levels]) / len(levels)
     beliefs = np.concatenate([level.beliefs for level in levels])
     return Level(*_merge(probability, beliefs), dropped=sum(level.dropped for level in levels) / len(levels))
 
 
 def _extend(process: Process, level: Level, smallest: float) -> Level:
-    """The level below."""
+    """Compute the level of words that are one symbol longer."""
     evidence, beliefs = _children(process, level.beliefs)
     possible = evidence > _impossible(process)
     probability = (level.probability[:, None] * evidence)[possible]
@@ -85,12 +87,12 @@ def _extend(process: Process, level: Level, smallest: float) -> Level:
 
 
 def _impossible(process: Process) -> float:
-    """The greatest number that is no evidence for a symbol: where it is a sum that cancels, its rounding."""
+    """Return the probability at or below which a symbol is impossible: the rounding error of sums that cancel, or 0."""
     return SMALLEST_EVIDENCE if process.is_generalized else 0.0
 
 
 def _children(process: Process, beliefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """P(symbol | belief), (node, symbol), and the belief after it, (node, symbol, state)."""
+    """Return P(symbol | belief) (node, symbol), and the belief after the symbol (node, symbol, state)."""
     moved = np.einsum("ni,vij->nvj", beliefs, process.transitions)
     evidence = moved.sum(axis=2) if process.readout is None else moved @ process.readout
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -98,12 +100,12 @@ def _children(process: Process, beliefs: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _cells(beliefs: Float[np.ndarray, "node state"]) -> Int[np.ndarray, "node state"]:
-    """Cells of a lattice; its edges lie where no simple fraction does, which rounding could put on either side."""
+    """Assign beliefs to cells of a lattice; the offset keeps simple fractions away from edges, despite rounding."""
     return np.floor(beliefs / SAME + 1 / np.e).astype(np.int64)
 
 
 def _merge(probability: np.ndarray, beliefs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each distinct belief once, as the mean of those that are the same, with their probabilities added."""
+    """Merge equal beliefs into their mean, and add their probabilities."""
     _, first, node = np.unique(_cells(beliefs), axis=0, return_index=True, return_inverse=True)
     node = node.reshape(-1)
     merged = np.bincount(node, weights=probability, minlength=len(first))
@@ -112,45 +114,45 @@ def _merge(probability: np.ndarray, beliefs: np.ndarray) -> tuple[np.ndarray, np
     return merged, beliefs[first] + shifts / merged[:, None]
 
 
-# ── what is expected over a level ────────────────────────────────────────────────────────────────
+# ── expectations over a level ────────────────────────────────────────────────────────────────────
 
 
 def next_symbol_entropy(process: Process, level: Level) -> Bounds:
-    """H[X_{n+1} | X_1..n], nats."""
+    """Return H[X_{n+1} | X_1..n], in nats."""
     symbols = (level.beliefs @ process.emissions).clip(min=0.0)
     return _expected(level, entr(symbols).sum(axis=1), float(np.log(process.n_symbols)))
 
 
 def belief_entropy(level: Level) -> Bounds:
-    """H[S_n | X_1..n], nats; of distributions over states, not of predictive vectors."""
+    """Return H[S_n | X_1..n], in nats; for distributions over states, not for predictive vectors."""
     return _expected(level, entr(level.beliefs.clip(min=0.0)).sum(axis=1), float(np.log(level.beliefs.shape[1])))
 
 
 def certainty(level: Level) -> Bounds:
-    """The probability that the state is known after n symbols."""
+    """Return the probability that the belief is certain of the state."""
     return _expected(level, (level.beliefs.max(axis=1) >= CERTAIN).astype(np.float64), 1.0)
 
 
 def _expected(level: Level, values: np.ndarray, largest: float) -> Bounds:
-    """Of values that lie between zero and `largest`, also where they were dropped."""
+    """Bound the expectation of values between zero and `largest`; dropped words may have any of them."""
     kept = float(level.probability @ values)
     return Bounds(kept, kept + level.dropped * largest)
 
 
-# ── where there are few ──────────────────────────────────────────────────────────────────────────
+# ── finitely many beliefs ────────────────────────────────────────────────────────────────────────
 
 
 class MixedStateChain(NamedTuple):
-    """All mixed states of a process that has finitely many, from a start on."""
+    """All mixed states that a start leads to, if they are finitely many."""
 
-    share: Float[np.ndarray, " node"]  # probability of each before the first symbol
+    share: Float[np.ndarray, " node"]  # probability before the first symbol
     beliefs: Float[np.ndarray, "node state"]
     emissions: Float[np.ndarray, "node symbol"]  # P(symbol | belief)
-    following: Int[np.ndarray, "node symbol"]  # the belief after a symbol; -1 where it is impossible
+    following: Int[np.ndarray, "node symbol"]  # node of the belief after a symbol; -1 if the symbol is impossible
 
     @property
     def transitions(self) -> Float[np.ndarray, "node node"]:
-        """P(next mixed state | mixed state), whatever is emitted."""
+        """P(next mixed state | mixed state), summed over symbols."""
         matrix = np.zeros((len(self.beliefs), len(self.beliefs)))
         node, symbol = np.nonzero(self.following >= 0)
         np.add.at(matrix, (node, self.following[node, symbol]), self.emissions[node, symbol])
@@ -158,30 +160,31 @@ class MixedStateChain(NamedTuple):
 
 
 def mixed_state_chain(process: Process, start: Level, most: int) -> MixedStateChain | None:
-    """The chain that the mixed states form, or nothing if there are more than `most`.
+    """Return the chain of mixed states, or None if there are more than `most`.
 
-    Given the mixed state, the symbol determines the next one. Beliefs that come ever nearer to a limit are
-    infinitely many: to take them for it would let what they less and less allow happen again and again.
+    Given a mixed state, the symbol determines the next one. Beliefs that converge to a limit are infinitely many;
+    merging them with the limit would give a wrong chain, so their convergence also returns None.
     """
-    numbers = {cell.tobytes(): number for number, cell in enumerate(_cells(start.beliefs))}
-    known = list(start.beliefs)
+    node_of_cell = {cell.tobytes(): node for node, cell in enumerate(_cells(start.beliefs))}
+    beliefs = list(start.beliefs)
     emissions, following = [], []
-    done = 0
-    while done < len(known) <= most:
-        evidence, children = _children(process, np.stack(known[done:]))
-        done = len(known)
+    n_expanded = 0
+    while n_expanded < len(beliefs) <= most:
+        evidence, children = _children(process, np.stack(beliefs[n_expanded:]))
+        n_expanded = len(beliefs)
         possible = evidence > _impossible(process)
-        reached = np.full(evidence.shape, -1)
-        reached[possible] = [numbers.setdefault(cell.tobytes(), len(numbers)) for cell in _cells(children[possible])]
-        for number, child in zip(reached[possible].tolist(), children[possible], strict=True):
-            if number == len(known):
-                known.append(child)
-            elif np.abs(known[number] - child).max() > ROUNDING:
+        nodes = [node_of_cell.setdefault(cell.tobytes(), len(node_of_cell)) for cell in _cells(children[possible])]
+        for node, child in zip(nodes, children[possible], strict=True):
+            if node == len(beliefs):
+                beliefs.append(child)
+            elif np.abs(beliefs[node] - child).max() > ROUNDING:
                 return None
+        reached = np.full(evidence.shape, -1)
+        reached[possible] = nodes
         emissions.append(np.where(possible, evidence, 0.0))
         following.append(reached)
-    if len(known) > most:
+    if len(beliefs) > most:
         return None
-    share = np.zeros(len(known))
+    share = np.zeros(len(beliefs))
     share[: len(start.probability)] = start.probability
-    return MixedStateChain(share, np.stack(known), np.concatenate(emissions), np.concatenate(following))
+    return MixedStateChain(share, np.stack(beliefs), np.concatenate(emissions), np.concatenate(following))

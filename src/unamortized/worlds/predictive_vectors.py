@@ -1,13 +1,13 @@
-"""Predictive vectors of generalized hidden Markov processes: filtered and sampled, batched, one step at a time.
+"""Filter and sample generalized hidden Markov processes with predictive vectors, one step of a batch at a time.
 
-Their entries may be negative and what they read out can cancel, so nothing can be skipped or taken into
-logarithms as with distributions; each step is renormalized, eta <- eta T[x] / (eta T[x] w).
+The entries of a predictive vector may be negative and cancel, so, unlike with distributions, no entry can be skipped
+and logarithms do not apply. Each step renormalizes: eta <- eta T[x] / (eta T[x] w).
 """
 
 import numpy as np
 from jaxtyping import Float, Int
 
-SMALLEST_EVIDENCE = 1e-12  # of one symbol; below, what is left is the rounding of a sum that cancels
+SMALLEST_EVIDENCE = 1e-12  # for one symbol; less is the rounding error of a sum that cancels
 
 
 def filter_vectors(
@@ -17,7 +17,7 @@ def filter_vectors(
     initial: Float[np.ndarray, "batch state"],
     readout: Float[np.ndarray, " state"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predictive vectors (B, n+1, S), log P(x_1..n) (B,), and the first impossible step or 0 (B,)."""
+    """Return predictive vectors (B, n+1, S), log P(x_1..n) (B,), and the first impossible step or 0 (B,)."""
     batch, steps = choice.shape
     vectors = np.empty((batch, steps + 1, len(readout)))
     vectors[:, 0] = initial
@@ -35,13 +35,13 @@ def filter_vectors(
     return vectors, log_probability, impossible
 
 
-def walk_vectors(
+def sample_symbols(
     transitions: Float[np.ndarray, "symbol state state"],
     initial: Float[np.ndarray, "batch state"],
     readout: Float[np.ndarray, " state"],
     uniforms: Float[np.ndarray, "batch step"],
 ) -> Int[np.ndarray, "batch step"]:
-    """Observations drawn symbol by symbol, one of ``uniforms`` each."""
+    """Draw observations symbol by symbol, each from one of the ``uniforms``."""
     vectors = initial
     observations = np.empty(uniforms.shape, dtype=np.int64)
     for step in range(uniforms.shape[1]):

@@ -1,7 +1,7 @@
 """Batches of problems with their exact answers.
 
-A problem is a sequence of observations with its latent path, the exact belief after every step, and the
-exact distribution of the answer, of which ``answers`` is one draw.
+A problem is a sequence of observations with its latent path, the exact belief after every step, and the exact
+distribution of the answer; ``answers`` holds one draw from that distribution.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.worlds.inference import filter_beliefs, predict, random_paths, smooth_beliefs
-from unamortized.worlds.processes import Process, together
+from unamortized.worlds.processes import Process, concatenate_processes
 from unamortized.worlds.tasks import Query
 
 Start = Literal["fixed", "known", "belief"]
@@ -19,7 +19,7 @@ Start = Literal["fixed", "known", "belief"]
 
 @dataclass(frozen=True)
 class Questions:
-    """A batch of problems before they are solved: what is asked, and a draw of what happened."""
+    """A batch of problems without exact beliefs: draws of observations, latents and answers."""
 
     observations: Int[np.ndarray, "batch step"]
     latents: Int[np.ndarray, "batch step+1"]
@@ -29,7 +29,7 @@ class Questions:
     start: Start
 
     def take(self, rows: Int[np.ndarray, " rows"]) -> "Questions":
-        """The questions in these rows."""
+        """Select the questions in these rows."""
         names = ("observations", "latents", "start_beliefs", "answers")
         return replace(self, **{name: getattr(self, name)[rows] for name in names}, process=self.process.take(rows))
 
@@ -43,8 +43,8 @@ class Problems:
     beliefs: Float[np.ndarray, "batch step+1 state"]
     answers: Int[np.ndarray, " batch"]
     answer_distribution: Float[np.ndarray, "batch answer"]
-    log_probability: Float[np.ndarray, " batch"]  # nats, of the observations (given the start, where it is told)
-    process: Process  # under which all of this is exact; one a problem where each brings its own
+    log_probability: Float[np.ndarray, " batch"]  # nats, of the observations, given a start that the prompt shows
+    process: Process  # the process of exact inference; holds one per problem if their transitions differ
     start: Start = "fixed"
 
     def __len__(self) -> int:
@@ -57,11 +57,11 @@ class Problems:
 
     @property
     def start_beliefs(self) -> Float[np.ndarray, "batch state"]:
-        """The exact belief before anything is observed."""
+        """The exact belief before the first observation."""
         return self.beliefs[:, 0]
 
     def take(self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " batch"] | slice) -> "Problems":
-        """The problems in these rows."""
+        """Select the problems in these rows."""
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
         return Problems(**arrays, process=self.process.take(rows), start=self.start)
 
@@ -70,9 +70,11 @@ ARRAYS = tuple(field.name for field in fields(Problems) if field.name not in ("p
 
 
 def concatenate(batches: list[Problems]) -> Problems:
-    """Problems of one length, one batch after the other."""
+    """Concatenate batches of problems of the same length."""
     arrays = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in ARRAYS}
-    return Problems(**arrays, process=together([batch.process for batch in batches]), start=batches[0].start)
+    return Problems(
+        **arrays, process=concatenate_processes([batch.process for batch in batches]), start=batches[0].start
+    )
 
 
 def sample_problems(
@@ -87,18 +89,18 @@ def sample_problems(
     """Draw problems from a process and solve them exactly.
 
     Args:
-        process: the latent process; where each problem brings its own, these are drawn from it.
+        process: the latent process, or the sampler of one process per problem.
         n_steps: number of observations n of each problem.
         batch_size: number of problems.
-        seed: of the draw.
+        seed: seed or generator of the draws.
         query: ``filter`` asks for s_n, ``predict k`` for x_{n+k}, ``smooth j`` for s_j.
-        start: ``fixed`` begins every problem in ``process.initial``; ``known`` draws the start state from
-            it and takes it as given; ``belief`` draws a belief, each point of a lattice alike, and the
-            start state from that.
-        resolution: denominator of that lattice.
+        start: ``fixed`` starts every problem in ``process.initial``; ``known`` draws the start state from it and
+            conditions on it; ``belief`` draws a belief uniformly from the points of a lattice, and the start state
+            from that belief.
+        resolution: denominator of the lattice.
 
     Raises:
-        ValueError: if the query asks for a step that the problem does not have, or for states where there are none.
+        ValueError: if the query asks for a step beyond the problem, or for latent states that the process lacks.
     """
     query = Query.model_validate(query) if isinstance(query, str) else query
     generator = np.random.default_rng(seed)
@@ -114,23 +116,23 @@ def sample_questions(
     start: Start,
     resolution: int,
 ) -> Questions:
-    """Draw what problems ask, as ``sample_problems`` does, without solving them."""
+    """Draw problems as ``sample_problems`` does, without solving them."""
     if process.is_generalized and (query.kind != "predict" or start != "fixed"):
         raise ValueError(
-            f"a generalized process has no states: query must be 'predict', start 'fixed' (got {query}, {start})"
+            f"a generalized process has no states: query must be 'predict' and start 'fixed' (got {query}, {start})"
         )
-    argument = query.argument or 0  # 0 for filter, which has none
+    argument = query.argument or 0  # filter has none
     if query.kind == "smooth" and argument > n_steps:
-        raise ValueError(f"'{query}' asks for step {argument}, but problems of {n_steps} steps end there")
+        raise ValueError(f"'{query}' needs problems of at least {argument} steps (got {n_steps})")
     ahead = argument if query.kind == "predict" else 0
-    if process.drawn is not None:
-        process = process.drawn(generator, batch_size)
+    if process.sampler is not None:
+        process = process.sampler(generator, batch_size)
     initial = process.initial
     if start == "known":
         first = generator.choice(process.n_states, size=batch_size, p=process.initial)
         initial = np.eye(process.n_states)[first]
     elif start == "belief":
-        initial = _lattice_points(process.n_states, resolution, batch_size, generator)
+        initial = _draw_lattice_points(process.n_states, resolution, batch_size, generator)
     paths = random_paths(process.transitions, initial, n_steps + ahead, batch_size, generator, process.readout)
     if query.kind == "predict":
         answers = paths.observations[:, -1]
@@ -147,7 +149,7 @@ def sample_questions(
 
 
 def solve(questions: Questions, query: Query) -> Problems:
-    """The same problems with their exact beliefs and answers."""
+    """Add exact beliefs and answer distributions."""
     process, initial, observations = questions.process, questions.start_beliefs, questions.observations
     filtered = filter_beliefs(process.transitions, initial, observations, readout=process.readout)
     if query.kind == "filter":
@@ -169,10 +171,10 @@ def solve(questions: Questions, query: Query) -> Problems:
     )
 
 
-def _lattice_points(
+def _draw_lattice_points(
     n_states: int, resolution: int, size: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "batch state"]:
-    """Uniform draws from the points of the simplex lattice, as choices of bars among stars."""
+    """Draw uniformly from the points of the simplex lattice, by stars and bars."""
     places = resolution + n_states - 1
     bars = np.sort(generator.random((size, places)).argsort(axis=1)[:, : n_states - 1], axis=1)
     edges = np.concatenate([np.full((size, 1), -1), bars, np.full((size, 1), places)], axis=1)
@@ -186,17 +188,17 @@ def exact_answer(
     query: Query,
     after: int = 0,
 ) -> Float[np.ndarray, "batch answer"]:
-    r"""The propagator $\Phi_{k \to n}(b)$: the exact answer, had the belief after step k been b.
+    r"""Return $\Phi_{k \to n}(b)$ of the propagator: the exact answer if the belief after step k were b.
 
     Args:
         process: the latent process.
-        beliefs: the belief b after step ``after``, shared or per problem.
-        observations: what is observed from then on, x_{k+1} .. x_n.
-        query: what is asked.
-        after: the step k at which ``beliefs`` stand.
+        beliefs: the belief b after step k, shared or per problem.
+        observations: the observations that follow, x_{k+1} .. x_n.
+        query: the question.
+        after: the step k.
 
     Raises:
-        ImpossibleObservation: if b gives the observations probability zero.
+        ImpossibleObservation: if the observations have probability zero given b.
         ValueError: if a ``smooth`` query asks for a step before k, which b does not determine.
     """
     argument = query.argument or 0
@@ -205,9 +207,7 @@ def exact_answer(
     if query.kind == "filter":
         return filter_beliefs(process.transitions, beliefs, observations).beliefs[:, -1]
     if not after <= argument <= after + observations.shape[1]:
-        raise ValueError(
-            f"'{query}' asks for step {argument}, but only steps {after} to "
-            f"{after + observations.shape[1]} are determined here"
-        )
+        last = after + observations.shape[1]
+        raise ValueError(f"'{query}' must ask for a step from {after} to {last}, which the belief determines")
     smoothed = smooth_beliefs(process.transitions, beliefs, observations)
     return smoothed.beliefs[:, argument - after]

@@ -1,8 +1,8 @@
-"""Windows: which variables of a net are seen together, and draws of their values.
+"""Windows: draw the variables of a net that training shows together, and their values.
 
-The locality of experience is all in here: a *local* window shows the surroundings of one variable, a *wrong*
-one the surroundings of a variable in the same net with its variables relabeled, a *full* one everything. No
-window of any kind shows both variables of a held-out pair.
+Windows set how local the model's experience is. A *local* window shows the neighborhood of one variable, a *wrong*
+window a neighborhood in the same net with relabeled variables, and a *full* window the whole net. No window of any
+kind shows both variables of a held-out pair.
 """
 
 from typing import Literal, NamedTuple
@@ -18,26 +18,26 @@ Kind = Literal["local", "wrong", "full"]
 
 
 class Windows(NamedTuple):
-    """Windows of one size, each in an order of its own; the last variable is the one asked about."""
+    """Windows of one size, each in its own random order; the last variable is the question."""
 
     variables: Int[np.ndarray, "batch shown"]
     values: Int[np.ndarray, "batch shown"]
 
 
 def draw_windows(task: NetTask, kind: Kind, batch: int, seed: int, *keys: str | int) -> list[Windows]:
-    """Windows on the net of a seed with fresh values, grouped by size, smallest first.
+    """Draw windows with fresh values, grouped by size, smallest first.
 
     Args:
-        task: the net and how far windows reach.
-        kind: which windows.
-        batch: their number in all.
-        seed: chooses the net.
-        keys: name the draw.
+        task: the net and the reach of windows.
+        kind: the kind of windows.
+        batch: number of windows of all sizes.
+        seed: selects the net.
+        keys: names of the random stream.
     """
     generator = stream("windows", task.fingerprint(), kind, seed, *keys)
     shown = visible(task, kind, batch, seed, generator)
     values = sample(task.build(seed), batch, generator)
-    # a random order of all variables in which those that are not shown come last
+    # a random order in which the hidden variables come last
     order = np.where(shown, generator.random(shown.shape), 2.0).argsort(axis=1)
     sizes = shown.sum(axis=1)
     grouped = []
@@ -51,19 +51,19 @@ def draw_windows(task: NetTask, kind: Kind, batch: int, seed: int, *keys: str | 
 def visible(
     task: NetTask, kind: Kind, batch: int, seed: int, generator: np.random.Generator
 ) -> Bool[np.ndarray, "batch variable"]:
-    """Which variables each window shows; at least one.
+    """Choose the variables that each window shows; at least one.
 
-    As in Prystawski et al. (2023): the center is any variable, the radius geometric, each variable within it
-    is left out with a fixed probability, and of a held-out pair one variable, either, is taken out. Full
-    windows have no center and leave nothing else out.
+    As in Prystawski et al. (2023), the center is uniform over variables, the radius is geometric, each variable within
+    it drops out with a fixed probability, and one random variable of each held-out pair is removed. Full windows have
+    no center and no dropout.
     """
     shown = np.zeros((batch, task.net.variables), dtype=bool)
     while len(empty := np.flatnonzero(~shown.any(axis=1))):
-        shown[empty] = _once(task, kind, len(empty), seed, generator)
+        shown[empty] = _draw_visible(task, kind, len(empty), seed, generator)
     return shown
 
 
-def _once(task: NetTask, kind: Kind, batch: int, seed: int, generator: np.random.Generator) -> np.ndarray:
+def _draw_visible(task: NetTask, kind: Kind, batch: int, seed: int, generator: np.random.Generator) -> np.ndarray:
     shown = np.ones((batch, task.net.variables), dtype=bool)
     if kind != "full":
         fewest, most = task.steps.train

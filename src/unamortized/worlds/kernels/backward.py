@@ -1,4 +1,4 @@
-"""What is known from the end: smoothed beliefs, posterior samples and the most likely path."""
+"""Backward passes: smoothed beliefs, posterior samples and the most likely path."""
 
 import math
 
@@ -9,9 +9,9 @@ from unamortized.worlds.kernels.running import compiled
 
 @compiled
 def fill_backward_weights(weights, matrix, belief, in_logs, j):
-    """Fills weights (S,) with P(s_t = i | s_{t+1} = j, x_1..t+1) up to a factor; returns their sum.
+    """Fill weights (S,) with P(s_t = i | s_{t+1} = j, x_1..t+1) up to a factor; return their sum.
 
-    The belief after x_1..t is given as its logarithm if `in_logs`.
+    `belief` is the belief after x_1..t, or its logarithm if `in_logs`.
     """
     total = 0.0
     if not in_logs:
@@ -31,7 +31,7 @@ def fill_backward_weights(weights, matrix, belief, in_logs, j):
 
 @compiled
 def smooth(stack, index, lengths, beliefs, log_beliefs, log_row, smoothed):
-    """Fills smoothed (B, n+1, S) from the end backwards, from filtered beliefs alone."""
+    """Fill smoothed (B, n+1, S) backwards from the end, from filtered beliefs alone."""
     batch, steps = index.shape
     states = beliefs.shape[2]
     weights = np.empty(states)
@@ -52,7 +52,7 @@ def smooth(stack, index, lengths, beliefs, log_beliefs, log_row, smoothed):
 
 @compiled
 def draw(weights, total, uniform):
-    """The index at which the running sum of the weights passes uniform * total; never one of weight zero."""
+    """Return the index at which the running sum of the weights passes uniform * total; its weight is never zero."""
     threshold = uniform * total
     running = 0.0
     last = 0
@@ -67,7 +67,7 @@ def draw(weights, total, uniform):
 
 @compiled
 def sample_backward(stack, index, lengths, beliefs, log_beliefs, log_row, uniforms, latents):
-    """Fills latents (K, B, n+1) with draws from the joint posterior, one of uniforms (K, B, n+1) a latent."""
+    """Fill latents (K, B, n+1) with draws from the joint posterior; each uses one of uniforms (K, B, n+1)."""
     samples, batch, positions = uniforms.shape
     weights = np.empty(beliefs.shape[2])
     for k in range(samples):
@@ -87,7 +87,7 @@ def sample_backward(stack, index, lengths, beliefs, log_beliefs, log_row, unifor
 
 @compiled
 def viterbi(stack, index, lengths, initial, latents, log_joint):
-    """Fills latents (B, n+1) and log_joint (B,), -inf where no path is possible; of ties the lower state."""
+    """Fill latents (B, n+1) and log_joint (B,), -inf if no path is possible; ties go to the lower state."""
     batch, steps = index.shape
     states = initial.shape[1]
     scores = np.empty(states)

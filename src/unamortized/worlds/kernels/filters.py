@@ -6,28 +6,28 @@ from functools import cache
 
 import numpy as np
 
-from unamortized.worlds.kernels.running import PARTS_A_THREAD, TOGETHER, compiled, in_threads, slices, threads_for
+from unamortized.worlds.kernels.running import INTERLEAVED, PARTS_PER_THREAD, compiled, in_threads, slices, threads_for
 
-SMALLEST_PRODUCT = 1e-290  # of a belief and an entry; float64 keeps its precision down to 2e-308
-LOW, HIGH = 1e-150, 1e150  # a product of two numbers between them is within float64's range
-UNROLLED = 8  # up to so many states, loops over them are compiled away: two to three times as fast
-WIDE = 16  # from so many states on, dense matrices are left to BLAS
-GROUP, ROWS = 128, 8  # of so many problems, those of one symbol, so many a product: how BLAS rounds depends on that
-SPARSE = 0.25  # where fewer of the entries than this are above zero, they are listed
+SMALLEST_PRODUCT = 1e-290  # of a belief and an entry; float64 is precise down to 2e-308
+LOW, HIGH = 1e-150, 1e150  # the product of two numbers in this range is within float64's range
+UNROLLED = 8  # loops over up to this many states are unrolled at compile time, which is two to three times as fast
+WIDE = 16  # dense matrices with at least this many states go to BLAS
+GROUP, ROWS = 128, 8  # problems per group, and problems per BLAS product; BLAS rounds differently for other sizes
+SPARSE = 0.25  # if a smaller share of entries is above zero, the kernel iterates over a list of them
 NO_LISTS = np.empty((1, 1), dtype=np.int64), np.empty(0, dtype=np.int64)
 
 
 def filter_plainly(
     stack: np.ndarray, index: np.ndarray, lengths: np.ndarray, initial: np.ndarray, *filled: np.ndarray
 ) -> None:
-    """Fills beliefs (B, n+1, S), log_probability, the first impossible step or 0, and underflow (all B,).
+    """Fill beliefs (B, n+1, S), log_probability, the first impossible step or 0, and underflow (all B,).
 
-    What follows an impossible step or an underflow is of no use.
+    Values after an impossible step or an underflow are meaningless.
     """
     states, entries = initial.shape[1], filled[0].size
     smallest_entry, count = survey(stack)
     dense = count >= SPARSE * stack.size
-    listed = states > UNROLLED and not dense and 16 * stack.size <= entries  # or to list them would take longer
+    listed = states > UNROLLED and not dense and 16 * stack.size <= entries  # else listing costs more than it saves
     starts, columns = entries_of(stack, count) if listed else NO_LISTS
     if dense and states >= WIDE and len(stack) <= GROUP:
         kernel = filter_by_products
@@ -35,14 +35,14 @@ def filter_plainly(
         kernel = filter_kernel(states if states <= UNROLLED else 0)
     shared = (stack, starts, columns, SMALLEST_PRODUCT / smallest_entry)
     threads, rows = threads_for(3 * entries), len(index)
-    size = rows if threads == 1 else -(-rows // (threads * PARTS_A_THREAD))
+    size = rows if threads == 1 else -(-rows // (threads * PARTS_PER_THREAD))
     batch = (index, lengths, initial, *filled)
     in_threads(kernel, ((*shared, *(array[part] for array in batch)) for part in slices(rows, size)), threads)
 
 
 @compiled
 def survey(stack):
-    """The smallest entry above zero, at most 1, and the number of entries above zero."""
+    """Return the smallest entry above zero, at most 1, and the number of entries above zero."""
     smallest, count = 1.0, 0
     for entry in stack.reshape(-1):
         if entry > 0.0:
@@ -54,7 +54,7 @@ def survey(stack):
 
 @compiled
 def entries_of(stack, count):
-    """The columns of row i of matrix m that are above zero: columns[starts[m, i] : starts[m, i + 1]]."""
+    """List the entries above zero: row i of matrix m has columns[starts[m, i] : starts[m, i + 1]]."""
     matrices, states, _ = stack.shape
     starts = np.empty((matrices, states + 1), dtype=np.int64)
     columns = np.empty(count, dtype=np.int64)
@@ -71,8 +71,18 @@ def entries_of(stack, count):
 
 
 @compiled
+def set_initial(first, last, initial, smallest_belief, product, beliefs, underflow):
+    """Set the initial beliefs of problems from ``first`` to before ``last``, and their products of evidence to 1."""
+    for b in range(first, last):
+        product[b - first] = 1.0
+        for i in range(initial.shape[1]):
+            beliefs[b, 0, i] = initial[b, i]
+            underflow[b] |= 0.0 < initial[b, i] < smallest_belief
+
+
+@compiled
 def settle(joint, row, smallest_belief, beliefs, b, t):
-    """Sets beliefs[b, t] to a row of ``joint`` over its sum; returns that, and whether a belief is too small."""
+    """Set beliefs[b, t] to a row of ``joint`` over its sum; return the sum, and whether a belief is too small."""
     states = joint.shape[1]
     evidence = 0.0
     for j in range(states):
@@ -87,7 +97,7 @@ def settle(joint, row, smallest_belief, beliefs, b, t):
 
 @compiled
 def account(evidence, product, b, log_probability):
-    """Takes evidence into the product; as one before it leaves float64's range, both go as logarithms."""
+    """Multiply evidence into the product, or move both into log_probability if the product would leave the range."""
     longer = product * evidence
     if LOW < longer < HIGH:
         return longer
@@ -97,7 +107,7 @@ def account(evidence, product, b, log_probability):
 
 @cache
 def filter_kernel(constant: int) -> Callable[..., None]:
-    """The kernel of ``filter_plainly`` for one number of states, known while it is compiled, or (0) for any."""
+    """Return the kernel of ``filter_plainly`` for a number of states fixed at compile time, or for any number (0)."""
 
     @compiled
     def filter_in_step(
@@ -116,21 +126,17 @@ def filter_kernel(constant: int) -> Callable[..., None]:
         batch, steps = index.shape
         states = constant if constant else initial.shape[1]
         joint = np.empty(states)
-        product = np.empty(TOGETHER)
-        for first in range(0, batch, TOGETHER):
-            last = min(first + TOGETHER, batch)
-            for b in range(first, last):
-                product[b - first] = 1.0
-                for i in range(states):
-                    beliefs[b, 0, i] = initial[b, i]
-                    underflow[b] |= 0.0 < initial[b, i] < smallest_belief
+        product = np.empty(INTERLEAVED)
+        for first in range(0, batch, INTERLEAVED):
+            last = min(first + INTERLEAVED, batch)
+            set_initial(first, last, initial, smallest_belief, product, beliefs, underflow)
             for t in range(steps):
                 for b in range(first, last):
                     if t >= lengths[b]:
                         for j in range(states):
                             beliefs[b, t + 1, j] = beliefs[b, t, j]
                         continue
-                    m = np.uint64(index[b, t])  # without a sign, it is not looked at for being negative
+                    m = np.uint64(index[b, t])  # numba skips the check for negative indices
                     if constant:
                         for j in range(constant):
                             joint[j] = beliefs[b, t, 0] * stack[m, 0, j]
@@ -153,7 +159,7 @@ def filter_kernel(constant: int) -> Callable[..., None]:
                     for j in range(states):
                         evidence += joint[j]
                     suspect = True
-                    if constant:  # one comparison instead of one a state
+                    if constant:  # one comparison instead of one per state
                         smallest = 1.0
                         for j in range(states):
                             belief = joint[j] / evidence
@@ -171,12 +177,7 @@ def filter_kernel(constant: int) -> Callable[..., None]:
                             small |= (beliefs[b, t + 1, j] > 0.0) & (beliefs[b, t + 1, j] < smallest_belief)
                         if small:
                             underflow[b] = True
-                    longer = product[b - first] * evidence
-                    if LOW < longer < HIGH:
-                        product[b - first] = longer
-                    else:
-                        log_probability[b] += math.log(product[b - first]) + math.log(evidence)
-                        product[b - first] = 1.0
+                    product[b - first] = account(evidence, product[b - first], b, log_probability)
             for b in range(first, last):
                 log_probability[b] += math.log(product[b - first])
 
@@ -187,7 +188,7 @@ def filter_kernel(constant: int) -> Callable[..., None]:
 def filter_by_products(
     stack, starts, columns, smallest_belief, index, lengths, initial, beliefs, log_probability, impossible, underflow
 ):
-    """The same for wide and dense matrices: problems whose symbol is the same are moved by one product."""
+    """Filter with wide, dense matrices: one product per group of problems with the same symbol."""
     batch, steps = index.shape
     states = initial.shape[1]
     before, joint = np.zeros((ROWS, states)), np.zeros((ROWS, states))
@@ -195,11 +196,7 @@ def filter_by_products(
     chosen = np.empty(GROUP, dtype=np.int64)
     for first in range(0, batch, GROUP):
         last = min(first + GROUP, batch)
-        for b in range(first, last):
-            product[b - first] = 1.0
-            for i in range(states):
-                beliefs[b, 0, i] = initial[b, i]
-                underflow[b] |= 0.0 < initial[b, i] < smallest_belief
+        set_initial(first, last, initial, smallest_belief, product, beliefs, underflow)
         for t in range(steps):
             for b in range(first, last):
                 if t >= lengths[b]:
@@ -229,7 +226,7 @@ def filter_by_products(
 
 @compiled
 def filter_in_logs(stack, index, lengths, log_initial, log_beliefs, log_probability, impossible):
-    """The same with logarithms throughout: log_initial (B, S) in, log_beliefs (B, n+1, S) out."""
+    """Filter with logarithms throughout: log_initial (B, S) in, log_beliefs (B, n+1, S) out."""
     batch, steps = index.shape
     states = log_initial.shape[1]
     for b in range(batch):

@@ -1,18 +1,18 @@
-"""Draws from the process itself."""
+"""Sample paths of a process."""
 
 import numpy as np
 
-from unamortized.worlds.kernels.running import TOGETHER, compiled, in_threads, slices, threads_for
+from unamortized.worlds.kernels.running import INTERLEAVED, compiled, in_threads, slices, threads_for
 
-ENTRIES_A_DRAW = 8  # of a guide table, at most, or it takes longer to make than it saves
-DRAWS = 2**15  # held at a time: they stay in the cache until they are used
+ENTRIES_PER_DRAW = 8  # of a guide table; a larger table takes longer to build than it saves
+DRAWS = 2**15  # generated at a time, few enough to stay in the cache
 
 
 @compiled
 def possible_moves(transitions):
-    """Symbol and next state of each state's moves above zero, and the running sums of their probabilities.
+    """Return the symbols and next states of each state's possible moves, and running sums of their probabilities.
 
-    All are (R, S, most moves of a state); where a state has fewer, the last sum is repeated.
+    All have shape (R, S, most moves of any state); a state with fewer moves repeats its last sum.
     """
     rows, symbols, states, _ = transitions.shape
     most = 1
@@ -41,7 +41,7 @@ def possible_moves(transitions):
 
 @compiled
 def search(sums, begin, count, uniform):
-    """The first index from ``begin``, among so many, whose running sum exceeds uniform; by bisection."""
+    """Find by bisection the first of ``count`` indices from ``begin`` whose running sum exceeds uniform."""
     low, high = begin, begin + count - 1
     while low < high:
         middle = (low + high) // 2
@@ -54,7 +54,7 @@ def search(sums, begin, count, uniform):
 
 @compiled
 def guides(sums, count, buckets):
-    """For each ``count`` of running sums, the first index whose sum exceeds g / buckets, g = 0, 1, ..."""
+    """Find, for each line of ``count`` running sums, the first index whose sum exceeds g / buckets, g = 0, 1, ..."""
     guide = np.empty(sums.size // count * buckets, dtype=np.uint32)
     for line in range(sums.size // count):
         k = line * count
@@ -76,17 +76,17 @@ def walk(
     observations: np.ndarray,
     latents: np.ndarray,
 ) -> None:
-    """Fills observations (B, n) and latents (B, n+1) with draws from the process itself.
+    """Fill observations (B, n) and latents (B, n+1) with paths of the process.
 
-    emitted, reached and sums (R, S, K) are ``possible_moves``, initial_sums (I, S) the running sums over the
-    first state, all up to exactly 1, which no uniform draw reaches; row and initial_row (B,) say which of them
-    are problem b's. Sums are inverted with a guide table (Chen & Asau 1974), where there are enough draws to
-    make one for. What is drawn does not depend on the number of threads.
+    emitted, reached and sums (R, S, K) come from ``possible_moves``; initial_sums (I, S) are the running sums over the
+    first state. All sums end at exactly 1, which no uniform draw reaches. row and initial_row (B,) index the
+    distributions of each problem. A guide table inverts the sums (Chen & Asau 1974) if there are enough draws to
+    justify building one. The paths do not depend on the number of threads.
     """
     rows, states, most = sums.shape
     batch, positions = latents.shape
     buckets = 4 << (most - 1).bit_length()  # a power of two, so that uniform * buckets is exact
-    if rows * states * buckets > ENTRIES_A_DRAW * latents.size:
+    if rows * states * buckets > ENTRIES_PER_DRAW * latents.size:
         buckets = 0
     flat = [array.reshape(-1) for array in (emitted, reached, sums, initial_sums)]
     guide = guides(flat[2], most, buckets) if buckets else np.empty(0, dtype=np.uint32)
@@ -100,7 +100,7 @@ def walk(
             observations[part],
             latents[part],
         )
-        for part in slices(batch, max(TOGETHER, DRAWS // positions))
+        for part in slices(batch, max(INTERLEAVED, DRAWS // positions))
     )
     in_threads(walk_in_step, calls, threads_for(5 * latents.size))
 
@@ -122,11 +122,11 @@ def walk_in_step(
     latents,
 ):
     batch, positions = uniforms.shape
-    # Indices without a sign are not looked at for being negative, which makes this a third faster.
+    # numba skips the check for negative indices if they are unsigned, which makes this a third faster
     one, wide, long = np.uint64(1), np.uint64(states), np.uint64(buckets)
-    state, which = np.empty(TOGETHER, dtype=np.uint64), np.empty(TOGETHER, dtype=np.uint64)
-    for first in range(0, batch, TOGETHER):
-        last = min(first + TOGETHER, batch)
+    state, which = np.empty(INTERLEAVED, dtype=np.uint64), np.empty(INTERLEAVED, dtype=np.uint64)
+    for first in range(0, batch, INTERLEAVED):
+        last = min(first + INTERLEAVED, batch)
         for b in range(first, last):
             which[b - first] = np.uint64(row[b]) * wide
             begin = initial_row[b] * states

@@ -1,4 +1,4 @@
-"""Families of processes: a function from named, bounded parameters to matrices, and a line in `FAMILIES`."""
+"""Families of processes: each is a function from named, bounded parameters to matrices, and a line in `FAMILIES`."""
 
 import inspect
 from collections.abc import Callable
@@ -29,9 +29,17 @@ from unamortized.worlds.processes.in_context import in_context
 from unamortized.worlds.processes.matrices import matrices
 from unamortized.worlds.processes.mixtures import mixture
 from unamortized.worlds.processes.permutations import noisy_permutation
-from unamortized.worlds.processes.process import Between, Process, stationary_distribution, together
+from unamortized.worlds.processes.process import Between, Process, concatenate_processes, stationary_distribution
 
-__all__ = ["FAMILIES", "Between", "Process", "build_process", "parameter_model", "stationary_distribution", "together"]
+__all__ = [
+    "FAMILIES",
+    "Between",
+    "Process",
+    "build_process",
+    "concatenate_processes",
+    "parameter_model",
+    "stationary_distribution",
+]
 
 FAMILIES: dict[str, Callable[..., Process]] = {
     "mess3": mess3,
@@ -58,50 +66,50 @@ FAMILIES: dict[str, Callable[..., Process]] = {
 
 @cache
 def parameter_model(family: str) -> type[pydantic.BaseModel]:
-    """The parameters of a family as a pydantic model, read off its signature: one field a parameter.
+    """Return a pydantic model with one field for each parameter in the signature of a family.
 
     Raises:
-        ValueError: if there is no such family; names the most similar one.
+        ValueError: if the family does not exist; names the most similar one.
     """
     if family not in FAMILIES:
         similar = get_close_matches(family, FAMILIES, n=1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(FAMILIES)}"
+        hint = f"did you mean {similar[0]!r}?" if similar else f"the families are {', '.join(FAMILIES)}"
         raise ValueError(f"{family}: unknown family; {hint}")
     hints = get_type_hints(FAMILIES[family], include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(FAMILIES[family]).parameters.items()
     }
-    # strict: "3" and 3.0 are no integers, and true is no number; an integer still serves as a float
+    # strict: "3" and 3.0 are not integers, and true is not a number; integers are still accepted as floats
     config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     return pydantic.create_model(f"{family}_parameters", __config__=config, **fields)
 
 
 def build_process(family: str, **parameters: Any) -> Process:
-    """A process from the name of its family and the family's own parameters.
+    """Build a process from the name of its family and the family's parameters.
 
     Raises:
-        ValueError: if the family is unknown, or parameters are wrong; names every wrong parameter at once.
+        ValueError: if the family is unknown or parameters are invalid; names every invalid parameter.
     """
     model = parameter_model(family)
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
     try:
         checked = model(**plain)
     except pydantic.ValidationError as error:
-        wrong = {str(entry["loc"][0]): _complaint(family, entry) for entry in error.errors()}
-        lines = (f"{family}.{name}: {complaint}" for name, complaint in wrong.items())
-        raise ValueError("\n".join(lines)) from None
+        messages = {str(entry["loc"][0]): _message(family, entry) for entry in error.errors()}
+        raise ValueError("\n".join(f"{family}.{name}: {message}" for name, message in messages.items())) from None
     return FAMILIES[family](**{name: getattr(checked, name) for name in model.model_fields})
 
 
-def _complaint(family: str, entry: Any) -> str:
-    """What to write instead, from one entry of pydantic's list of errors."""
+def _message(family: str, entry: Any) -> str:
+    """Translate an entry of pydantic's list of errors."""
     name = str(entry["loc"][0])
     hints = get_type_hints(FAMILIES[family], include_extras=True)
     if entry["type"] == "extra_forbidden":
         similar = get_close_matches(name, hints, n=1)
         known = ", ".join(parameter_model(family).model_fields)
-        return f"unknown parameter; did you mean {similar[0]!r}?" if similar else f"unknown; there are {known}"
+        hint = f"did you mean {similar[0]!r}?" if similar else f"the parameters are {known}"
+        return f"unknown parameter; {hint}"
     if entry["type"] == "missing":
         return "is required"
     if entry["type"] in ("greater_than_equal", "less_than_equal"):
@@ -111,6 +119,6 @@ def _complaint(family: str, entry: Any) -> str:
 
 
 def _interval(hint: Any) -> Interval:
-    """The bounds inside `Annotated[int, Between(…)]`, also where that is one side of `… | None`."""
+    """Find the bounds inside `Annotated[int, Between(…)]`, alone or in a union with None."""
     found = [item for part in (hint, *get_args(hint)) for item in getattr(part, "__metadata__", ())]
     return next(item for item in found if isinstance(item, Interval))

@@ -1,8 +1,8 @@
-"""Generalized hidden Markov processes (GHMMs): few dimensions, yet no hidden Markov model of finite size.
+"""Generalized hidden Markov processes (GHMMs): low-dimensional, but no finite hidden Markov model generates them.
 
-Their matrices have negative entries and their vectors are distributions over no states; only what they read out is a
-probability. Names of the families are those of the process library simplexity; definitions follow Riechers, Elliott &
-Shai (2025), "Neural networks leverage nominally quantum and post-quantum representations", appendix D.
+Their matrices have negative entries, and their predictive vectors are not distributions over states; only readouts are
+probabilities. Family names are those of the process library simplexity; definitions follow Riechers, Elliott & Shai
+(2025), "Neural networks leverage nominally quantum and post-quantum representations", appendix D.
 """
 
 import math
@@ -13,25 +13,25 @@ import numpy as np
 
 from unamortized.worlds.processes.process import Between, Process
 
-LARGEST_DENOMINATOR = 12  # of what counts as a rational number; every float is one
+LARGEST_DENOMINATOR = 12  # of fractions that count as rational, since every float is a fraction
 
 
 def tom_quantum(
     alpha: Annotated[float, Between(0, 1000)] = 1.0, beta: Annotated[float, Between(-1000, 1000)] = math.sqrt(51)
 ) -> Process:
-    r"""A qubit that is weakly measured along z or x: the Bloch walk (Riechers et al. 2025, appendix D.2).
+    r"""Measure a qubit weakly along z or x: the Bloch walk (Riechers et al. 2025, appendix D.2).
 
     Kraus operators $K = \gamma (\alpha I \pm \beta \sigma)$ with $\sigma = \sigma_z$ for symbols 0 and 1,
     $\sigma_x$ for 2 and 3, and $\gamma = 1 / (2 \sqrt{\alpha^2 + \beta^2})$. Vectors are $(1, b_x, b_z)$ in the
-    Bloch disk, whose first entry is read out; the start is the fully mixed qubit. Only beta / alpha matters: at 1
-    each measurement is projective and forgets, at 0 and far from 0 it tells little.
+    Bloch disk, with their first entry as the readout; the start is the fully mixed qubit. Only beta / alpha matters: at
+    1, each measurement is projective and erases the past; near 0 and far above 1, it carries little information.
 
     Raises:
         ValueError: if both parameters are zero.
     """
     size = math.hypot(alpha, beta)
     if size == 0:
-        raise ValueError("alpha must be positive where beta is 0")
+        raise ValueError("alpha must be positive if beta is 0")
     alpha, beta = alpha / size, beta / size  # gamma is now 1/2
     along, across, turn = 1 / 4, (alpha**2 - beta**2) / 4, alpha * beta / 2
     z = [np.array([[along, 0, sign * turn], [0, across, 0], [sign * turn, 0, along]]) for sign in (1, -1)]
@@ -43,12 +43,12 @@ def tom_quantum(
 def fanizza(
     alpha: Annotated[float, Between(-10_000, 10_000)] = 2000.0, lam: Annotated[float, Between(0, 0.5)] = 0.49
 ) -> Process:
-    r"""A renewal process with an interval that oscillates: FRDN (Fox, Rubin, Dharmadhikari & Nadkarni).
+    r"""Renew after intervals whose probability oscillates: FRDN (Fox, Rubin, Dharmadhikari & Nadkarni).
 
-    After each symbol a, n symbols b come before the next a with probability $\lambda^n \sin^2(n \alpha / 2)$ for
-    n ≥ 1, and none with what remains (Fanizza, Lumbreras & Winter 2024; Riechers et al. 2025, appendix D.3). Where
-    $\alpha / \pi$ is irrational, no hidden Markov model of finite size gives these words; a qutrit does. Angle
-    alpha in radians.
+    After each symbol a, n ≥ 1 symbols b precede the next a with probability $\lambda^n \sin^2(n \alpha / 2)$, and
+    none with the remaining probability (Fanizza, Lumbreras & Winter 2024; Riechers et al. 2025, appendix D.3). If
+    $\alpha / \pi$ is irrational, no finite hidden Markov model generates these words, but a qutrit does. alpha is in
+    radians.
     """
     cos, sin = math.cos(alpha), math.sin(alpha)
     distance = (1 - lam * cos) ** 2 + (lam * sin) ** 2
@@ -59,27 +59,27 @@ def fanizza(
     turn[1, 1] = 1
     turn[2:, 2:] = [[cos, -sin], [sin, cos]]
     readout = np.ones(4)
-    ending = readout - lam * turn @ readout  # P(a | vector), as the two symbols are all there are
+    ending = readout - lam * turn @ readout  # P(a | vector), since there are only two symbols
     return Process(np.stack([np.outer(ending, renewed), lam * turn]), readout=readout, symbol_names=("a", "b"))
 
 
 def post_quantum(
     log_alpha: Annotated[float, Between(0.01, 5)] = 1.0, beta: Annotated[float, Between(0.01, 0.99)] = 0.5
 ) -> Process:
-    r"""Three dimensions, yet no quantum system of finite size: the Moon process (Fanizza et al. 2024).
+    r"""Use three dimensions, but no finite quantum system: the Moon process (Fanizza et al. 2024).
 
     $T^{(a)} = \nu m_0 \mu_0$ with $m_0 = (1, 1, 0)$, $\mu_0 = (1, -1, -1)$ resets; $T^{(b)} = \nu M(\alpha)$,
     $T^{(c)} = \nu M(\beta)$, where $M(e^t) M(e^s) = M(e^{t+s})$ and $\mu_0 M(e^t) m_0 = e^t - 1 - t \ge 0$;
-    $\nu$ makes 1 the largest eigenvalue of their sum (Riechers et al. 2025, appendix D.4). The readout is scaled
-    such that the vector after a reset is $\mu_0$. The theorem needs $\alpha > 1 > \beta > 0$, $\alpha + \beta \ne 2$
-    and an irrational $\ln \alpha / \ln \beta$; the last is checked for small denominators.
+    $\nu$ makes 1 the largest eigenvalue of their sum (Riechers et al. 2025, appendix D.4). The readout is scaled so
+    that the vector after a reset is $\mu_0$. The theorem needs $\alpha > 1 > \beta > 0$, $\alpha + \beta \ne 2$ and an
+    irrational $\ln \alpha / \ln \beta$, which is checked for small denominators.
 
     Raises:
-        ValueError: if the last two do not hold.
+        ValueError: if one of the last two conditions fails.
     """
     alpha, log_beta = math.exp(log_alpha), math.log(beta)
     if math.isclose(alpha + beta, 2, rel_tol=1e-9):
-        raise ValueError(f"log_alpha must not be ln(2 - beta) = {math.log(2 - beta):g}: alpha + beta must not be 2")
+        raise ValueError(f"log_alpha must not be {math.log(2 - beta):g}, ln(2 - beta), so that alpha + beta is not 2")
     ratio = log_alpha / log_beta
     near = Fraction(ratio).limit_denominator(LARGEST_DENOMINATOR)
     if math.isclose(ratio, near, rel_tol=1e-9):
@@ -93,6 +93,6 @@ def post_quantum(
         ]
     )
     values, vectors = np.linalg.eig(weights.sum(axis=0))
-    largest = int(np.argmax(np.abs(values)))  # real and single, as all vectors stay in one cone
+    largest = int(np.argmax(np.abs(values)))  # real and simple, since all vectors stay in one cone
     scale, readout = float(np.real(values[largest])), np.real(vectors[:, largest])
     return Process(weights / scale, readout=readout / (reset @ readout), symbol_names=("a", "b", "c"))

@@ -1,4 +1,4 @@
-"""Word problems: the state is the product of the group elements read so far."""
+"""Word problems: the state is the running product of group elements."""
 
 import itertools
 import re
@@ -8,7 +8,7 @@ import numpy as np
 
 from unamortized.worlds.processes.process import Between, Process
 
-MAX_ORDER = 120  # that of S5: the dense matrices of all its elements already hold 1.7 million numbers
+MAX_ORDER = 120  # of S5; the dense matrices of all its elements hold 1.7 million numbers
 
 
 def group_word(
@@ -17,26 +17,27 @@ def group_word(
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
     elements: list[str] | None = None,
 ) -> Process:
-    r"""Running product of uniformly drawn group elements, starting from the identity.
+    r"""Multiply uniformly drawn group elements, starting from the identity.
 
-    $T^{(x)}_{ij} = [j = i \cdot g_x] / V$, where $i \cdot g$ means first i, then g. Groups: Z2 to Z120
-    (cyclic), D3 to D60 (dihedral), S2 to S5 (all permutations), A3 to A5 (even ones). The symbols are all
-    elements; or those that `elements` names; or as many distinct ones as `generators` says, chosen by `seed`.
-    They must generate the whole group, and which ones they are sets how hard its words are: with an inverse among
-    them, words cancel and are shorter than they look. State 0 is the identity; a state is named by its
-    permutation in one-line notation ("21345" swaps the first two), by its number modulo k, or in D_k as the
-    rotation "r1" by 2 pi / k and the reflection "s1" in the line at angle pi / k, and so on. S5 and A5 are not
-    solvable, so their products are thought to need depth that grows with length (Barrington 1989; Liu et al. 2023).
+    $T^{(x)}_{ij} = [j = i \cdot g_x] / V$, where $i \cdot g$ means first i, then g. Groups: Z2 to Z120 (cyclic), D3 to
+    D60 (dihedral), S2 to S5 (all permutations), A3 to A5 (even permutations). The symbols are the named `elements`, or
+    `generators` distinct elements drawn with `seed`, or by default all elements. They must generate the group. Their
+    choice sets how hard words are: with an inverse among them, words cancel and are shorter than they look.
+
+    State 0 is the identity. State names are permutations in one-line notation ("21345" swaps the first two), numbers
+    modulo k, or in D_k rotations ("r1", by 2 pi / k) and reflections ("s1", in the line at angle pi / k). S5 and A5 are
+    not solvable, so their products are conjectured to need depth that grows with length (Barrington 1989; Liu et al.
+    2023).
 
     Raises:
-        ValueError: if there is no such group or element, or so many or these elements do not generate it.
+        ValueError: if the group or an element does not exist, or the elements do not generate the group.
     """
     names, product = _multiplication_table(group)
     order = len(names)
     chosen = np.arange(order)
     if elements is not None:
         if generators is not None:
-            raise ValueError("elements and generators exclude each other: name the symbols, or say how many to draw")
+            raise ValueError("elements and generators exclude each other: name the symbols, or the number to draw")
         chosen = _named_elements(group, names, product, elements)
     elif generators is not None:
         chosen = _generating_elements(group, product, generators, seed)
@@ -49,7 +50,7 @@ def group_word(
 
 
 def _multiplication_table(group: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of the elements, the identity first, and their products: `product[i, g]` is first i, then g."""
+    """Return the names of the elements, identity first, and the table of products: `product[i, g]` is i, then g."""
     match = re.fullmatch(r"([ZDSA])([1-9]\d{0,2})", group)
     letter, size = (match[1], int(match[2])) if match else ("", 0)
     if letter == "Z" and 2 <= size <= MAX_ORDER:
@@ -66,12 +67,12 @@ def _multiplication_table(group: str) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _dihedral(size: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Symmetries of a polygon: as matrices, s_b s_a = r_{b-a}, s_b r_a = s_{b-a}, r_b s_a = s_{a+b}."""
+    """Return the symmetries of a polygon; as matrices, s_b s_a = r_{b-a}, s_b r_a = s_{b-a}, r_b s_a = s_{a+b}."""
     is_reflection, turn = np.divmod(np.arange(2 * size), size)
     names = tuple(f"{letter}{number}" for letter in "rs" for number in range(size))
-    backwards = np.where(is_reflection, -1, 1)  # a reflection read last undoes the turn before it
-    turned = (turn[:, None] * backwards[None, :] + turn[None, :]) % size
-    return names, turned + size * (is_reflection[:, None] ^ is_reflection[None, :])
+    direction = np.where(is_reflection, -1, 1)  # a reflection reverses the turn before it
+    total_turn = (turn[:, None] * direction[None, :] + turn[None, :]) % size
+    return names, total_turn + size * (is_reflection[:, None] ^ is_reflection[None, :])
 
 
 def _is_even(permutation: tuple[int, ...]) -> bool:
@@ -82,7 +83,7 @@ def _generating_elements(group: str, product: np.ndarray, count: int, seed: int)
     order = len(product)
     if count > order:
         raise ValueError(f"generators must be at most {order}, the elements of {group} (got {count})")
-    # Cyclic groups need one generator, every other group offered here two.
+    # cyclic groups need one generator, all other groups here two
     if count == 1 and not any(_generated(product, [element]) == order for element in range(order)):
         raise ValueError(f"generators must be at least 2: no single element generates {group}")
     generator = np.random.default_rng(np.random.SeedSequence(seed))
@@ -99,12 +100,12 @@ def _named_elements(group: str, names: tuple[str, ...], product: np.ndarray, ele
         raise ValueError(f"elements must be distinct elements of {group}, such as {example} (got {elements})")
     chosen = np.array([names.index(element) for element in elements])
     if (reached := _generated(product, chosen.tolist())) < len(names):
-        raise ValueError(f"elements must generate {group}; these reach {reached} of its {len(names)} elements")
+        raise ValueError(f"elements must generate {group} (got {reached} of its {len(names)} elements)")
     return chosen
 
 
 def _generated(product: np.ndarray, elements: list[int]) -> int:
-    """Number of elements that products of the given ones reach; in a finite group these include inverses."""
+    """Count the elements that are products of the given ones; in a finite group these include inverses."""
     reached, frontier = {0}, [0]
     while frontier:
         following = {int(product[i, g]) for i in frontier for g in elements} - reached

@@ -1,4 +1,4 @@
-"""Random hidden Markov models: worlds that nobody chose, with a dial from fast forgetting to sticking."""
+"""Random hidden Markov models: generic processes, whose stickiness sets how fast they forget."""
 
 from typing import Annotated
 
@@ -14,12 +14,12 @@ def random_hmm(
     stickiness: Annotated[float, Between(0, 0.999)] = 0.0,
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
 ) -> Process:
-    r"""Move by a random transition matrix, then emit by the random distribution of the state reached.
+    r"""Move by a random transition matrix, then emit from the random distribution of the new state.
 
-    $T^{(x)}_{ij} = A_{ij} E_{jx}$ with $A = \rho I + (1 - \rho) D$ for stickiness $\rho$, where the rows of D and E
-    are symmetric Dirichlet draws: concentration 1 is uniform on the simplex, below it rows are sparse, above it all
-    alike. That the state reached emits makes the belief after x_t that of the textbook HMM, p(z_t | x_1..t). D and E
-    do not depend on the stickiness, so it can be swept with all else equal; near 1 the process is a sticky HMM.
+    $T^{(x)}_{ij} = A_{ij} E_{jx}$ with $A = \rho I + (1 - \rho) D$ for stickiness $\rho$. The rows of D and E are
+    symmetric Dirichlet draws: uniform on the simplex at concentration 1, sparse below it, nearly equal far above it.
+    Since the new state emits, the belief after x_t is that of the textbook HMM, p(z_t | x_1..t). D and E do not depend
+    on the stickiness, so sweeping it leaves all else equal; near 1 the process is a sticky HMM.
 
     Raises:
         ValueError: if the matrices would be too large.

@@ -1,4 +1,4 @@
-"""Worlds told in the prompt: each problem brings its own table of moves, so none can be learned by heart."""
+"""Worlds that the prompt describes: each problem has its own table of moves, so the model cannot memorize one."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -20,13 +20,13 @@ def in_context(
     moves: Moves = "permutations",
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
 ) -> Process:
-    r"""A state moved by symbols as a table says that each problem draws anew, and tells; at slip 0, an automaton.
+    r"""Move the state by symbols, according to a table that each problem draws and shows; an automaton at slip 0.
 
-    Problem b: $T^{(x)}_{ij} = E_{ix} ((1 - \epsilon) [j = \tau_b(x, i)] + \epsilon / S)$, from state 0. The table
-    $\tau_b$ is for each symbol a permutation of the states, or any function of them, all alike. E is that of
-    `noisy_permutation`, set by `informativeness` and `seed`, and is the same in all problems. The process returned
-    is the mean over tables, from which batches are `drawn`; the prompt of problem b is `told` as V S numbers of
-    rules, the one of (x, i) being $(x S + i) S + \tau_b(x, i)$, in the order of $x S + i$.
+    In problem b, $T^{(x)}_{ij} = E_{ix} ((1 - \epsilon) [j = \tau_b(x, i)] + \epsilon / S)$, from state 0. For each
+    symbol, the table $\tau_b$ is a uniformly random permutation or function of the states. All problems share the
+    emissions E of `noisy_permutation`, set by `informativeness` and `seed`. The process returned is the mean over
+    tables; its `sampler` draws batches. The `rules` of problem b are V S indices in the order of $x S + i$, where rule
+    (x, i) has index $(x S + i) S + \tau_b(x, i)$.
 
     Raises:
         ValueError: if the matrices would be too large.
@@ -34,13 +34,13 @@ def in_context(
     check_size(symbols, states)
     emissions = random_emissions(states, symbols, informativeness, seed)
     mean = np.repeat(emissions.T[:, :, None] / states, states, axis=2)
-    return Process(mean, initial=np.eye(states)[0], drawn=partial(_drawn, emissions, slip, moves))
+    return Process(mean, initial=np.eye(states)[0], sampler=partial(_draw_tables, emissions, slip, moves))
 
 
-def _drawn(
+def _draw_tables(
     emissions: Float[np.ndarray, "state symbol"], slip: float, moves: Moves, generator: np.random.Generator, batch: int
 ) -> Process:
-    """One process a problem, each with its own table."""
+    """Draw one process per problem, each with its own table."""
     states, symbols = emissions.shape
     if moves == "permutations":
         table = generator.permuted(np.broadcast_to(np.arange(states), (batch, symbols, states)), axis=2)
@@ -48,4 +48,4 @@ def _drawn(
         table = generator.integers(states, size=(batch, symbols, states))
     move = (1 - slip) * np.eye(states)[table] + slip / states
     rules = np.arange(symbols * states) * states + table.reshape(batch, -1)
-    return Process(emissions.T[:, :, None] * move, initial=np.eye(states)[0], told=rules)
+    return Process(emissions.T[:, :, None] * move, initial=np.eye(states)[0], rules=rules)

@@ -1,4 +1,4 @@
-"""Any process at all: its labeled transition matrices from a file."""
+"""Read the labeled transition matrices of any process from a file."""
 
 import json
 from difflib import get_close_matches
@@ -11,13 +11,13 @@ from unamortized.worlds.processes.process import Process
 
 
 def matrices(path: str | Path) -> Process:
-    """Labelled transition matrices from a .npy, .npz, .yaml or .json file.
+    """Read labeled transition matrices from a .npy, .npz, .yaml or .json file.
 
-    Keys: `transitions` (symbol, state, state) and, unless the start is the stationary distribution, `initial`
-    (state); in .yaml and .json as nested lists. A .npy file holds `transitions` alone.
+    The keys are `transitions` (symbol, state, state) and, optionally, `initial` (state), which defaults to the
+    stationary distribution; .yaml and .json hold them as nested lists. A .npy file holds `transitions` alone.
 
     Raises:
-        ValueError: if the file is missing or is not of this form; names the file and what is wrong.
+        ValueError: if the file is missing or does not have this form; names the file and the error.
     """
     path = Path(path)
     if path.suffix not in _READERS:
@@ -27,7 +27,7 @@ def matrices(path: str | Path) -> Process:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, yaml.YAMLError, EOFError) as error:
-        raise ValueError(f"{path}: is no valid {path.suffix} file ({error})") from error
+        raise ValueError(f"{path}: is not a valid {path.suffix} file ({error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold the key `transitions` and, optionally, `initial`")
     for key in content:

@@ -1,4 +1,4 @@
-"""Mixtures of processes: which one it is, is drawn once and never changes, so that it has to be inferred."""
+"""Mixtures of processes: each problem draws one component, which never changes and has to be inferred."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,16 +9,16 @@ from unamortized.worlds.processes.process import Process
 
 
 def mixture(components: list[dict[str, Any]], weights: list[float] | None = None) -> Process:
-    r"""A non-ergodic mixture of ordinary processes, each given as its family and its parameters.
+    r"""Build a non-ergodic mixture of ordinary processes, each given by its family and parameters.
 
-    $T^{(x)}$ is block-diagonal over the components, which share symbols by index up to the largest alphabet; the
-    start is each component's own, times its weight: equal ones, unless given. State i of component c is named
-    "c:i". The belief over blocks is the posterior over components.
+    $T^{(x)}$ is block-diagonal over the components, which share symbols by index up to the largest alphabet. The start
+    is each component's own, times its weight; weights default to equal ones. State i of component c is named "c:i".
+    The belief over blocks is the posterior over components.
 
     Raises:
-        ValueError: if a component is wrong or is no ordinary process, or the weights do not fit.
+        ValueError: if a component is invalid or not an ordinary process, or the weights do not match the components.
     """
-    from unamortized.worlds.processes import build_process  # here, as the mixture is itself one of those families
+    from unamortized.worlds.processes import build_process  # here, since that module imports this one
 
     return mix(components, weights, lambda component: build_process(**component))
 
@@ -26,19 +26,17 @@ def mixture(components: list[dict[str, Any]], weights: list[float] | None = None
 def mix(
     components: list[dict[str, Any]], weights: list[float] | None, build: Callable[[dict[str, Any]], Process]
 ) -> Process:
-    """The mixture of what `build` makes of each component; says which component is wrong."""
+    """Mix the processes that `build` returns for the components; errors name the component."""
     if not components:
         raise ValueError("components must list at least one process")
-    processes = [_built(index, component, build) for index, component in enumerate(components)]
+    processes = [_build_component(index, component, build) for index, component in enumerate(components)]
     shares = np.full(len(processes), 1 / len(processes)) if weights is None else np.array(weights)
     if shares.shape != (len(processes),) or not (shares >= 0).all() or not abs(shares.sum() - 1) <= 1e-9:
-        raise ValueError(
-            f"weights must hold one share of each of the {len(processes)} components, in all 1 (got {weights})"
-        )
+        raise ValueError(f"weights must hold {len(processes)} shares, one per component, that sum to 1 (got {weights})")
     largest = max(processes, key=lambda process: process.n_symbols)
-    begins = np.cumsum([0, *(process.n_states for process in processes)])
-    transitions = np.zeros((largest.n_symbols, begins[-1], begins[-1]))
-    for process, begin, end in zip(processes, begins, begins[1:], strict=False):
+    bounds = np.cumsum([0, *(process.n_states for process in processes)])
+    transitions = np.zeros((largest.n_symbols, bounds[-1], bounds[-1]))
+    for process, begin, end in zip(processes, bounds, bounds[1:], strict=False):
         transitions[: process.n_symbols, begin:end, begin:end] = process.transitions
     return Process(
         transitions,
@@ -48,7 +46,7 @@ def mix(
     )
 
 
-def _built(index: int, component: dict[str, Any], build: Callable[[dict[str, Any]], Process]) -> Process:
+def _build_component(index: int, component: dict[str, Any], build: Callable[[dict[str, Any]], Process]) -> Process:
     if not isinstance(component.get("family"), str):
         raise ValueError(f"components[{index}] must name its family, for example {{'family': 'mess3', 'x': 0.05}}")
     try:
@@ -56,8 +54,6 @@ def _built(index: int, component: dict[str, Any], build: Callable[[dict[str, Any
     except ValueError as error:
         parameter = str(error).partition(" ")[0]
         raise ValueError(f"components[{index}]{'.' if parameter in component else ': '}{error}") from None
-    if process.is_generalized or process.drawn is not None:
-        raise ValueError(
-            f"components[{index}] must be an ordinary hidden Markov process, which {component['family']} is not"
-        )
+    if process.is_generalized or process.sampler is not None:
+        raise ValueError(f"components[{index}] must be an ordinary hidden Markov process (got {component['family']})")
     return process

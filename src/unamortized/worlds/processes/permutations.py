@@ -1,4 +1,4 @@
-"""Permutations that slip: a dial from exact state tracking to fast forgetting."""
+"""Noisy permutations: the slip rate interpolates between exact state tracking and fast forgetting."""
 
 import math
 from typing import Annotated
@@ -17,22 +17,23 @@ def noisy_permutation(
     informativeness: Annotated[float, Between(0, 50)] = 0.0,
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
 ) -> Process:
-    r"""Each symbol moves the state by its own random permutation, which slips to any state at rate `slip`.
+    r"""Move the state by the symbol's own random permutation, or slip to a random state with probability `slip`.
 
     $T^{(x)}_{ij} = E_{ix} ((1 - \epsilon) [j = \pi_x(i)] + \epsilon / S)$ with slip $\epsilon$, and
-    $E_{i \cdot} = \mathrm{softmax}(\kappa z_{i \cdot})$ over symbols, z standard normal. With informativeness
-    $\kappa = 0$ a symbol says nothing about the state that emits it, only where the state goes. Slip sets the
-    mixing time, hence how many steps have to be composed. The permutations depend on `states`, `symbols` and
-    `seed` alone, so slip can be swept with all else equal; between them they lead from every state to every
-    other, so that the stationary start is unique even at slip 0.
+    $E_{i \cdot} = \mathrm{softmax}(\kappa z_{i \cdot})$ over symbols, with z standard normal. At informativeness
+    $\kappa = 0$, a symbol carries no information about the state that emits it, only about where the state goes. Slip
+    sets the mixing time, hence how many steps have to be composed. The permutations depend on `states`, `symbols` and
+    `seed` alone, so sweeping slip leaves all else equal. Together they connect all states, so the stationary start is
+    unique even at slip 0.
 
     Raises:
-        ValueError: if there are fewer permutations of so many states than symbols.
+        ValueError: if there are more symbols than permutations of the states.
     """
     if states < 7 and symbols > math.factorial(states):
-        raise ValueError(f"symbols must be at most {math.factorial(states)}, the permutations of {states}")
+        most = math.factorial(states)
+        raise ValueError(f"symbols must be at most {most}, the permutations of {states} states (got {symbols})")
     check_size(symbols, states)
-    permutation_seed, _ = np.random.SeedSequence(seed).spawn(2)  # the other is that of the emissions
+    permutation_seed, _ = np.random.SeedSequence(seed).spawn(2)  # the other seeds the emissions
     permutations = _distinct_permutations(states, symbols, np.random.default_rng(permutation_seed))
     emissions = random_emissions(states, symbols, informativeness, seed)
     move = np.full((symbols, states, states), slip / states)
@@ -41,14 +42,14 @@ def noisy_permutation(
 
 
 def random_emissions(states: int, symbols: int, informativeness: float, seed: int) -> Float[np.ndarray, "state symbol"]:
-    """E of `noisy_permutation`: P(symbol | state), a softmax of standard normal scores times the informativeness."""
+    """Draw P(symbol | state), the E of `noisy_permutation`: a softmax of informativeness times standard normals."""
     _, emission_seed = np.random.SeedSequence(seed).spawn(2)
     scores = np.random.default_rng(emission_seed).standard_normal((states, symbols))
     return softmax(informativeness * scores, axis=1)
 
 
 def _distinct_permutations(states: int, symbols: int, generator: np.random.Generator) -> np.ndarray:
-    """(symbols, states) distinct permutations, drawn again until they connect all states."""
+    """Draw distinct permutations (symbols, states), again until they connect all states."""
     while True:
         drawn: dict[tuple[int, ...], None] = {}
         while len(drawn) < symbols:
@@ -60,5 +61,5 @@ def _distinct_permutations(states: int, symbols: int, generator: np.random.Gener
             reached[frontier] = True
             following = np.unique(permutations[:, frontier])
             frontier = following[~reached[following]]
-        if reached.all():  # from one state is enough: permutations can be undone by repeating them
+        if reached.all():  # one start is enough, since repeating a permutation undoes it
             return permutations
