@@ -98,6 +98,6 @@ def dialed(
     """What the dial trains on: corrupted traces, and answers of which the share rho follows them, else the truth."""
     corrupted = corrupt(task, problems, vocabulary, share, reliance)
     cumulated = corrupted.counterfactual.cumsum(axis=1)
-    drawn = named_by_questions("dialed", problems).random((len(problems), 1)) * cumulated[:, -1:]
+    drawn = named_by_questions("dialled", problems).random((len(problems), 1)) * cumulated[:, -1:]
     instead = (drawn >= cumulated).sum(axis=1)
     return replace(problems, answers=np.where(corrupted.follows, instead, problems.answers)), corrupted.trace
