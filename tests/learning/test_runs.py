@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.small_tasks import IN_CONTEXT, small_task
-from unamortized.learning import runs
+from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import (
     RunSpec,
     TrainSpec,
@@ -19,9 +19,11 @@ from unamortized.learning.runs import (
     load_run,
     new_model,
     plan_run,
+    provenance,
     read_record,
     run_folder,
     save_model,
+    sibling,
     versions,
     write_record,
     write_text,
@@ -166,7 +168,7 @@ def test_a_recurrent_run_has_one_name_whatever_positions_the_transformers_beside
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru, as plan_run sets it"),
+        ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru; plan_run sets it"),
         ({"condition": "cott"}, "no condition named 'cott'"),
         ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size 10 must be a multiple of lengths"),
         ({"train": {"step": 10}}, "Extra inputs are not permitted"),
@@ -188,7 +190,7 @@ def test_equal_flops_are_spent_in_proportion_to_the_cost_of_a_question():
         return plan_run(task, condition, 2, TINY, TrainSpec(steps=1000))
 
     def spent(spec: RunSpec) -> float:
-        run = runs.resolve_condition(spec.condition)
+        run = resolve_condition(spec.condition)
         return spec.train.steps * run.training_flops_per_question(spec.task, spec.model)
 
     for task in (small_task(), small_task(start="known", steps={"train": [1, 16], "test": [4]})):
@@ -198,6 +200,20 @@ def test_equal_flops_are_spent_in_proportion_to_the_cost_of_a_question():
         assert planned("amortized", task).train.steps == cot.train.steps == 1000
         assert equal.train.model_copy(update={"steps": 1000}) == cot.train
         assert (equal.condition, equal.seed, equal.model) == ("amortized_equal_flops", 2, TINY)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 450, 1000])
+@pytest.mark.parametrize("task", [small_task(), small_task(start="known", steps={"train": [1, 16], "test": [4]})])
+def test_a_sibling_is_the_run_planned_with_the_same_requested_steps(tmp_path, task, steps):
+    planned = {
+        condition: plan_run(task, condition, 2, TINY, TrainSpec(steps=steps))
+        for condition in ("cot", "amortized", "amortized_equal_flops")
+    }
+    for spec in planned.values():
+        again = RunSpec.model_validate_json(spec.model_dump_json())  # as read back from a run's folder
+        assert again.requested_train.steps == steps
+        for condition, other in planned.items():
+            assert sibling(again, condition, tmp_path) == run_folder(other, tmp_path)
 
 
 def test_all_conditions_of_a_seed_start_from_the_same_weights_and_disturb_no_other_draw():
@@ -262,7 +278,7 @@ def test_the_record_tells_what_ran(tmp_path):
 
 def test_outside_of_a_checkout_there_is_no_commit(monkeypatch, tmp_path):
     git_commit.cache_clear()
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit() is None
     git_commit.cache_clear()

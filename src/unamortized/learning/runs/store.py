@@ -80,8 +80,8 @@ def run_folder(spec: RunSpec, root: Path) -> Path:
 
 
 def sibling(spec: RunSpec, condition: str, root: Path) -> Path:
-    """Where the run of another condition lives that differs from this one in nothing else."""
-    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.train), root)
+    """Folder of the run that was planned like this one, but for another condition."""
+    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.requested_train), root)
 
 
 def is_finished(folder: Path) -> bool:
