@@ -170,7 +170,7 @@ def test_a_recurrent_run_has_one_name_whatever_positions_the_transformers_beside
     [
         ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru; plan_run sets it"),
         ({"condition": "cott"}, "no condition named 'cott'"),
-        ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size 10 must be a multiple of lengths"),
+        ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size must be a multiple of lengths_per_batch=4 .got 10."),
         ({"train": {"step": 10}}, "Extra inputs are not permitted"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"seed": 1.0}, "valid integer"),

@@ -53,7 +53,9 @@ class ModelSpec(BaseModel):
     def _heads_divide_width(self) -> "ModelSpec":
         uneven = self.width % self.heads or (self.positions == "rotary" and (self.width // self.heads) % 2)
         if self.architecture == "transformer" and uneven:
-            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}; even, for rotary positions")
+            raise ValueError(
+                f"width must be a multiple of heads={self.heads}, an even one for rotary positions (got {self.width})"
+            )
         return self
 
 
