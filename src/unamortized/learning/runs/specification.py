@@ -39,7 +39,7 @@ class TrainSpec(BaseModel):
     def _lengths_share_the_batch(self) -> "TrainSpec":
         if self.batch_size % self.lengths_per_batch:
             raise ValueError(
-                f"batch_size must be a multiple of lengths_per_batch={self.lengths_per_batch} (got {self.batch_size})"
+                f"batch_size {self.batch_size} must be a multiple of lengths_per_batch {self.lengths_per_batch}"
             )
         return self
 

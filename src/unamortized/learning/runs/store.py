@@ -55,7 +55,7 @@ class Run:
         condition = resolve_condition(self.spec.condition)
         if not isinstance(condition, TraceCondition):
             raise ValueError(
-                f"this needs a condition with traces (got {condition.name}, which trains on windows of a net)"
+                f"run.condition must train on traces (got {condition.name}, which trains on windows of a net)"
             )
         return condition
 
