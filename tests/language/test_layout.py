@@ -55,20 +55,20 @@ def test_the_order_is_start_question_think_trace_answer(fields, n_steps, trace):
 def test_tokens_contain_the_problem(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     for b, row in enumerate(examples.tokens.tolist()):
-        told = [vocabulary.kind(token) for token in row]
-        seen = [n for kind, n in told if kind == "observation"]
+        parsed = [vocabulary.kind(token) for token in row]
+        seen = [n for kind, n in parsed if kind == "observation"]
         assert seen == problems.observations[b].tolist() * (2 if trace == "copied" else 1)
-        assert told[-1] == ("answer", problems.answers[b])
+        assert parsed[-1] == ("answer", problems.answers[b])
         if problems.start == "known":
-            assert told[0] == ("state", problems.latents[b, 0])
+            assert parsed[0] == ("state", problems.latents[b, 0])
 
 
 @given_any_task
 def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
-    asked = kinds(vocabulary, examples)
+    kind_of = kinds(vocabulary, examples)
     for column, step in enumerate(examples.steps):
-        if step >= 1 and asked[column] != "observation":
+        if step >= 1 and kind_of[column] != "observation":
             codes = vocabulary.codebook.encode(problems.beliefs[:, step])
             stated = problems.latents[:, step] if trace == "state" else codes
             block = vocabulary.blocks["state" if trace == "state" else "code"]
@@ -77,10 +77,10 @@ def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fie
             expected = vocabulary.observation(problems.observations[:, step - 1])
             np.testing.assert_array_equal(examples.tokens[:, column], expected)
         elif step == 0:
-            assert (column, asked[column]) == (0, "state")
+            assert (column, kind_of[column]) == (0, "state")
         else:
-            assert asked[column] in ("<think>", "<answer>", "answer", "index")
-    stated_or_seen = [kind in ("observation", "code", "state") for kind in asked]
+            assert kind_of[column] in ("<think>", "<answer>", "answer", "index")
+    stated_or_seen = [kind in ("observation", "code", "state") for kind in kind_of]
     assert ((examples.steps != NO_STEP) == stated_or_seen).all()
 
 
@@ -303,9 +303,9 @@ def test_a_table_gives_the_move_of_each_state_under_each_symbol(kind):
     problems, vocabulary, examples = laid_out(KINDS[kind], 4, "belief")
     for row, transitions in zip(examples.tokens.tolist(), problems.process.transitions, strict=True):
         rules = [vocabulary.kind(token)[1] for token in row[:6]]
-        told = {(rule // 9, rule // 3 % 3): rule % 3 for rule in rules}
+        moves = {(rule // 9, rule // 3 % 3): rule % 3 for rule in rules}
         likely = {(x, i): int(transitions[x, i].argmax()) for x in range(2) for i in range(3)}
-        assert told == likely
+        assert moves == likely
 
 
 @pytest.mark.parametrize("kind", ["belief", "table_and_belief"])

@@ -210,9 +210,9 @@ def test_hints_are_as_reliable_as_their_strength_and_bayes_rule_weighs_them_so()
         assert own.mean() == pytest.approx(1 / 3, abs=0.03)
         expected = np.exp(strength) / (np.exp(strength) + 2)  # against two others
         assert (hints.answers == problems.answers)[own].mean() == pytest.approx(expected, abs=0.03)
-    told = informed(problems.answer_distribution, hints)
-    confidence = told.max(axis=1)
-    right = problems.answers == told.argmax(axis=1)
+    updated = informed(problems.answer_distribution, hints)
+    confidence = updated.max(axis=1)
+    right = problems.answers == updated.argmax(axis=1)
     for low in (0.4, 0.6, 0.8):
         there = (confidence >= low) & (confidence < low + 0.2)
         assert right[there].mean() == pytest.approx(confidence[there].mean(), abs=0.05)
@@ -252,6 +252,6 @@ def test_told_end_ends_the_question_with_the_last_belief():
     "name", ["believe", "every_0", "every_", "every_4x", "every_-1", "every_04", "every_2.5", "every4", "x_every_4", ""]
 )
 def test_an_unknown_trace_is_an_error_that_lists_the_known_ones(name):
-    says = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
-    with pytest.raises(ValueError, match=says):
+    message = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
+    with pytest.raises(ValueError, match=message):
         resolve_trace(name)

@@ -37,14 +37,14 @@ def test_every_token_has_a_block_and_an_index_in_it(fields):
         "state": (vocabulary.state, vocabulary.n_states),
         "answer": (vocabulary.answer, vocabulary.n_answers),
     }
-    told = [("mark", THINK), ("mark", ANSWER)]
+    expected = [("mark", THINK), ("mark", ANSWER)]
     for kind, (make, size) in makers.items():
         tokens = make(np.arange(size).reshape(1, size))
         assert tokens.shape == (1, size)
         block = vocabulary.blocks[kind]
         assert tokens[0].tolist() == list(range(block.start, block.stop))
-        told += [(kind, place) for place in range(size)]
-    assert [vocabulary.kind(token) for token in range(vocabulary.size)] == told
+        expected += [(kind, place) for place in range(size)]
+    assert [vocabulary.kind(token) for token in range(vocabulary.size)] == expected
     assert MARKS == ("<think>", "<answer>")
 
 

@@ -58,8 +58,8 @@ def test_each_written_column_may_have_its_own_block():
         with torch.no_grad():
             logits = model(generated.tokens[:, :column], IDS[:, :column]).logits[:, -1, block]
         assert torch.equal(generated.tokens[:, column], block.start + logits.argmax(dim=-1))
-    alike = generate(model, tokens, IDS, TRACE, block=[BLOCK] * 9)
-    assert torch.equal(alike.tokens, generate(model, tokens, IDS, TRACE, block=BLOCK).tokens)
+    listed = generate(model, tokens, IDS, TRACE, block=[BLOCK] * 9)
+    assert torch.equal(listed.tokens, generate(model, tokens, IDS, TRACE, block=BLOCK).tokens)
 
 
 def test_the_input_tokens_of_written_columns_are_ignored():
@@ -195,8 +195,8 @@ def test_several_patches_of_one_activation_all_act():
 @pytest.mark.parametrize("column", [-1, 8, 20])
 def test_a_patch_at_a_column_that_is_never_read_is_an_error(column):
     patch = Patch("hook_embed", column, torch.zeros(3, 16))
-    says = f"patches must be at columns 0 to 7, which are read \\(got \\[{column}\\]\\)"
-    with pytest.raises(ValueError, match=says):
+    message = f"patches must be at columns 0 to 7, which are read \\(got \\[{column}\\]\\)"
+    with pytest.raises(ValueError, match=message):
         generate(tiny(), some_tokens(), IDS, TRACE, block=BLOCK, patches=[patch])
 
 

@@ -208,8 +208,8 @@ def test_only_randomized_ids_are_spread(scheme):
 
 @pytest.mark.parametrize("wrong", [{"width": 30, "heads": 4}, {"width": 12, "heads": 4, "positions": "rotary"}])
 def test_a_width_that_heads_do_not_divide_is_an_error(wrong):
-    says = f"width must be a multiple of heads=4, an even one for rotary positions \\(got {wrong['width']}\\)"
-    with pytest.raises(ValidationError, match=says):
+    message = f"width must be a multiple of heads=4, an even one for rotary positions \\(got {wrong['width']}\\)"
+    with pytest.raises(ValidationError, match=message):
         ModelSpec.model_validate(wrong)
 
 

@@ -57,7 +57,7 @@ def lay_out(
 
     Args:
         problems: give the question and the answer.
-        trace: the tokens written beside the answer.
+        trace: the tokens written in addition to the answer.
         vocabulary: gives each token its id.
         coupled: whether position ids are coupled; otherwise they are plain.
         spread_over: number of ids among which ``randomized_ids`` spreads them; None leaves them as they are.
@@ -145,7 +145,7 @@ def randomized_ids(
     return np.where(positions == NOWHERE, NOWHERE, subset[positions])
 
 
-def _question(problems: Problems, trace: Trace, vocabulary: Vocabulary) -> Int[np.ndarray, "batch asked"]:
+def _question(problems: Problems, trace: Trace, vocabulary: Vocabulary) -> Int[np.ndarray, "batch column"]:
     """The observations, each after its index where the trace has indices."""
     observed = vocabulary.observation(problems.observations)
     if trace.indices is None:

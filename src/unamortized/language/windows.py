@@ -51,12 +51,12 @@ def net_vocabulary(task: NetTask) -> NetVocabulary:
 
 def lay_out_windows(windows: Windows, vocabulary: NetVocabulary) -> Examples:
     """Lay out windows of one size; the loss falls on every assignment, so that the model learns them jointly."""
-    asked = vocabulary.ask(windows.variables[:, -1:])
-    shown = vocabulary.assignment(windows.variables, windows.values)
-    columns = 1 + shown.shape[1]
+    question = vocabulary.ask(windows.variables[:, -1:])
+    assignments = vocabulary.assignment(windows.variables, windows.values)
+    columns = 1 + assignments.shape[1]
     written = np.arange(columns) > 0
     return Examples(
-        tokens=np.concatenate([asked, shown], axis=1),
+        tokens=np.concatenate([question, assignments], axis=1),
         positions=np.full(columns, NOWHERE),
         weights=written.astype(np.float32),
         steps=np.full(columns, NO_STEP),

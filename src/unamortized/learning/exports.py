@@ -38,8 +38,8 @@ def export_gpt2(run: Run, folder: str | Path) -> None:
     kinds = map(vocabulary.kind, range(vocabulary.size))
     meanings = [MARKS[index] if block == "mark" else f"{block} {index}" for block, index in kinds]
     target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
-        unfinished = Path(beside) / target.name
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+        unfinished = Path(temporary) / target.name
         unfinished.mkdir()
         (unfinished / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         (unfinished / "vocabulary.json").write_text(json.dumps(meanings, indent=1) + "\n")

@@ -87,32 +87,22 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class ProgressReports(Callback):
-    """Reports progress at most twice a second, and at the end."""
+class AfterEachStep(Callback):
+    """Keeps snapshots, and reports progress at most twice a second and at the end."""
 
-    def __init__(self, report: Report, steps: int) -> None:
-        self.report, self.steps, self.reported = report, steps, 0.0
+    def __init__(self, spec: RunSpec, folder: Path, report: Report) -> None:
+        self.spec, self.folder, self.report = spec, folder, report
+        self.snapshots, self.reported = set(snapshot_steps(spec)), 0.0
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        now = time.monotonic()
-        if now - self.reported > 0.5 or trainer.global_step == self.steps:
+        step, steps, now = trainer.global_step, self.spec.train.steps, time.monotonic()
+        if step in self.snapshots:
+            save_model(self.spec, pl_module.model, self.folder, step)
+        if now - self.reported > 0.5 or step == steps:
             self.reported = now
-            self.report(trainer.global_step, self.steps, float(outputs["loss"]))
-
-
-class Snapshots(Callback):
-    """Keeps the weights after 1, 2, 4, 8, ... steps."""
-
-    def __init__(self, spec: RunSpec, folder: Path) -> None:
-        self.spec, self.folder, self.steps = spec, folder, set(snapshot_steps(spec))
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step in self.steps:
-            save_model(self.spec, pl_module.model, self.folder, trainer.global_step)
+            self.report(step, steps, float(outputs["loss"]))
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -165,7 +155,7 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
 
 
 def _examples(spec: RunSpec, root: Path) -> ExamplesOf:
-    """The examples of each training step: windows, or rendered problems."""
+    """Return the examples of each training step: windows, or rendered problems."""
     condition, train, task = resolve_condition(spec.condition), spec.train, spec.task
     check_fits(condition, task)
     if isinstance(condition, WindowCondition) and isinstance(task, NetTask):
@@ -207,7 +197,7 @@ def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
         max_steps=spec.train.steps,
         max_epochs=-1,
         gradient_clip_val=spec.train.gradient_clip,
-        callbacks=[last, ProgressReports(report, spec.train.steps), Snapshots(spec, folder)],
+        callbacks=[last, AfterEachStep(spec, folder, report)],
         plugins=[WholeCheckpoints()],
         default_root_dir=folder,
         logger=False,

@@ -1,4 +1,4 @@
-"""Architectures by name; all are called alike, so that no other floor depends on which one it has."""
+"""Architectures by name; all share one call signature, so that other floors do not depend on the choice."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable

@@ -6,6 +6,7 @@ and truncation is a layout with a shorter trace.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -111,18 +112,13 @@ def _choose(logits: Tensor, sample: torch.Generator | None) -> Tensor:
 
 def _within(patches: Sequence[Patch], first: int, stop: int) -> Patches:
     """Return the patches within a chunk of columns, as functions of the chunk's activations."""
-    here: dict[str, list[Patch]] = {}
-    for patch in patches:
-        if first <= patch.column < stop:
-            here.setdefault(patch.tap, []).append(patch)
 
-    def replace_by(group: list[Patch]):
-        def replace(activation: Tensor) -> Tensor:
-            activation = activation.clone()
-            for patch in group:
+    def replace(tap: str, activation: Tensor) -> Tensor:
+        activation = activation.clone()
+        for patch in here:
+            if patch.tap == tap:
                 activation[:, patch.column - first] = patch.value
-            return activation
+        return activation
 
-        return replace
-
-    return {tap: replace_by(group) for tap, group in here.items()}
+    here = [patch for patch in patches if first <= patch.column < stop]
+    return {patch.tap: partial(replace, patch.tap) for patch in here}

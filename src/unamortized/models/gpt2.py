@@ -65,11 +65,12 @@ def gpt2_weights(model: Transformer) -> dict[str, Tensor]:
     for layer in range(model.spec.layers):
         names |= {f"blocks.{layer}.{ours}": f"transformer.h.{layer}.{theirs}" for ours, theirs in IN_BLOCK.items()}
     weights: dict[str, Tensor] = {}
-    for name, weight in model.state_dict().items():
-        module, _, kind = name.rpartition(".")
-        transposed = kind == "weight" and module != "unembed" and isinstance(model.get_submodule(module), nn.Linear)
-        copied = (weight.T if transposed else weight).clone(memory_format=torch.contiguous_format)
-        weights[f"{names[module]}.{kind}"] = copied
+    for ours, theirs in names.items():
+        module = model.get_submodule(ours)
+        for kind, weight in module.state_dict().items():
+            transposed = kind == "weight" and ours != "unembed" and isinstance(module, nn.Linear)
+            copied = (weight.T if transposed else weight).clone(memory_format=torch.contiguous_format)
+            weights[f"{theirs}.{kind}"] = copied
     return weights
 
 

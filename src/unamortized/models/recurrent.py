@@ -43,16 +43,10 @@ class Recurrent(nn.Module):
         cache: States | None = None,
         select: Bool[Tensor, "batch step"] | None = None,
     ) -> Output:
-        """Compute the logits of the token after each token.
+        """Compute the logits of the token after each token, as ``Transformer.forward`` does; ``positions`` are ignored.
 
-        Args:
-            tokens: token ids.
-            positions: ignored.
-            taps: names of activations to return.
-            patches: by name, a function from an activation to its replacement. For a layer's output it is called again
-                after each token that it changes, because all later outputs then change too.
-            cache: the states after the tokens before these; updated in place.
-            select: unembed only these columns; logits are then (selected, token).
+        A patch of a layer's output is called again after each token that it changes, because all later outputs then
+        change too. The cache holds the states after the tokens before these, and is updated in place.
 
         Raises:
             ValueError: if a tap or patch names an unknown activation.

@@ -17,7 +17,7 @@ Order = Literal["question, trace, answer", "question, answer, trace", "question 
 
 
 class Trace(NamedTuple):
-    """Tokens written beside the answer, equally many for all problems of a batch."""
+    """Tokens written in addition to the answer, equally many for all problems of a batch."""
 
     tokens: Int[np.ndarray, "batch written"]
     steps: Int[np.ndarray, " written"]  # the step t that each token is about

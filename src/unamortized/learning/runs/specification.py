@@ -44,17 +44,13 @@ class TrainSpec(BaseModel):
         return self
 
 
-def _known_condition(name: str) -> str:
-    return resolve_condition(name).name
-
-
 class RunSpec(BaseModel):
     """Everything that determines a run's weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: Task | NetTask
-    condition: Annotated[str, AfterValidator(_known_condition)]
+    condition: Annotated[str, AfterValidator(lambda name: resolve_condition(name).name)]
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     model: ModelSpec = ModelSpec()
     train: TrainSpec = TrainSpec()
