@@ -34,7 +34,7 @@ from unamortized.worlds.tasks import Task
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 REPORT_EVERY = 15.0  # seconds between plain progress lines
 
-Report = Callable[[str, int, int, str], None]  # job, steps done, total steps, activity
+ReportJob = Callable[[str, int, int, str], None]  # job, steps done, total steps, activity
 
 
 class JobError(RuntimeError):
@@ -63,7 +63,7 @@ class RunJob:
         folder = run_folder(self.spec, self.root)
         return is_finished(folder) and all(evaluation.file(folder).exists() for evaluation in self.evaluations)
 
-    def work(self, report: Report) -> None:
+    def work(self, report: ReportJob) -> None:
         """Train the run and measure its missing evaluations."""
         title, steps = self.title, self.spec.train.steps
         folder = train_run(
@@ -93,7 +93,7 @@ class TaskJob:
         folder = task_folder(self.task, self.seed, self.root)
         return all(evaluation.file(folder).exists() for evaluation in self.evaluations)
 
-    def work(self, report: Report) -> None:
+    def work(self, report: ReportJob) -> None:
         """Measure the missing evaluations."""
         report(self.title, 0, 1, "measuring")
         evaluate_task(self.task, self.seed, self.root, self.evaluations)
@@ -199,7 +199,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
             _run_in_pool(waiting, workers, report)
 
 
-def _run_here(job: Job, report: Report) -> None:
+def _run_here(job: Job, report: ReportJob) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the pool, for identical numbers
     try:
@@ -212,7 +212,7 @@ def _run_here(job: Job, report: Report) -> None:
     report(job.title, 1, 1, "done")
 
 
-def _run_in_pool(jobs: Sequence[Job], workers: int, report: Report) -> None:
+def _run_in_pool(jobs: Sequence[Job], workers: int, report: ReportJob) -> None:
     os.environ |= dict.fromkeys(THREADS, "1")  # the workers inherit this
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -268,18 +268,18 @@ def _work(job: Job) -> None:
     _messages.put((job.title, 1, 1, "done"))
 
 
-def _forward(messages: Any, report: Report) -> None:
+def _forward(messages: Any, report: ReportJob) -> None:
     while (message := messages.get()) is not None:
         report(*message)
 
 
 @contextmanager
-def _progress(jobs: Sequence[Job], console: Console) -> Iterator[Report]:
+def _progress(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
     """Show bars on a terminal; elsewhere a plain line when a job ends, and every ``REPORT_EVERY`` seconds."""
     yield from _bars(jobs, console) if console.is_terminal else _lines(jobs, console)
 
 
-def _bars(jobs: Sequence[Job], console: Console) -> Iterator[Report]:
+def _bars(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         overall = progress.add_task("all", total=len(jobs), what=f"0 of {len(jobs)}")
@@ -300,7 +300,7 @@ def _bars(jobs: Sequence[Job], console: Console) -> Iterator[Report]:
         yield report
 
 
-def _lines(jobs: Sequence[Job], console: Console) -> Iterator[Report]:
+def _lines(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
     began = time.monotonic()
     done, reported = 0, began
     running: dict[str, str] = {}

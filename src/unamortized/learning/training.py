@@ -39,7 +39,7 @@ from unamortized.models.architectures import Model
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import with_process
 
-Report = Callable[[int, int, float], None]  # steps done, total steps, latest loss
+ReportStep = Callable[[int, int, float], None]  # steps done, total steps, latest loss
 
 
 def batch_loss(model: Model, batches: list[Batch]) -> Tensor:
@@ -90,7 +90,7 @@ class Learner(lightning.LightningModule):
 class AfterEachStep(Callback):
     """Keeps snapshots, and reports progress at most twice a second and at the end."""
 
-    def __init__(self, spec: RunSpec, folder: Path, report: Report) -> None:
+    def __init__(self, spec: RunSpec, folder: Path, report: ReportStep) -> None:
         self.spec, self.folder, self.report = spec, folder, report
         self.snapshots, self.reported = set(snapshot_steps(spec)), 0.0
 
@@ -113,7 +113,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, unfinished)
 
 
-def train_run(spec: RunSpec, root: Path, report: Report = lambda done, steps, loss: None) -> Path:
+def train_run(spec: RunSpec, root: Path, report: ReportStep = lambda done, steps, loss: None) -> Path:
     """Train a run unless it is finished; resume from its last checkpoint.
 
     Args:
@@ -131,7 +131,7 @@ def train_run(spec: RunSpec, root: Path, report: Report = lambda done, steps, lo
     return folder
 
 
-def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
+def _train(spec: RunSpec, folder: Path, root: Path, report: ReportStep) -> None:
     torch.set_num_threads(1)
     condition, train, data = resolve_condition(spec.condition), spec.train, TrainingData(_examples(spec, root))
     write_record(spec, folder, finished=False)
@@ -180,7 +180,7 @@ def was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
+def _trainer(spec: RunSpec, folder: Path, report: ReportStep) -> lightning.Trainer:
     """Configure Lightning for one thread of one CPU, with ``report`` as the only output."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"lightning\.", category=UserWarning)
