@@ -1,7 +1,7 @@
-"""Jobs give the same results wherever they run, are done once, and say which of them failed."""
+"""Jobs: equal results here and in a pool, no repeated work, and errors that name the failed job."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import pytest
@@ -25,12 +25,12 @@ class Nothing:
 
 
 def constant(task, seed, settings):
-    """A metric that is quickly measured."""
+    """A metric that takes no time."""
     return [row(task.name, "prior", seed, "length", "answer_kl", 0.5, 1)]
 
 
 def fails(task, seed, settings):
-    """A metric that cannot be measured."""
+    """A metric whose measurement fails."""
     raise ArithmeticError("the sum is too large")
 
 
@@ -51,11 +51,11 @@ def plain():
     return Console(file=io.StringIO(), force_terminal=False, width=200)
 
 
-def said(console):
+def printed(console):
     return console.file.getvalue().splitlines()
 
 
-def test_in_one_process_and_in_a_pool_the_results_are_the_same_and_a_failure_takes_no_other_down(tmp_path):
+def test_results_are_the_same_here_and_in_a_pool_and_a_failed_job_leaves_the_others_done(tmp_path):
     specs = [spec("cot"), spec("amortized", seed=1)]
     run_specs(specs, [LENGTHS], tmp_path / "one", 1, plain())
     jobs = [*(RunJob(each, (LENGTHS,), tmp_path / "two") for each in specs), quick_job(tmp_path / "two", 7, BROKEN)]
@@ -67,13 +67,13 @@ def test_in_one_process_and_in_a_pool_the_results_are_the_same_and_a_failure_tak
             assert (one / file).read_bytes() == (two / file).read_bytes()
 
 
-def test_alone_a_failure_is_told_with_its_job_and_cause(tmp_path):
+def test_a_failure_in_this_process_has_its_job_and_cause(tmp_path):
     with pytest.raises(JobError, match="^small baselines seed 3: the sum is too large$") as failure:
         run_jobs([quick_job(tmp_path, 3, BROKEN)], 1, plain())
     assert isinstance(failure.value.__cause__, ArithmeticError)
 
 
-def test_what_was_done_before_a_failure_stays_done(tmp_path):
+def test_jobs_finished_before_a_failure_stay_done(tmp_path):
     jobs = [quick_job(tmp_path, 0), quick_job(tmp_path, 1, BROKEN), quick_job(tmp_path, 2)]
     with pytest.raises(JobError):
         run_jobs(jobs, 1, plain())
@@ -85,15 +85,15 @@ def test_done_jobs_are_skipped(tmp_path):
     run_jobs(jobs[:2], 1, plain())
     console = plain()
     run_jobs(jobs, 1, console)
-    first, *others = said(console)
+    first, *others = printed(console)
     assert first == "2 of 3 jobs are done already."
     assert [line.partition(":")[0] for line in others] == ["[1/1] small baselines seed 2"]
     console = plain()
     run_jobs(jobs, 1, console)
-    assert said(console) == ["3 of 3 jobs are done already."]
+    assert printed(console) == ["3 of 3 jobs are done already."]
 
 
-def test_a_trained_run_is_only_measured_when_it_is_to_be_measured_otherwise(tmp_path):
+def test_changed_settings_measure_a_trained_run_again_without_training(tmp_path):
     (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
     assert is_finished(folder)
     weights = (folder / "model.safetensors").stat().st_mtime_ns
@@ -101,27 +101,29 @@ def test_a_trained_run_is_only_measured_when_it_is_to_be_measured_otherwise(tmp_
     assert not RunJob(spec("amortized"), (finer,), tmp_path).is_done()
     assert run_specs([spec("amortized")], [finer], tmp_path, 1, plain()) == [folder]
     assert (folder / "model.safetensors").stat().st_mtime_ns == weights
-    assert ",32," in (folder / "metrics.csv").read_text()
+    table = pd.read_csv(folder / "metrics.csv")
+    assert set(table["count"]) == {32}
+    assert set(table["run"]) == {folder.name}
 
 
-def test_elsewhere_than_on_a_terminal_there_is_a_plain_line_for_each_job(tmp_path):
+def test_without_a_terminal_each_job_prints_a_plain_line(tmp_path):
     console = plain()
     run_jobs([quick_job(tmp_path, seed) for seed in range(2)], 1, console)
-    assert said(console) == [f"[{n}/2] small baselines seed {n - 1}: done (0 s)" for n in (1, 2)]
+    assert printed(console) == [f"[{n}/2] small baselines seed {n - 1}: done (0 s)" for n in (1, 2)]
 
 
-def test_on_a_terminal_there_are_bars(tmp_path):
+def test_a_terminal_shows_bars(tmp_path):
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     run_jobs([quick_job(tmp_path, seed) for seed in range(2)], 1, console)
     assert "0 of 2" in console.file.getvalue()
     assert "\x1b[" in console.file.getvalue()
 
 
-def test_baselines_go_first_and_then_the_longest_run(tmp_path):
+def test_baselines_run_first_and_then_the_longest_run(tmp_path):
     console = plain()
     jobs = [quick_job(tmp_path), *(RunJob(spec("amortized", seed, steps=seed + 1), (), tmp_path) for seed in (0, 1))]
     run_jobs(jobs, 1, console)
-    ends = [line.split("] ")[1].partition(":")[0] for line in said(console) if line.startswith("[")]
+    ends = [line.split("] ")[1].partition(":")[0] for line in printed(console) if line.startswith("[")]
     assert ends == ["small baselines seed 0", "small amortized seed 1", "small amortized seed 0"]
 
 
@@ -131,7 +133,7 @@ def test_longer_traces_cost_more(tmp_path):
     assert len(set(costs)) == 3
 
 
-def test_threads_are_given_back(tmp_path):
+def test_the_number_of_threads_is_restored(tmp_path):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -141,9 +143,9 @@ def test_threads_are_given_back(tmp_path):
         torch.set_num_threads(threads)
 
 
-def test_other_test_lengths_are_measured_on_the_run_that_is_trained_already(tmp_path):
+def test_other_test_lengths_are_measured_without_training_again(tmp_path):
     def lengths(folder):
-        return {int(line.split(",")[4]) for line in (folder / "metrics.csv").read_text().splitlines()[1:]}
+        return set(pd.read_csv(folder / "metrics.csv")["n_steps"])
 
     longer = spec("amortized").model_copy(update={"task": slow_task(steps={"train": [2, 8], "test": [4, 32]})})
     (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
@@ -158,20 +160,36 @@ def test_other_test_lengths_are_measured_on_the_run_that_is_trained_already(tmp_
 
 def study_of(*evaluations):
     presets = {"smoke": Preset((), evaluations)}
-    return Study("both", "Do cells that share a run get in each other's way?", presets, claims=(), figures=())
+    return Study("both", "Do cells that share a run affect each other?", presets, claims=(), figures=())
 
 
-def test_two_cells_of_a_study_that_share_a_run_are_both_measured_by_their_own_tests(tmp_path):
+def test_two_cells_that_share_a_run_are_both_measured_by_their_own_tests(tmp_path):
     longer = slow_task(steps={"train": [2, 8], "test": [4, 32]})
     specs = [spec(), spec().model_copy(update={"task": longer, "world": "elsewhere"})]
     run_study(study_of(LENGTHS), "smoke", specs, tmp_path, 1, plain())
     assert len(list((tmp_path / "runs").iterdir())) == 1
     table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")
-    tested = table.groupby("task")["n_steps"].unique().map(set).to_dict()
-    assert tested == {"small": {4, 8, 16}, "small@elsewhere": {4, 32}}
+    assert set(table["task"]) == {"small"}
+    assert set(table["run"]) == {specs[0].digest()}
+    tested = table.fillna({"world": ""}).groupby("world")["n_steps"].unique().map(set).to_dict()
+    assert tested == {"": {4, 8, 16}, "elsewhere": {4, 32}}
 
 
-def test_what_does_not_depend_on_the_seed_is_measured_on_a_task_once(tmp_path):
+def test_two_cells_that_share_a_run_are_both_compared_with_its_sibling(tmp_path):
+    longer = slow_task(steps={"train": [2, 8], "test": [4, 32]})
+    cells = [spec(), spec().model_copy(update={"task": longer, "world": "elsewhere"})]
+    run_study(
+        study_of(replace(LENGTHS, against="amortized")), "smoke", [*cells, spec("amortized")], tmp_path, 1, plain()
+    )
+    table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv").fillna({"world": ""})
+    assert set(table["condition"]) == {"cot"}
+    assert set(zip(table["world"], table["n_steps"], strict=True)) == {
+        *(("", n) for n in (4, 8, 16)),
+        *(("elsewhere", n) for n in (4, 32)),
+    }
+
+
+def test_an_evaluation_of_one_seed_measures_a_task_once(tmp_path):
     once = Evaluation("constant", constant, Nothing(), of="task", only_seed=0)
     run_study(study_of(once), "smoke", [spec(seed=0), spec(seed=1)], tmp_path, 1, plain())
     table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")

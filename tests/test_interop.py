@@ -1,6 +1,6 @@
-"""Other people's tools see in our models what we see in them, by the lines of its own page.
+"""nnsight, transformers and TransformerLens read the same logits and activations from our models, by the lines of their page.
 
-They run in a fresh interpreter: nnsight gives every object there is a method, and no other test should meet it.
+They run in a fresh interpreter, because nnsight adds a method to every object.
 """
 
 import os
@@ -51,7 +51,7 @@ safetensors.torch.save_file(found, "found.safetensors")
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """The model of the run that the page's command trains, of random weights; tokens, positions; what the tools see."""
+    """The model of the page's command with random weights, tokens and positions, and the tensors that the tools read."""
     place, planned = tmp_path_factory.mktemp("interop"), []
 
     def random_runs(specs, *_):
@@ -62,29 +62,29 @@ def seen(tmp_path_factory):
         return guarded(lambda: app(shlex.split(line)[1:]))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(TOP)  # where tasks/ is
+        patch.chdir(TOP)  # the folder with tasks/
         patch.setattr(engine, "run_specs", random_runs)
         assert command(COMMANDS[0]) == 0
         (spec,) = planned
         model, folder = new_model(spec), run_folder(spec, Path("results"))
-        for parameter in model.parameters():  # away from the start of training, so that all paths show
+        for parameter in model.parameters():  # away from the initial weights, so that every path matters
             parameter.data += torch.randn_like(parameter) * 0.1
         patch.chdir(place)
         save_model(spec, model, folder)
         write_record(spec, folder, finished=True)
         assert command(COMMANDS[1].replace("<hash>", folder.name)) == 0
     run = load_run(place / folder)
-    asked = {"tokens": torch.randint(run.vocabulary.size, (3, 9)), "positions": torch.arange(9)[None]}
-    safetensors.torch.save_file(asked, place / "tokens.safetensors")
+    inputs = {"tokens": torch.randint(run.vocabulary.size, (3, 9)), "positions": torch.arange(9)[None]}
+    safetensors.torch.save_file(inputs, place / "tokens.safetensors")
     lines = TOOLS | {"onwards": TOOLS["nnsight"] + ONWARDS}
-    (place / "lines").mkdir()  # not beside the script, where transformers.py would be found first
+    (place / "lines").mkdir()  # a transformers.py beside the script would hide the package
     for name, text in lines.items():
         (place / "lines" / f"{name}.py").write_text(text)
     arguments = [sys.executable, "-W", "error", "-c", READ, folder, *(f"lines/{name}.py" for name in lines)]
     environment = os.environ | {"PYTHONPATH": str(TOP)}
     finished = subprocess.run(arguments, cwd=place, env=environment, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    return run.model, *asked.values(), safetensors.torch.load_file(place / "found.safetensors")
+    return run.model, *inputs.values(), safetensors.torch.load_file(place / "found.safetensors")
 
 
 def close(one: torch.Tensor, other: torch.Tensor) -> None:
@@ -98,7 +98,7 @@ def zero_last(stream: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_nnsight_reads_and_writes_a_model_as_it_is(seen):
+def test_nnsight_reads_and_patches_a_model(seen):
     model, tokens, positions, found = seen
     taps = ["blocks.1.hook_resid_post", "blocks.1.attn.hook_pattern"]
     patched = model(tokens, positions, taps=taps, patches={"blocks.0.hook_resid_post": zero_last})
@@ -121,14 +121,14 @@ def test_an_exported_model_has_our_logits(seen, tool):
 
 
 @torch.no_grad()
-def test_transformer_lens_has_our_activations_under_our_names(seen):
+def test_transformer_lens_gives_the_same_activations_under_the_same_names(seen):
     model, tokens, positions, found = seen
     theirs = {name.removeprefix("lens "): each for name, each in found.items() if name.startswith("lens ")}
-    # the two that TransformerLens 4 calls otherwise
+    # the two that differ in TransformerLens 4
     theirs["hook_embed"] = theirs["hook_embed"] + theirs["hook_pos_embed"]
     theirs["ln_final.hook_normalized"] = theirs["ln_final.hook_out"]
     for name, ours in model(tokens, positions, taps=model.tap_names()).taps.items():
-        past = ours.isfinite()  # scores of what is to come are -inf
+        past = ours.isfinite()  # scores of later tokens are -inf
         assert past.all() or name.endswith("hook_attn_scores")
         assert theirs[name].shape == ours.shape, name
         close(theirs[name][past], ours[past])

@@ -1,7 +1,6 @@
-"""unamortized: what does a model gain by thinking step by step, and does the thinking it shows say what it believes?
+"""unamortized: what does a model gain by thinking step by step, and does the trace that it writes state its beliefs?
 
-The names below are the public ones. They are imported when they are first used, so that exact inference
-does not wait for torch.
+The public names are below. They are imported at first use, so that exact inference does not import torch.
 """
 
 from importlib import import_module

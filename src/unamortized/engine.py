@@ -1,7 +1,7 @@
-"""Where runs execute: side by side in a pool of processes of one thread each, resumable, with progress.
+"""The engine: jobs run in a pool of single-threaded processes, resume where they stopped, and report progress.
 
-A job is a function with plain arguments, so that the same job can run in this process, in the pool, or
-elsewhere. What a job has finished is on disk; stopping loses at most the steps since a run's checkpoint.
+A job has plain arguments, so that it can run in this process, in the pool, or elsewhere. Finished work is on disk;
+stopping loses at most the steps since a run's last checkpoint.
 """
 
 import math
@@ -32,13 +32,13 @@ from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import Task
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-TELL_EVERY = 15.0  # seconds between plain progress lines
+REPORT_EVERY = 15.0  # seconds between plain progress lines
 
-Tell = Callable[[str, int, int, str], None]  # job, done, of, what
+ReportJob = Callable[[str, int, int, str], None]  # job, steps done, total steps, activity
 
 
 class JobError(RuntimeError):
-    """A job failed; names it and says why."""
+    """A job failed; gives its title and the cause."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,21 @@ class RunJob:
 
     @property
     def cost(self) -> float:
-        """FLOPs of training: what is longest goes first, so that no core waits at the end."""
-        per_question = resolve_condition(self.spec.condition).training_flops_per_question(
-            self.spec.task, self.spec.model
-        )
-        return per_question * self.spec.train.steps * self.spec.train.batch_size
+        """FLOPs of training; the longest job starts first, so that no core idles at the end."""
+        condition, train = resolve_condition(self.spec.condition), self.spec.train
+        return condition.training_flops_per_question(self.spec.task, self.spec.model) * train.steps * train.batch_size
 
     def is_done(self) -> bool:
         folder = run_folder(self.spec, self.root)
         return is_finished(folder) and all(evaluation.file(folder).exists() for evaluation in self.evaluations)
 
-    def work(self, tell: Tell) -> None:
-        """Train and measure what is missing."""
-        steps = self.spec.train.steps
-        folder = train_run(self.spec, self.root, lambda done, of, loss: tell(self.title, done, of, f"loss {loss:.3f}"))
-        evaluate_run(folder, self.evaluations, lambda name: tell(self.title, steps, steps, f"evaluating {name}"))
+    def work(self, report: ReportJob) -> None:
+        """Train the run and measure its missing evaluations."""
+        title, steps = self.title, self.spec.train.steps
+        folder = train_run(
+            self.spec, self.root, lambda done, total, loss: report(title, done, total, f"loss {loss:.3f}")
+        )
+        evaluate_run(folder, self.evaluations, lambda name: report(title, steps, steps, f"evaluating {name}"))
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,15 @@ class TaskJob:
 
     @property
     def cost(self) -> float:
-        return math.inf  # soon done, but not so soon that all may wait for it at the end
+        return math.inf  # short, but the others should not wait for it at the end
 
     def is_done(self) -> bool:
         folder = task_folder(self.task, self.seed, self.root)
         return all(evaluation.file(folder).exists() for evaluation in self.evaluations)
 
-    def work(self, tell: Tell) -> None:
-        """Measure what is missing."""
-        tell(self.title, 0, 1, "measuring")
+    def work(self, report: ReportJob) -> None:
+        """Measure the missing evaluations."""
+        report(self.title, 0, 1, "measuring")
         evaluate_task(self.task, self.seed, self.root, self.evaluations)
 
 
@@ -111,9 +111,9 @@ def run_study(
     console: Console,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Train and measure what is missing of a study, and write its output; returns what ``claims.json`` says.
+    """Train and measure the missing runs of a study, write its output, and return the content of ``claims.json``.
 
-    ``overrides`` are those that the specifications were planned with, to be told beside the results.
+    ``overrides`` are recorded with the results; the specifications were planned with them.
 
     Raises:
         JobError: if a run failed.
@@ -130,7 +130,7 @@ def run_study(
 def run_specs(
     specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
 ) -> list[Path]:
-    """Train and measure runs on their own; returns their folders.
+    """Train and measure runs outside a study, and return their folders.
 
     Raises:
         JobError: if a run failed.
@@ -138,7 +138,7 @@ def run_specs(
     of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
     measured = _measure(specs, of_runs, root, workers, console)
     folders = list(dict.fromkeys(each.folder for each in measured))
-    for folder in folders:  # also where all was measured before, as something else may have been since
+    for folder in folders:  # even of finished runs: other evaluations may have been measured since
         own = [each._replace(world="", variant="") for each in measured if each.folder == folder]
         write_text(folder / "metrics.csv", collect(own, "metrics"))
     return folders
@@ -147,7 +147,7 @@ def run_specs(
 def _measure(
     specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
 ) -> list[Measured]:
-    """Do all jobs of the runs and of their tasks, then what compares runs; returns which folder holds what."""
+    """Run the jobs of all runs and their tasks, then the comparisons of runs; return the evaluations of each folder."""
     of_tasks = [evaluation for evaluation in evaluations if evaluation.of == "task"]
     of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run" and not evaluation.against]
     jobs: dict[Path, Job] = {}
@@ -158,29 +158,32 @@ def _measure(
             jobs[folder] = TaskJob(spec.task, spec.seed, own, root)
             measured.append(Measured(folder, own, spec.world))
     for spec in specs:
-        own = tuple(each.at(spec.task) for each in of_runs if each.applies(spec.seed))
         folder = run_folder(spec, root)
-        same = jobs.get(folder)  # two cells may share a run and yet differ in their tests
-        before = same.evaluations if same else ()
-        jobs[folder] = RunJob(spec, (*before, *(each for each in own if each not in before)), root)
+        own = tuple(each.at(spec.task) for each in of_runs if each.applies(spec.seed))
+        jobs[folder] = _extended(jobs.get(folder), spec, own, root)
         measured.append(Measured(folder, own, spec.world, spec.variant, folder.name))
     run_jobs(list(jobs.values()), workers, console)
     comparing: dict[Path, Job] = {}
     for spec in specs:
         folder = run_folder(spec, root)
         if own := tuple(each.at(spec.task) for each in evaluations if each.compares(spec, root, jobs)):
-            before = jobs[folder].evaluations
-            comparing[folder] = RunJob(spec, (*before, *own), root)
+            comparing[folder] = _extended(comparing.get(folder, jobs[folder]), spec, own, root)
             measured.append(Measured(folder, own, spec.world, spec.variant, folder.name))
     run_jobs(list(comparing.values()), workers, console)
     return measured
 
 
+def _extended(job: Job | None, spec: RunSpec, evaluations: Sequence[Evaluation], root: Path) -> RunJob:
+    """Add evaluations to the job of a run: two cells of a study may share a run but differ in their tests."""
+    before = job.evaluations if job else ()
+    return RunJob(spec, (*before, *(each for each in evaluations if each not in before)), root)
+
+
 def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
-    """Do the jobs that are not done, ``workers`` at a time; with one worker, in this process.
+    """Run the unfinished jobs, ``workers`` at a time; a single worker runs in this process.
 
     Raises:
-        JobError: if a job failed; those under way are finished first, so that nothing is lost.
+        JobError: if a job failed; running jobs finish first, so that nothing is lost.
     """
     waiting = sorted((job for job in jobs if not job.is_done()), key=lambda job: -job.cost)
     if skipped := len(jobs) - len(waiting):
@@ -188,32 +191,32 @@ def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
     if not waiting:
         return
     workers = min(workers, len(waiting))
-    with _progress(waiting, console) as tell:
+    with _progress(waiting, console) as report:
         if workers == 1:
             for job in waiting:
-                _alone(job, tell)
+                _run_here(job, report)
         else:
-            _in_pool(waiting, workers, tell)
+            _run_in_pool(waiting, workers, report)
 
 
-def _alone(job: Job, tell: Tell) -> None:
+def _run_here(job: Job, report: ReportJob) -> None:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the pool, so that the numbers are those of the pool
+    torch.set_num_threads(1)  # as in the pool, for identical numbers
     try:
         with threadpool_limits(1):
-            job.work(tell)
+            job.work(report)
     except Exception as error:
         raise JobError(f"{job.title}: {error}") from error
     finally:
         torch.set_num_threads(threads)
-    tell(job.title, 1, 1, "done")
+    report(job.title, 1, 1, "done")
 
 
-def _in_pool(jobs: Sequence[Job], workers: int, tell: Tell) -> None:
-    os.environ |= dict.fromkeys(THREADS, "1")  # inherited by the workers, which start fresh
+def _run_in_pool(jobs: Sequence[Job], workers: int, report: ReportJob) -> None:
+    os.environ |= dict.fromkeys(THREADS, "1")  # the workers inherit this
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    listener = threading.Thread(target=_pass_on, args=(messages, tell), daemon=True)
+    listener = threading.Thread(target=_forward, args=(messages, report), daemon=True)
     listener.start()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(messages,))
     try:
@@ -242,7 +245,7 @@ def _wait(futures: dict[Future[None], Job]) -> None:
         raise JobError("\n".join(failed)) from cause
 
 
-_messages: Any = None  # a worker's way to the parent, set when it starts
+_messages: Any = None  # a worker's queue to the parent, set when the worker starts
 
 
 def _start_worker(messages: Any) -> None:
@@ -253,7 +256,7 @@ def _start_worker(messages: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would train on unseen; its checkpoint is there to resume from."""
+    """Exit when the parent is killed: otherwise the worker would train on unnoticed. Its checkpoint remains."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -265,58 +268,53 @@ def _work(job: Job) -> None:
     _messages.put((job.title, 1, 1, "done"))
 
 
-def _pass_on(messages: Any, tell: Tell) -> None:
+def _forward(messages: Any, report: ReportJob) -> None:
     while (message := messages.get()) is not None:
-        tell(*message)
+        report(*message)
 
 
 @contextmanager
-def _progress(jobs: Sequence[Job], console: Console) -> Iterator[Tell]:
-    """Bars on a terminal; elsewhere a plain line when a job ends, and now and then in between."""
+def _progress(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
+    """Show bars on a terminal; elsewhere a plain line when a job ends, and every ``REPORT_EVERY`` seconds."""
     yield from _bars(jobs, console) if console.is_terminal else _lines(jobs, console)
 
 
-def _bars(jobs: Sequence[Job], console: Console) -> Iterator[Tell]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[what]}"),
-        TimeElapsedColumn(),
-    )
+def _bars(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         overall = progress.add_task("all", total=len(jobs), what=f"0 of {len(jobs)}")
         bars: dict[str, Any] = {}
         done = 0
 
-        def tell(title: str, at: int, of: int, what: str) -> None:
+        def report(title: str, step: int, total: int, what: str) -> None:
             nonlocal done
             if title not in bars:
-                bars[title] = progress.add_task(title, total=of, what=what)
+                bars[title] = progress.add_task(title, total=total, what=what)
             if what == "done":
                 done += 1
                 progress.update(overall, completed=done, what=f"{done} of {len(jobs)}")
                 progress.remove_task(bars.pop(title))
             else:
-                progress.update(bars[title], completed=at, total=of, what=what)
+                progress.update(bars[title], completed=step, total=total, what=what)
 
-        yield tell
+        yield report
 
 
-def _lines(jobs: Sequence[Job], console: Console) -> Iterator[Tell]:
+def _lines(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
     began = time.monotonic()
-    done, told = 0, began
-    at: dict[str, str] = {}
+    done, reported = 0, began
+    running: dict[str, str] = {}
 
-    def tell(title: str, at_step: int, of: int, what: str) -> None:
-        nonlocal done, told
+    def report(title: str, step: int, total: int, what: str) -> None:
+        nonlocal done, reported
         now = time.monotonic()
-        at[title] = f"{title} {at_step}/{of} {what}"
+        running[title] = f"{title} {step}/{total} {what}"
         if what == "done":
             done += 1
-            del at[title]
+            del running[title]
             console.print(f"[{done}/{len(jobs)}] {title}: done ({now - began:.0f} s)", markup=False, highlight=False)
-        elif now - told > TELL_EVERY:
-            told = now
-            console.print("  " + "; ".join(at.values()), markup=False, highlight=False)
+        elif now - reported > REPORT_EVERY:
+            reported = now
+            console.print("  " + "; ".join(running.values()), markup=False, highlight=False)
 
-    yield tell
+    yield report

@@ -1,6 +1,6 @@
-"""Does a corpus grow on disk and not in memory? A million problems of 64 steps, beside fewer, each in its own process.
+"""Time, memory and disk space of corpora of up to a million problems of 64 steps, each in its own process.
 
-Run with ``make bench``. Time a problem stays the same and memory too, whatever the number of problems.
+Run with ``make bench``. Time a problem and memory should not depend on the number of problems.
 """
 
 import json
@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 COUNTS = (10_000, 100_000, 1_000_000)
-MOST_MEMORY = 2 * 2**30  # bytes resident, of which half a gigabyte is what importing takes
+MOST_MEMORY = 2 * 2**30  # resident bytes; imports take half a gigabyte
 STEPS, BATCH, BATCHES = 64, 256, 50
 
 
 def measure(count: int, root: Path) -> dict[str, float]:
-    """Seconds to build and to read batches, and the largest memory, of this process."""
-    from unamortized.language.dataset import CorpusBatches, build_corpus
+    """Measure the time to build and to read batches, and the peak memory, of this process."""
+    from unamortized.language.batches import corpus_problems
+    from unamortized.language.corpus import build_corpus
     from unamortized.worlds.tasks import Task
 
     task = Task.model_validate(
@@ -33,14 +34,14 @@ def measure(count: int, root: Path) -> dict[str, float]:
             "codebook": {"resolution": 4},
         }
     )
-    build_corpus(task, "train", 100, 1, root)  # whatever has to be compiled
+    build_corpus(task, "train", 100, 1, root)  # compiles the kernels
     began = time.perf_counter()
     corpus = build_corpus(task, "train", count, 0, root)
     built = time.perf_counter()
-    batches = CorpusBatches(corpus, task, lambda problems: problems, BATCH, 1, 0, 0)
+    assert len(corpus.rows[STEPS]) == count
     opened = time.perf_counter()
     for step in range(BATCHES):
-        batches.problems(step)
+        corpus_problems(corpus, BATCH, 1, 0, step)
     read = time.perf_counter()
     return {
         "count": count,
@@ -59,7 +60,7 @@ def folder(tmp_path):
 
 
 def bench_corpus(folder, capsys):
-    """Prints a line a size; memory must stay below two gigabytes."""
+    """Print a line for each size; memory must stay below two gigabytes."""
     rows = []
     for count in COUNTS:
         command = [sys.executable, __file__, str(count), str(folder / str(count))]

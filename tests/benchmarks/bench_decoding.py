@@ -1,6 +1,6 @@
-"""What the key-value cache gains: free generation of a trace with it, and by reading everything again.
+"""Gain of the key-value cache: free generation of a trace with it, and without it.
 
-Run with ``make bench``; both write the same tokens before anything is timed.
+Run with ``make bench``; both must write the same tokens.
 """
 
 import pytest
@@ -13,7 +13,7 @@ VOCABULARY, BATCH = 64, 256
 
 
 def uncached(model, tokens, positions, written, block):
-    """Greedy generation that reads the whole sequence for every token."""
+    """Generate greedily, reading the whole sequence for every token."""
     tokens = tokens.clone()
     with torch.no_grad():
         for column in written.nonzero()[:, 0].tolist():
@@ -25,7 +25,7 @@ def uncached(model, tokens, positions, written, block):
 @pytest.mark.parametrize("n_steps", [16, 64])
 @pytest.mark.parametrize("implementation", ["cached", "uncached"])
 def bench_generation(benchmark, n_steps, implementation):
-    """A question of n tokens and a trace of n tokens, 256 at a time, on one thread."""
+    """Questions of n tokens with traces of n tokens, 256 in a batch, on one thread."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Transformer(ModelSpec(), VOCABULARY).eval()

@@ -1,8 +1,7 @@
-"""Exact filtering and sampling beside the fastest that numpy, JAX, dynamax and hmmlearn offer, on the same input.
+"""Exact filtering and sampling, compared with the fastest of numpy, JAX, dynamax and hmmlearn on the same input.
 
-Run with ``make bench``. Results agree before anything is timed, and compilation is not counted. All may use
-every core; ``kernel_one_thread`` is what a worker has. The table at the end takes the fastest peer in float64;
-float32 is there to compare with.
+Run with ``make bench``. Results must agree, and compilation does not count. All implementations may use every core;
+``kernel_one_thread`` is the kernel as a worker runs it. The table at the end compares with the fastest peer in float64.
 """
 
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from tests.benchmarks import peers
 from unamortized import build_process, filter_beliefs
 from unamortized.worlds.inference import random_paths
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jax, about what dynamax uses
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jax, raised by dynamax
 
 
 class Setting(NamedTuple):
@@ -27,15 +26,15 @@ class Setting(NamedTuple):
 
 
 def dense_process(states, symbols):
-    """Random labeled matrices without a zero."""
+    """Draw random labeled matrices without zeros."""
     generator = np.random.default_rng(0)
     moves = generator.dirichlet(np.ones(symbols * states), size=states).reshape(states, symbols, states)
     return np.ascontiguousarray(moves.transpose(1, 0, 2)), generator.dirichlet(np.ones(states))
 
 
-def setting(name):
-    """A process, and its size as (batch, steps)."""
-    family, batch, steps = name.split("_")[0], *map(int, name.split("_")[1].split("x")[:2])
+def setting(size):
+    """Build the process of a size."""
+    family, batch, steps = SIZES[size]
     if family == "dense":
         return Setting(*dense_process(60, 4), batch, steps, False)
     known = {
@@ -49,15 +48,15 @@ def setting(name):
     return Setting(process.transitions, process.initial, batch, steps, family == "mess3")
 
 
-SIZES = (
-    "mess3_1024x64x3",
-    "mess3_16384x64x3",
-    "mess3_1024x1024x3",
-    "permutation_256x16x5",
-    "a5four_4096x64x60",
-    "a5_4096x64x60",
-    "dense_4096x64x60",
-)
+SIZES = {  # process, problems and steps; the last number of a name is that of the states
+    "mess3_1024x64x3": ("mess3", 1024, 64),
+    "mess3_16384x64x3": ("mess3", 16384, 64),
+    "mess3_1024x1024x3": ("mess3", 1024, 1024),
+    "permutation_256x16x5": ("permutation", 256, 16),
+    "a5four_4096x64x60": ("a5four", 4096, 64),
+    "a5_4096x64x60": ("a5", 4096, 64),
+    "dense_4096x64x60": ("dense", 4096, 64),
+}
 KERNELS = ("kernel", "kernel_one_thread")
 JAX_FILTERS = ("jax_one_hot", "jax_every_symbol", "jax_gather")
 FILTERS = (*KERNELS, "numpy", *JAX_FILTERS, "jax_float32", "dynamax_labeled", "dynamax", "hmmlearn")
@@ -70,14 +69,14 @@ def threads(request, monkeypatch):
         monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 1)
 
 
-def skip_what_cannot_be(given, implementation, too_slow):
+def skip_unsupported(given, implementation, too_slow):
     many_states, many_symbols = len(given.initial) > 16, len(given.transitions) > 16
     if implementation in ("dynamax", "hmmlearn") and not given.state_emitting:
-        pytest.skip("is not told by the state it leads to which symbol a step emits")
+        pytest.skip("needs a symbol that depends on the next state alone")
     if implementation in too_slow or (many_states and implementation in ("jax_gather", "dynamax_labeled")):
         pytest.skip("many times slower")
     if many_symbols and implementation.startswith("jax") and implementation != "jax_rbg":
-        pytest.skip("multiplies by every matrix at each step")
+        pytest.skip("multiplies by every matrix at every step")
 
 
 def on_device(*arrays, dtype=None):
@@ -87,9 +86,9 @@ def on_device(*arrays, dtype=None):
 @pytest.mark.parametrize("implementation", FILTERS)
 @pytest.mark.parametrize("size", SIZES)
 def bench_filter(benchmark, size, implementation):
-    """All beliefs and the log-probability of a batch."""
+    """Compute all beliefs and the log-probability of a batch."""
     given = setting(size)
-    skip_what_cannot_be(given, implementation, ("hmmlearn",) if given.batch * given.steps > 10**5 else ())
+    skip_unsupported(given, implementation, ("hmmlearn",) if given.batch * given.steps > 10**5 else ())
     observations = random_paths(given.transitions, given.initial, given.steps, given.batch, 0).observations
     problem = (given.transitions, given.initial, observations)
     exact = filter_beliefs(*problem)
@@ -127,9 +126,9 @@ def bench_filter(benchmark, size, implementation):
 @pytest.mark.parametrize("implementation", SAMPLERS)
 @pytest.mark.parametrize("size", SIZES)
 def bench_sample(benchmark, size, implementation):
-    """Observations and latents of a batch."""
+    """Draw observations and latents of a batch."""
     given = setting(size)
-    skip_what_cannot_be(given, implementation, ("hmmlearn",) if given.batch * given.steps > 10**5 else ())
+    skip_unsupported(given, implementation, ("hmmlearn",) if given.batch * given.steps > 10**5 else ())
     count = (given.steps, given.batch)
     problem = (given.transitions, given.initial)
     exact = random_paths(*problem, *count, seed=0)
@@ -155,7 +154,7 @@ def bench_sample(benchmark, size, implementation):
         else:
             run = lambda: peers.hmmlearn_paths(*arguments, 1)  # noqa: E731
         observations, latents = map(np.asarray, run())
-        for symbol in range(len(given.transitions)):  # other draws, so the frequencies of what happens at once
+        for symbol in range(len(given.transitions)):  # other draws: compare joint frequencies
             for state in range(len(given.initial)):
                 theirs = ((observations == symbol) & (latents == state)).mean()
                 ours = ((exact.observations == symbol) & (exact.latents[:, 1:] == state)).mean()

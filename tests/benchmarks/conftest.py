@@ -1,16 +1,16 @@
-"""Benchmarks may use every core; at the end, how many times faster than its fastest peer each kernel was."""
+"""Benchmarks may use every core; the summary compares each kernel with its fastest peer."""
 
 import os
 import sys
 from collections import defaultdict
 
-if "--benchmark-enable" in sys.argv:  # before numba and BLAS are loaded, which read these once
+if "--benchmark-enable" in sys.argv:  # numba and BLAS read these when they are loaded
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.pop(name, None)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Ratios of medians, for each group that has a kernel and a peer in it."""
+    """Print ratios of medians for each group with a kernel and a peer."""
     groups = defaultdict(dict)
     session = getattr(config, "_benchmarksession", None)
     for timed in session.benchmarks if session else ():

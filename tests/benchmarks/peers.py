@@ -1,6 +1,6 @@
-"""The same computations by others: batched numpy, JAX, dynamax and hmmlearn, as fast as each can be had.
+"""The same computations in batched numpy, JAX, dynamax and hmmlearn, each as fast as possible.
 
-Functions of JAX hold each step's problems together (step, problem, ...), which spares them a transposition.
+Functions of JAX return (step, problem, ...), which saves a transposition.
 """
 
 import warnings
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # dynamax reaches for parts of jax that are to go
+    warnings.simplefilter("ignore")  # dynamax uses deprecated parts of jax
     import jax
     import jax.numpy as jnp
     from dynamax.hidden_markov_model import CategoricalHMM, hmm_filter
@@ -19,7 +19,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 def state_emitting(transitions):
-    """Transitions (S, S) and emissions (S, V) of a process whose symbol is told by the state it leads to."""
+    """Return transitions (S, S) and emissions (S, V) of a process whose symbols depend on the next state alone."""
     moves = transitions.sum(axis=0)
     emissions = (transitions / moves).mean(axis=1).T
     np.testing.assert_allclose(moves * emissions.T[:, None, :], transitions, atol=1e-15)
@@ -30,7 +30,7 @@ def state_emitting(transitions):
 
 
 def numpy_filter(transitions, initial, observations):
-    """One array operation a step; where matrices are wide, one product a symbol."""
+    """One array operation a step; with many states, one product a symbol."""
     batch, steps = observations.shape
     beliefs = np.empty((batch, steps + 1, len(initial)))
     beliefs[:, 0] = initial
@@ -64,7 +64,7 @@ def _scan(move, initial, observations, unroll):
 
 @jax.jit
 def jax_one_hot(transitions, initial, observations):
-    """A product of (symbol, state) with all matrices on top of each other: best for few states."""
+    """One product of (symbol, state) with all matrices stacked: fastest for few states."""
     symbols, states, _ = transitions.shape
     matrix = transitions.reshape(symbols * states, states)
 
@@ -77,7 +77,7 @@ def jax_one_hot(transitions, initial, observations):
 
 @jax.jit
 def jax_every_symbol(transitions, initial, observations):
-    """A product with all matrices beside each other, of which one is kept: best for many states."""
+    """One product with all matrices side by side, then a selection: fastest for many states."""
     symbols, states, _ = transitions.shape
     matrix = transitions.transpose(1, 0, 2).reshape(states, symbols * states)
 
@@ -90,13 +90,13 @@ def jax_every_symbol(transitions, initial, observations):
 
 @jax.jit
 def jax_gather(transitions, initial, observations):
-    """Each problem's own matrix is looked up."""
+    """Look up each problem's own matrix."""
     return _scan(lambda b, x: jnp.einsum("bi,bij->bj", b, transitions[x]), initial, observations, unroll=4)
 
 
 @jax.jit
 def dynamax_labeled(transitions, initial, observations):
-    """The labeled matrices as transitions that change in time, without other evidence."""
+    """Use the labeled matrices as time-varying transitions without emissions."""
     steps = observations.shape[1]
 
     def one(symbols):
@@ -109,7 +109,7 @@ def dynamax_labeled(transitions, initial, observations):
 
 @jax.jit
 def dynamax_state_emitting(moves, emissions, initial, observations):
-    """What dynamax is made for."""
+    """Use dynamax's usual form: transitions and emissions."""
     log_likelihoods = jnp.log(emissions.T)
     one = lambda symbols: hmm_filter(initial @ moves, moves, log_likelihoods[symbols])  # noqa: E731
     posterior = jax.vmap(one)(observations)
@@ -117,7 +117,7 @@ def dynamax_state_emitting(moves, emissions, initial, observations):
 
 
 def hmmlearn_filter(moves, emissions, initial, observations):
-    """Its compiled forward pass, a call a problem."""
+    """Use the compiled forward pass, one call for each problem."""
     start = initial @ moves
     passes = [_hmmc.forward_scaling(start, moves, emissions.T[symbols]) for symbols in observations]
     return np.stack([beliefs for _, beliefs, _ in passes]), np.array([log for log, _, _ in passes])
@@ -134,7 +134,7 @@ def _cumulative(library, transitions, initial):
 
 
 def _invert(library, moves, state, uniform):
-    """The first move whose running sum exceeds the draw: all are compared, or searched where they are many."""
+    """Find the first move whose running sum exceeds the draw, by comparison with all or by binary search."""
     count = moves.shape[1]
     if count <= 32:
         return (uniform[:, None] >= moves[state]).sum(axis=1)
@@ -160,7 +160,7 @@ def numpy_paths(transitions, initial, steps, batch, seed):
 
 @jax.jit
 def jax_paths_from(transitions, initial, uniforms):
-    """Observations and latents, one draw of ``uniforms`` (step+1, problem) each."""
+    """Draw observations and latents from ``uniforms`` (step+1, problem)."""
     moves, start = _cumulative(jnp, transitions, initial)
     first = (uniforms[0, :, None] >= start).sum(axis=1)
 
@@ -174,13 +174,13 @@ def jax_paths_from(transitions, initial, uniforms):
 
 @partial(jax.jit, static_argnames=("steps", "batch", "generator"))
 def jax_paths(transitions, initial, steps, batch, seed, generator):
-    """The same with draws of its own: by threefry2x32, its default, or by rbg, which is faster."""
+    """Draw with JAX's own generators: threefry2x32, the default, or rbg, which is faster."""
     uniforms = jax.random.uniform(jax.random.key(seed, impl=generator), (steps + 1, batch), dtype=transitions.dtype)
     return jax_paths_from(transitions, initial, uniforms)
 
 
 def dynamax_sampler(moves, emissions, initial, steps, batch):
-    """A function of a seed: its HMM's own sampling, over a batch."""
+    """Return a function of a seed that samples a batch from dynamax's HMM."""
     model = CategoricalHMM(len(initial), 1, emissions.shape[1])
     parameters, _ = model.initialize(
         initial_probs=jnp.asarray(initial @ moves),
@@ -198,7 +198,7 @@ def dynamax_sampler(moves, emissions, initial, steps, batch):
 
 
 def hmmlearn_paths(moves, emissions, initial, steps, batch, seed):
-    """Its own sampling, a call a problem."""
+    """Use hmmlearn's own sampling, one call for each problem."""
     model = hmm.CategoricalHMM(len(initial), n_features=emissions.shape[1])
     model.startprob_, model.transmat_, model.emissionprob_ = initial @ moves, moves, emissions
     state = np.random.RandomState(seed)

@@ -1,6 +1,7 @@
-"""What was measured is kept, found again, and measured anew only when it would come out differently."""
+"""Evaluations: results are kept, found again, and measured again only if settings, tests or code changed."""
 
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -10,31 +11,31 @@ from tests.evaluation.oracle import SMALL, slow_task
 from unamortized.evaluation import evaluate, generalization
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.evaluation.rows import COLUMNS, row
-from unamortized.learning.runs import RunSpec, marked, new_model, run_folder, save_model, write_record
+from unamortized.learning.runs import RunSpec, new_model, run_folder, save_model, write_record
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How much is measured."""
+    """The value to report."""
 
     value: float = 1 / 3
 
 
 def of_run(run, settings):
-    """A metric of a run, once for each time that it is measured."""
+    """A metric of a run; records each measurement."""
     MEASURED.append(run.spec.seed)
     return [row(run.task.name, run.spec.condition, run.spec.seed, "train", "answer_kl", settings.value, 1)]
 
 
 def of_task(task, seed, settings):
-    """A metric of a task."""
+    """A metric of a task; records each measurement."""
     MEASURED.append(seed)
     return [row(task.name, "prior", seed, "train", "answer_kl", settings.value, 1)]
 
 
 def of_examples(run, settings):
     """A table of examples."""
-    return pd.DataFrame({"task": "small", "condition": "cot", "problem": [0, 1], "value": [0.5, settings.value]})
+    return pd.DataFrame({"task": "small", "variant": "", "problem": [0, 1], "value": [0.5, settings.value]})
 
 
 MEASURED: list[int] = []
@@ -44,74 +45,96 @@ EXAMPLES = Evaluation("examples", of_examples, Setting(), gives="examples", only
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """A finished run of no training at all."""
+    """The folder of an untrained run that looks finished."""
     MEASURED.clear()
     spec = RunSpec(task=slow_task(), condition="cot", model=SMALL)
-    place = run_folder(spec, tmp_path)
-    write_record(spec, place, finished=False)
-    save_model(spec, new_model(spec), place)
-    write_record(spec, place, finished=True)
-    return place
+    folder = run_folder(spec, tmp_path)
+    save_model(spec, new_model(spec), folder)
+    write_record(spec, folder, finished=True)
+    return folder
 
 
 def quietly(name):
-    """No progress."""
+    """Report nothing."""
+
+
+def read(folder):
+    """The metrics of a folder, as text."""
+    return pd.read_csv(folder / "metrics.csv", dtype=str, keep_default_na=False)
 
 
 def test_a_result_is_measured_once(folder):
-    told = []
-    evaluate_run(folder, [METRIC], told.append)
-    evaluate_run(folder, [METRIC], told.append)
+    reports = []
+    evaluate_run(folder, [METRIC], reports.append)
+    evaluate_run(folder, [METRIC], reports.append)
     assert MEASURED == [0]
-    assert told == ["metric"]
+    assert reports == ["metric"]
 
 
-def test_changed_settings_are_measured_anew_and_both_are_kept(folder):
+def test_changed_settings_are_measured_again_and_both_results_are_kept(folder):
     finer = Evaluation("metric", of_run, Setting(0.25))
     for evaluation in (METRIC, finer, METRIC):
         evaluate_run(folder, [evaluation], quietly)
     assert len(MEASURED) == 2
-    assert ",0.333333333," in (folder / "metrics.csv").read_text()  # what was asked for last
+    assert read(folder)["value"].tolist() == ["0.3333333"]  # of the last call
     evaluate_run(folder, [finer], quietly)
-    assert ",0.25," in (folder / "metrics.csv").read_text()
+    assert read(folder)["value"].tolist() == ["0.25"]
+    assert len(MEASURED) == 2
 
 
-def test_changed_code_is_measured_anew(folder, monkeypatch):
+def test_changed_code_is_measured_again(folder, monkeypatch):
     evaluate_run(folder, [METRIC], quietly)
     monkeypatch.setattr(evaluate, "measured_by", lambda module: "another")
     evaluate_run(folder, [METRIC], quietly)
     assert len(MEASURED) == 2
 
 
-def test_a_runs_metrics_are_one_table_of_all_its_evaluations_but_not_its_examples(folder):
+def test_the_metrics_of_a_run_are_one_table_without_its_examples(folder):
     other = Evaluation("other", of_run, Setting(0.5))
     evaluate_run(folder, [METRIC, EXAMPLES, other], quietly)
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    assert lines[0] == ",".join(COLUMNS)
-    assert [line.split(",")[8] for line in lines[1:]] == ["0.333333333", "0.5"]
+    assert tuple(read(folder).columns) == COLUMNS
+    assert read(folder)["value"].tolist() == ["0.3333333", "0.5"]
+    assert set(read(folder)["run"]) == {folder.name}
 
 
-def test_what_is_collected_is_what_was_kept_byte_for_byte(folder):
+def test_collected_values_are_the_kept_ones_byte_for_byte(folder):
     evaluate_run(folder, [METRIC, EXAMPLES], quietly)
     kept = METRIC.file(folder).read_text()
-    assert collect([Measured(folder, [METRIC, EXAMPLES])], "metrics") == kept == (folder / "metrics.csv").read_text()
-    assert collect([Measured(folder, [METRIC, EXAMPLES])], "examples") == EXAMPLES.file(folder).read_text()
+    assert collect([Measured(folder, [METRIC, EXAMPLES])], "metrics") == kept
     header, body = kept.split("\n", 1)
     assert collect([Measured(folder, [METRIC]), Measured(folder, [METRIC])], "metrics") == f"{header}\n{body}{body}"
+    assert collect([Measured(folder, [EXAMPLES], "slow", "l2", "abc")], "examples").splitlines() == [
+        "task,variant,problem,value,world,run",
+        "small,l2,0,0.5,slow,abc",
+        "small,l2,1,0.3333333,slow,abc",
+    ]
 
 
-def test_collected_names_are_marked_with_world_and_variant_before_a_control(folder):
+@pytest.mark.parametrize(("own", "variant"), [("", "rotary_plain"), ("after_128", "rotary_plain_after_128")])
+def test_collected_rows_get_world_run_and_the_cells_variant_before_their_own(folder, own, variant):
+    def measure(run, settings):
+        return [row(run.task.name, "cot", 0, "train", "answer_kl", 1.0, 1, variant=own, control="untrained")]
+
+    evaluation = Evaluation("measure", measure, Setting())
+    evaluate_run(folder, [evaluation], quietly)
+    before = read(folder)
+    labeled = collect([Measured(folder, [evaluation], "slow", "rotary_plain", folder.name)], "metrics")
+    (after,) = pd.read_csv(StringIO(labeled), dtype=str, keep_default_na=False).to_dict("records")
+    assert after == before.loc[0].to_dict() | {"world": "slow", "variant": variant, "run": folder.name}
+    assert (after["condition"], after["control"]) == ("cot", "untrained")
+
+
+def test_a_missing_result_is_an_error(folder):
+    with pytest.raises(ValueError, match="is missing because the code changed during the run; repeat the command"):
+        collect([Measured(folder, [METRIC])], "metrics")
+
+
+def test_without_results_of_a_kind_the_text_is_empty(folder):
     evaluate_run(folder, [METRIC], quietly)
-    header, body = METRIC.file(folder).read_text().split("\n", 1)
-    task, condition, rest = body.split(",", 2)
-    assert collect([Measured(folder, [METRIC], "slow", "rotary")], "metrics") == (
-        f"{header}\n{task}@slow,{condition}@rotary,{rest}"
-    )
-    assert marked("cot/untrained", "rotary") == "cot@rotary/untrained"
-    assert marked("cot", "") == "cot"
+    assert collect([Measured(folder, [METRIC])], "examples") == ""
 
 
-def test_a_real_evaluation_gives_the_same_bytes_again(folder):
+def test_an_evaluation_gives_the_same_bytes_again(folder):
     lengths = Evaluation("by_length", generalization.by_length, generalization.ByLength(problems=16))
     evaluate_run(folder, [lengths], quietly)
     first = (folder / "metrics.csv").read_bytes()
@@ -120,21 +143,21 @@ def test_a_real_evaluation_gives_the_same_bytes_again(folder):
     assert (folder / "metrics.csv").read_bytes() == first
 
 
-def test_an_interrupted_run_is_not_measured(folder):
+def test_an_unfinished_run_is_not_measured(folder):
     write_record(RunSpec(task=slow_task(), condition="cot", model=SMALL), folder, finished=False)
-    with pytest.raises(ValueError, match="is not trained to its end"):
+    with pytest.raises(ValueError, match="is not fully trained"):
         evaluate_run(folder, [METRIC], quietly)
     assert not (folder / "metrics.csv").exists()
 
 
-def test_a_folder_that_holds_no_run_is_left_as_it_is(tmp_path):
-    for folder in (tmp_path, tmp_path / "misspelt"):
-        with pytest.raises(ValueError, match="is no run: it holds no run.json"):
+def test_a_folder_without_a_run_is_left_unchanged(tmp_path):
+    for folder in (tmp_path, tmp_path / "misspelled"):
+        with pytest.raises(ValueError, match="is not a run: it has no run.json"):
             evaluate_run(folder, [METRIC], quietly)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_evaluation_leaves_nothing_and_keeps_what_was_measured_before(folder):
+def test_a_failed_evaluation_leaves_no_result_and_earlier_results_stay(folder):
     broken = Evaluation("broken", lambda run, settings: 1 / 0, Setting())
     with pytest.raises(ZeroDivisionError):
         evaluate_run(folder, [METRIC, broken], quietly)
@@ -152,6 +175,6 @@ def test_a_task_is_measured_once_for_each_seed(tmp_path):
     assert (folder / "metrics.csv").read_text().count("\n") == 2
 
 
-def test_some_evaluations_are_for_one_seed_only():
+def test_an_evaluation_may_apply_to_one_seed_only():
     assert [EXAMPLES.applies(seed) for seed in (0, 1)] == [True, False]
     assert [METRIC.applies(seed) for seed in (0, 1)] == [True, True]

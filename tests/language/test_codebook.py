@@ -1,4 +1,4 @@
-"""Belief codes against a look at every lattice point."""
+"""Belief codes, compared with a search of every lattice point."""
 
 from itertools import product
 from math import comb
@@ -16,7 +16,7 @@ codebooks = st.sampled_from(SIZES).map(lambda size: Codebook(*size))
 
 
 def lattice(codebook: Codebook) -> list[tuple[int, ...]]:
-    """Every composition of the resolution over the states, found by trying."""
+    """Every composition of the resolution over the states, by enumeration."""
     counts = product(range(codebook.resolution + 1), repeat=codebook.n_states)
     return [count for count in counts if sum(count) == codebook.resolution]
 
@@ -40,7 +40,7 @@ def test_every_code_is_the_code_of_its_own_point(states, resolution):
     np.testing.assert_array_equal(codebook.encode(codebook.points), codes)
     np.testing.assert_array_equal(codebook.decode(codes), codebook.points)
     nudged = codebook.points + np.random.default_rng(0).uniform(-1e-12, 1e-12, codebook.points.shape)
-    np.testing.assert_array_equal(codebook.encode(nudged), codes)  # as arithmetic leaves beliefs
+    np.testing.assert_array_equal(codebook.encode(nudged), codes)  # floating-point noise does not change codes
 
 
 def test_at_resolution_one_codes_are_states():

@@ -1,4 +1,4 @@
-"""Columns: which token stands where, what it states, and which id its producer carries. Nothing is one off."""
+"""Layout: the token, the step and the position id of every column."""
 
 from typing import Any
 
@@ -52,23 +52,23 @@ def test_the_order_is_start_question_think_trace_answer(fields, n_steps, trace):
 
 
 @given_any_task
-def test_tokens_give_back_the_problem_and_its_trace(fields, n_steps, trace):
+def test_tokens_contain_the_problem(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     for b, row in enumerate(examples.tokens.tolist()):
-        told = [vocabulary.kind(token) for token in row]
-        seen = [n for kind, n in told if kind == "observation"]
+        parsed = [vocabulary.kind(token) for token in row]
+        seen = [n for kind, n in parsed if kind == "observation"]
         assert seen == problems.observations[b].tolist() * (2 if trace == "copied" else 1)
-        assert told[-1] == ("answer", problems.answers[b])
+        assert parsed[-1] == ("answer", problems.answers[b])
         if problems.start == "known":
-            assert told[0] == ("state", problems.latents[b, 0])
+            assert parsed[0] == ("state", problems.latents[b, 0])
 
 
 @given_any_task
 def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
-    asked = kinds(vocabulary, examples)
+    kind_of = kinds(vocabulary, examples)
     for column, step in enumerate(examples.steps):
-        if step >= 1 and asked[column] != "observation":
+        if step >= 1 and kind_of[column] != "observation":
             codes = vocabulary.codebook.encode(problems.beliefs[:, step])
             stated = problems.latents[:, step] if trace == "state" else codes
             block = vocabulary.blocks["state" if trace == "state" else "code"]
@@ -77,10 +77,10 @@ def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fie
             expected = vocabulary.observation(problems.observations[:, step - 1])
             np.testing.assert_array_equal(examples.tokens[:, column], expected)
         elif step == 0:
-            assert (column, asked[column]) == (0, "state")
+            assert (column, kind_of[column]) == (0, "state")
         else:
-            assert asked[column] in ("<think>", "<answer>", "answer", "index")
-    stated_or_seen = [kind in ("observation", "code", "state") for kind in asked]
+            assert kind_of[column] in ("<think>", "<answer>", "answer", "index")
+    stated_or_seen = [kind in ("observation", "code", "state") for kind in kind_of]
     assert ((examples.steps != NO_STEP) == stated_or_seen).all()
 
 
@@ -101,7 +101,7 @@ def test_the_column_before_a_statement_of_step_t_carries_the_id_of_observation_t
 
 
 @given(task_fields(), st.integers(2, 7), st.sampled_from(["copied", "indexed"]))
-def test_what_is_fetched_is_produced_and_used_under_the_id_of_its_observation(fields, n_steps, trace):
+def test_a_fetched_token_and_the_token_before_it_carry_the_id_of_its_observation(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     fetched = asked_columns(problems, trace) + 1 + 2 * np.arange(n_steps)  # after <think>
     ids = np.arange(1, n_steps + 1)
@@ -140,7 +140,7 @@ def test_weights_fall_on_the_trace_and_the_answer_only(fields, n_steps, trace):
 
 
 @given_any_task
-def test_plain_ids_count_and_change_nothing_else(fields, n_steps, trace):
+def test_plain_ids_number_the_columns_and_change_nothing_else(fields, n_steps, trace):
     _, _, coupled = laid_out(fields, n_steps, trace)
     _, _, plain = laid_out(fields, n_steps, trace, False)
     assert plain.positions.tolist() == list(range(plain.tokens.shape[1]))
@@ -235,7 +235,7 @@ def test_a_trace_may_come_after_the_answer_or_between_the_observations(trace, ex
 
 
 @given(task_fields(), st.integers(2, 7), TRACES, st.booleans())
-def test_randomized_ids_keep_the_order_and_what_is_equal_and_lie_within_their_range(fields, n_steps, trace, coupled):
+def test_randomized_ids_keep_order_and_equality_within_their_range(fields, n_steps, trace, coupled):
     _, _, plain = laid_out(fields, n_steps, trace, coupled)
     _, _, spread = laid_out(fields, n_steps, trace, coupled, 50)
     assert spread.positions.min() >= 0
@@ -248,29 +248,31 @@ def test_randomized_ids_keep_the_order_and_what_is_equal_and_lie_within_their_ra
         np.testing.assert_array_equal(getattr(spread, name), getattr(plain, name))
 
 
-def test_randomized_ids_are_named_by_the_questions_and_reach_everywhere():
+def test_the_questions_decide_randomized_ids_which_cover_the_range():
     task, ids = small_task(), np.array([NOWHERE, 1, 2, 3, 1, 2, 3, 4])
     drawn = [randomized_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
     again = [randomized_ids(ids, draw(task, "train", 3, 4, seed), 9) for seed in range(60)]
     np.testing.assert_array_equal(drawn, again)
     assert len({tuple(row) for row in drawn}) > 30
-    assert {place for row in drawn for place in row} == {NOWHERE, *range(1, 9)}  # 0 goes to an id that nobody has
+    assert {place for row in drawn for place in row} == {NOWHERE, *range(1, 9)}  # 0 goes to an unused id
     assert all(row[0] == NOWHERE for row in drawn)
 
 
-def test_as_many_ids_as_there_are_leave_no_choice_and_more_are_an_error():
+def test_ids_that_fill_the_range_keep_their_values_and_more_are_an_error():
     problems, ids = draw(small_task(), "train", 3, 4, 0), np.arange(9)
     assert randomized_ids(ids, problems, 9).tolist() == list(range(9))
-    with pytest.raises(ValueError, match="9 position ids cannot be spread over 8: raise model.max_positions"):
+    with pytest.raises(
+        ValueError, match="model.max_positions must be at least 9, the number of position ids \\(got 8\\)"
+    ):
         randomized_ids(ids, problems, 8)
 
 
-# ── what a question tells beside its observations ────────────────────────────────────────────────
+# ── tables and start beliefs ─────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("trace", ["none", "belief", "every_2", "copied"])
-def test_a_table_and_a_start_come_first_and_change_nothing_after_them(kind, trace):
+def test_a_table_and_a_start_come_first_and_leave_later_columns_unchanged(kind, trace):
     problems, vocabulary, examples = laid_out(KINDS[kind], 5, trace)
     task = small_task(**KINDS[kind])
     n_table = 6 if "table" in kind else 0  # two symbols over three states
@@ -289,7 +291,7 @@ def test_a_table_and_a_start_come_first_and_change_nothing_after_them(kind, trac
     _, _, bare = laid_out(fixed, 5, trace)
     for column in ("positions", "weights", "steps", "produces", "written"):
         np.testing.assert_array_equal(getattr(examples, column)[first:], getattr(bare, column))
-    if trace == "belief":  # what is stated of step t is its belief, and is produced under the id of its observation
+    if trace == "belief":  # the code of step t states its belief, and the token before it has the id of its observation
         stated = examples.tokens[:, -7:-2] - vocabulary.blocks["code"].start
         np.testing.assert_array_equal(stated, vocabulary.encode(problems.beliefs[:, 1:]))
         assert examples.positions[-8:-3].tolist() == [1, 2, 3, 4, 5]
@@ -297,13 +299,13 @@ def test_a_table_and_a_start_come_first_and_change_nothing_after_them(kind, trac
 
 
 @pytest.mark.parametrize("kind", ["table", "table_and_state", "table_and_belief"])
-def test_the_columns_of_a_table_tell_where_each_symbol_moves_each_state(kind):
+def test_a_table_gives_the_move_of_each_state_under_each_symbol(kind):
     problems, vocabulary, examples = laid_out(KINDS[kind], 4, "belief")
     for row, transitions in zip(examples.tokens.tolist(), problems.process.transitions, strict=True):
         rules = [vocabulary.kind(token)[1] for token in row[:6]]
-        told = {(rule // 9, rule // 3 % 3): rule % 3 for rule in rules}
+        moves = {(rule // 9, rule // 3 % 3): rule % 3 for rule in rules}
         likely = {(x, i): int(transitions[x, i].argmax()) for x in range(2) for i in range(3)}
-        assert told == likely
+        assert moves == likely
 
 
 @pytest.mark.parametrize("kind", ["belief", "table_and_belief"])
@@ -313,12 +315,12 @@ def test_a_start_token_is_the_code_of_the_start_belief(kind):
     np.testing.assert_array_equal(vocabulary.codebook.points[codes[:, 0]], problems.beliefs[:, 0])
 
 
-def test_randomized_ids_leave_a_table_nowhere():
+def test_randomized_ids_give_a_table_no_position():
     _, _, examples = laid_out(KINDS["table_and_belief"], 5, "belief", True, 60)
     assert (examples.positions[:6] == NOWHERE).all()
     assert (examples.positions[6:] >= 0).all()
 
 
-def test_plain_ids_count_the_columns_of_a_table_too():
+def test_plain_ids_number_the_columns_of_a_table_too():
     _, _, examples = laid_out(KINDS["table"], 5, "belief", False)
     assert examples.positions.tolist() == list(range(examples.tokens.shape[1]))

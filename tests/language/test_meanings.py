@@ -1,4 +1,4 @@
-"""What a code states is what to believe on seeing it."""
+"""Code meanings: the mean exact belief with that code."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from unamortized.worlds.splits import draw
 
 
 def coded_beliefs(task):
-    """Many beliefs of training length with their codes, drawn apart from those that the meanings are made of."""
+    """Beliefs of the training lengths and their codes, drawn independently of those that give the meanings."""
     codebook = task_vocabulary(task).codebook
     first, last = task.steps.train
     beliefs = [draw(task, "validation", n, 4096, "others").beliefs[:, 1:] for n in range(first, last + 1)]
@@ -20,7 +20,7 @@ def coded_beliefs(task):
     return flat, codebook.encode(flat), codebook
 
 
-def test_meanings_are_beliefs_that_rule_nothing_out():
+def test_meanings_are_beliefs_with_some_probability_for_every_state():
     for task in (small_task(), small_task(process={"family": "rrxor"})):
         meanings = code_meanings(task)
         assert meanings.shape == task_vocabulary(task).codebook.points.shape
@@ -28,7 +28,7 @@ def test_meanings_are_beliefs_that_rule_nothing_out():
         assert (meanings > 0).all()
 
 
-def test_a_code_means_the_mean_of_the_beliefs_that_it_codes():
+def test_a_meaning_is_the_mean_of_the_beliefs_with_that_code():
     task = small_task()
     beliefs, codes, codebook = coded_beliefs(task)
     often = np.flatnonzero(np.bincount(codes, minlength=codebook.size) > 500)
@@ -50,7 +50,7 @@ def test_no_other_meaning_is_closer_to_the_beliefs_with_that_code():
     assert best < kl(beliefs, codebook.points[codes]).mean()
 
 
-def test_a_code_that_was_never_seen_means_its_point_softened():
+def test_an_unseen_code_means_its_softened_point():
     task = small_task(process={"family": "zero_one_random"}, codebook={"resolution": 12})
     beliefs, codes, codebook = coded_beliefs(task)
     unseen = np.flatnonzero(np.bincount(codes, minlength=codebook.size) == 0)
@@ -59,7 +59,7 @@ def test_a_code_that_was_never_seen_means_its_point_softened():
     np.testing.assert_allclose(meanings, (codebook.points[unseen] * 12 + 0.25) / 12.75, atol=1e-12)
 
 
-def test_without_softening_a_code_rules_out_what_all_its_beliefs_do():
+def test_without_softening_a_code_rules_out_the_states_that_all_its_beliefs_rule_out():
     task = small_task(process={"family": "zero_one_random"}, codebook={"resolution": 12})
     beliefs, codes, _ = coded_beliefs(task)
     meanings = code_meanings(task, softening=1e-12)
@@ -68,7 +68,7 @@ def test_without_softening_a_code_rules_out_what_all_its_beliefs_do():
         np.testing.assert_array_equal(meanings[code] < 1e-10, beliefs[codes == code].max(axis=0) == 0)
 
 
-def test_meanings_are_worked_out_once_and_do_not_depend_on_test_lengths(monkeypatch):
+def test_meanings_are_computed_once_and_do_not_depend_on_test_lengths(monkeypatch):
     first = code_meanings(small_task())
     np.testing.assert_array_equal(first, code_meanings(small_task(steps={"train": [3, 6], "test": [50]})))
     monkeypatch.setattr(stated, "draw", lambda *arguments: pytest.fail("drawn again"))
@@ -77,7 +77,7 @@ def test_meanings_are_worked_out_once_and_do_not_depend_on_test_lengths(monkeypa
 
 @pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
 @pytest.mark.parametrize("softening", [0.01, 1e-12])
-def test_a_code_without_states_means_the_mean_vector_that_it_codes_and_reads_out_as_one(family, softening):
+def test_for_a_generalized_process_a_meaning_is_the_mean_vector_with_that_code(family, softening):
     strong = {"beta": 2.0} if family == "tom_quantum" else {}  # its usual measurements hardly tell anything
     task = small_task(**GENERALIZED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
     process, vocabulary = task.build(), task_vocabulary(task)
@@ -94,11 +94,11 @@ def test_a_code_without_states_means_the_mean_vector_that_it_codes_and_reads_out
         spread = flat[codes == code].std(axis=0).max()
         np.testing.assert_allclose(meanings[code], flat[codes == code].mean(axis=0), atol=0.01 + 0.1 * spread)
     unseen = np.bincount(codes, minlength=vocabulary.codebook.size) == 0
-    if softening > 1e-3:  # nothing is known of these, so they say what is always so
+    if softening > 1e-3:  # without data, they mean the stationary vector
         np.testing.assert_allclose(np.median(meanings[unseen], axis=0), process.initial, atol=1e-10)
 
 
-def test_where_problems_bring_their_own_table_a_code_means_what_it_does_over_all_of_them():
+def test_where_problems_bring_tables_a_meaning_averages_over_all_tables():
     task = small_task(**IN_CONTEXT, codebook={"resolution": 3})
     vocabulary = task_vocabulary(task)
     flat = np.concatenate(

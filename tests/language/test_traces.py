@@ -80,7 +80,7 @@ def test_a_copied_trace_alternates_observations_and_the_beliefs_after_them(field
 
 
 @given(task_fields(), st.integers(2, 7), st.integers(7, 30))
-def test_an_indexed_trace_names_the_observations_as_the_question_does(fields, n_steps, n_indices):
+def test_an_indexed_trace_repeats_the_indices_of_the_question(fields, n_steps, n_indices):
     task = small_task(**fields)
     vocabulary, problems = task_vocabulary(task, n_indices), draw(task, "train", n_steps, 4, 0)
     trace = resolve_trace("indexed")(problems, vocabulary)
@@ -92,7 +92,7 @@ def test_an_indexed_trace_names_the_observations_as_the_question_does(fields, n_
     assert (numbers[:, -1] < n_indices).all()
 
 
-def test_every_number_is_met_in_short_questions_and_depends_on_the_question_alone():
+def test_short_questions_use_every_index_and_the_question_decides_which():
     task = small_task()
     vocabulary, problems = task_vocabulary(task, 24), draw(task, "train", 6, 2000, 0)
     indices = resolve_trace("indexed")(problems, vocabulary).indices
@@ -105,8 +105,8 @@ def test_every_number_is_met_in_short_questions_and_depends_on_the_question_alon
     np.testing.assert_array_equal(resolve_trace("indexed")(problems.take(rows), vocabulary).indices, indices[rows])
 
 
-def test_where_numbers_begin_tells_nothing_of_the_split():
-    """Both are hashes of the question; were they the same bits, tests would have numbers never met in training."""
+def test_the_first_index_is_independent_of_the_split():
+    """Both are hashes of the question: with the same bits, tests would have indices that training never shows."""
     task = small_task(steps={"train": [6, 6], "test": [6]})
     vocabulary = task_vocabulary(task, 6 + 31)  # 32 beginnings: a multiple of the buckets of the splits
     shares = {}
@@ -117,13 +117,15 @@ def test_where_numbers_begin_tells_nothing_of_the_split():
     assert min(counts.min() for counts in shares.values()) > 40  # of 100 expected
 
 
-def test_more_observations_than_numbers_are_an_error():
+def test_too_few_index_tokens_are_an_error():
     task = small_task()
-    with pytest.raises(ValueError, match="6 observations cannot be told apart by 5 index tokens; test shorter"):
+    with pytest.raises(
+        ValueError, match="6 observations need as many index tokens \\(got 5\\); test shorter questions"
+    ):
         resolve_trace("indexed")(draw(task, "train", 6, 2, 0), task_vocabulary(task, 5))
 
 
-def test_a_trace_is_cut_off_with_all_that_belongs_to_it():
+def test_cutting_a_trace_cuts_its_steps_and_blocks():
     task = small_task()
     whole = resolve_trace("copied")(draw(task, "train", 5, 2, 0), task_vocabulary(task))
     cut = whole.first(3)
@@ -132,7 +134,7 @@ def test_a_trace_is_cut_off_with_all_that_belongs_to_it():
     assert whole.first(None).blocks == whole.blocks
 
 
-# ── the same beliefs in another order, in other words, or none at all ────────────────────────────
+# ── other orders, other spellings, and controls ──────────────────────────────────────────────────
 
 
 @given(task_fields(), st.integers(2, 7))
@@ -149,7 +151,7 @@ def test_other_orders_write_the_codes_of_the_belief_trace(fields, n_steps):
         np.testing.assert_array_equal(other.steps[::along], belief.steps)
 
 
-def test_filler_is_one_token_again_and_again_without_loss():
+def test_filler_repeats_one_token_without_loss():
     task = small_task()
     kind, problems = resolve_trace("filler"), draw(task, "train", 6, 3, 0)
     vocabulary = kind.vocabulary(task, 0)
@@ -161,7 +163,7 @@ def test_filler_is_one_token_again_and_again_without_loss():
     assert trace.first(2).weights.shape == (3, 2)
 
 
-def test_a_shuffled_trace_is_that_of_another_problem_of_the_batch():
+def test_a_shuffled_trace_is_the_trace_of_another_problem():
     task = small_task()
     vocabulary, problems = task_vocabulary(task), draw(task, "train", 6, 50, 0)
     shuffled, belief = (resolve_trace(name)(problems, vocabulary).tokens for name in ("shuffled", "belief"))
@@ -169,7 +171,7 @@ def test_a_shuffled_trace_is_that_of_another_problem_of_the_batch():
     assert [tuple(row) for row in shuffled[:-1]] == [tuple(row) for row in belief[1:]]
 
 
-def test_dithered_codes_lie_around_the_belief_and_are_the_belief_on_average():
+def test_dithered_codes_lie_near_the_belief_and_have_it_as_their_mean():
     task = small_task()
     vocabulary, generator = task_vocabulary(task), np.random.default_rng(0)
     beliefs = np.concatenate([generator.dirichlet([0.4] * 3, size=20), np.eye(3)])
@@ -179,7 +181,7 @@ def test_dithered_codes_lie_around_the_belief_and_are_the_belief_on_average():
     np.testing.assert_allclose(points.mean(axis=1), beliefs, atol=0.015)
     problems = draw(task, "train", 6, 40, 0)
     once, again = (resolve_trace("dithered")(problems, vocabulary) for _ in range(2))
-    np.testing.assert_array_equal(once.tokens, again.tokens)  # the questions name the draw
+    np.testing.assert_array_equal(once.tokens, again.tokens)  # the questions key the draw
     assert (once.tokens != resolve_trace("belief")(problems, vocabulary).tokens).any()
 
 
@@ -192,7 +194,7 @@ def test_synonyms_state_the_same_codes_in_either_spelling():
     assert set((numbers // 15).flatten()) == {0, 1}
 
 
-# ── cues ─────────────────────────────────────────────────────────────────────────────────────────
+# ── hints ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def hinted_problems(size=6000):
@@ -201,22 +203,22 @@ def hinted_problems(size=6000):
     return resolve_trace("hint_told").vocabulary(task, 0), problems, draw_hints(problems)
 
 
-def test_hints_are_true_as_often_as_their_strength_says_and_bayes_rule_takes_them_at_that():
+def test_hints_are_as_reliable_as_their_strength_and_bayes_rule_weighs_them_so():
     _, problems, hints = hinted_problems()
     for level, strength in enumerate(HINT_STRENGTHS):
         own = hints.levels == level
         assert own.mean() == pytest.approx(1 / 3, abs=0.03)
         expected = np.exp(strength) / (np.exp(strength) + 2)  # against two others
         assert (hints.answers == problems.answers)[own].mean() == pytest.approx(expected, abs=0.03)
-    told = informed(problems.answer_distribution, hints)
-    confidence = told.max(axis=1)
-    right = problems.answers == told.argmax(axis=1)
+    updated = informed(problems.answer_distribution, hints)
+    confidence = updated.max(axis=1)
+    right = problems.answers == updated.argmax(axis=1)
     for low in (0.4, 0.6, 0.8):
         there = (confidence >= low) & (confidence < low + 0.2)
         assert right[there].mean() == pytest.approx(confidence[there].mean(), abs=0.05)
 
 
-def test_a_hint_ends_the_question_and_only_the_last_code_of_a_trace_that_tells_it_takes_it_in():
+def test_a_hint_ends_the_question_and_changes_only_the_last_code_of_a_trace_that_tells_it():
     vocabulary, problems, hints = hinted_problems(300)
     told, untold = (resolve_trace(name)(problems, vocabulary) for name in ("hint_told", "hint_untold"))
     np.testing.assert_array_equal(told.hint, vocabulary.hint(hints.answers, hints.levels))
@@ -231,14 +233,14 @@ def test_a_hint_ends_the_question_and_only_the_last_code_of_a_trace_that_tells_i
     assert (columns.positions[6], columns.steps[6], columns.written[6]) == (7, NO_STEP, False)
 
 
-def test_a_hint_at_something_other_than_the_last_state_cannot_be_stated():
+def test_a_trace_that_tells_a_hint_needs_an_answer_that_is_the_last_state():
     task = small_task(query="predict 1")
     kind = resolve_trace("hint_told")
-    with pytest.raises(ValueError, match="only where it is a hint at the last state; ask 'filter'"):
+    with pytest.raises(ValueError, match="trace hint_told needs an answer that is the last state; use query: filter"):
         kind(draw(task, "train", 6, 4, 0), kind.vocabulary(task, 0))
 
 
-def test_a_question_may_tell_its_end():
+def test_told_end_ends_the_question_with_the_last_belief():
     task = small_task()
     vocabulary, problems = task_vocabulary(task), draw(task, "train", 6, 20, 0)
     trace = resolve_trace("told_end")(problems, vocabulary)
@@ -246,8 +248,10 @@ def test_a_question_may_tell_its_end():
     np.testing.assert_array_equal(trace.tokens, resolve_trace("belief")(problems, vocabulary).tokens)
 
 
-@pytest.mark.parametrize("name", ["believe", "every_0", "every_", "every_4x", "every_-1", ""])
-def test_an_unknown_trace_is_an_error_that_names_those_there_are(name):
-    says = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
-    with pytest.raises(ValueError, match=says):
+@pytest.mark.parametrize(
+    "name", ["believe", "every_0", "every_", "every_4x", "every_-1", "every_04", "every_2.5", "every4", "x_every_4", ""]
+)
+def test_an_unknown_trace_is_an_error_that_lists_the_known_ones(name):
+    message = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
+    with pytest.raises(ValueError, match=message):
         resolve_trace(name)

@@ -1,4 +1,4 @@
-"""Token ids: blocks that tile the vocabulary, alike for every condition of a task."""
+"""Token ids: blocks that tile the vocabulary, the same for every condition of a task."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_blocks_tile_the_vocabulary_in_their_order(fields):
 
 
 @given(task_fields())
-def test_every_token_tells_its_kind_and_its_place_in_it(fields):
+def test_every_token_has_a_block_and_an_index_in_it(fields):
     vocabulary = task_vocabulary(small_task(**fields))
     makers = {
         "observation": (vocabulary.observation, vocabulary.n_symbols),
@@ -37,14 +37,14 @@ def test_every_token_tells_its_kind_and_its_place_in_it(fields):
         "state": (vocabulary.state, vocabulary.n_states),
         "answer": (vocabulary.answer, vocabulary.n_answers),
     }
-    told = [("mark", THINK), ("mark", ANSWER)]
+    expected = [("mark", THINK), ("mark", ANSWER)]
     for kind, (make, size) in makers.items():
         tokens = make(np.arange(size).reshape(1, size))
         assert tokens.shape == (1, size)
         block = vocabulary.blocks[kind]
         assert tokens[0].tolist() == list(range(block.start, block.stop))
-        told += [(kind, place) for place in range(size)]
-    assert [vocabulary.kind(token) for token in range(vocabulary.size)] == told
+        expected += [(kind, place) for place in range(size)]
+    assert [vocabulary.kind(token) for token in range(vocabulary.size)] == expected
     assert MARKS == ("<think>", "<answer>")
 
 
@@ -56,7 +56,7 @@ def test_answers_are_states_or_for_a_prediction_symbols(query, n_answers):
     assert vocabulary.size == 2 + 5 + 15 + 3 + n_answers
 
 
-def test_index_tokens_come_last_so_that_without_them_nothing_else_changes():
+def test_index_tokens_leave_all_other_tokens_unchanged():
     plain, indexed = task_vocabulary(small_task()), task_vocabulary(small_task(), 12)
     assert indexed.size == plain.size + 12
     others = ("mark", "observation", "code", "state", "answer", "rule")
@@ -64,7 +64,7 @@ def test_index_tokens_come_last_so_that_without_them_nothing_else_changes():
     assert indexed.index(np.arange(12)).tolist() == list(range(plain.size, plain.size + 12))
 
 
-def test_filler_comes_after_everything_and_synonyms_of_a_code_are_as_many_codes_apart():
+def test_filler_comes_last_and_synonyms_are_a_codebook_apart():
     plain, filled, doubled = (task_vocabulary(small_task(), 0, *more) for more in ((), (1,), (0, 2)))
     assert filled.blocks["filler"] == slice(plain.size, plain.size + 1)
     assert filled.blocks["answer"] == plain.blocks["answer"]
@@ -74,7 +74,7 @@ def test_filler_comes_after_everything_and_synonyms_of_a_code_are_as_many_codes_
     np.testing.assert_array_equal(doubled.code(codes), plain.code(codes))
 
 
-def test_rules_of_a_table_have_tokens_where_problems_bring_one():
+def test_rules_have_tokens_only_where_problems_bring_a_table():
     vocabulary = task_vocabulary(small_task(**IN_CONTEXT))
     assert (vocabulary.n_rules, task_vocabulary(small_task()).n_rules) == (2 * 3 * 3, 0)
     rules = vocabulary.rule(np.arange(18))
@@ -82,7 +82,7 @@ def test_rules_of_a_table_have_tokens_where_problems_bring_one():
 
 
 @pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
-def test_a_vector_is_coded_as_what_it_predicts(family):
+def test_a_predictive_vector_is_encoded_by_its_prediction(family):
     strong = {"beta": 2.0} if family == "tom_quantum" else {}  # its usual measurements hardly tell anything
     task = small_task(**GENERALIZED | {"process": {"family": family} | strong}, codebook={"resolution": 12})
     process, vocabulary = task.build(), task_vocabulary(task)
@@ -100,7 +100,7 @@ def test_a_vector_is_coded_as_what_it_predicts(family):
 
 
 @pytest.mark.parametrize("resolution", [1, 3, 7, 12])
-def test_a_start_belief_on_the_lattice_is_coded_as_itself(resolution):
+def test_a_start_belief_on_the_lattice_is_encoded_exactly(resolution):
     task = small_task(start="belief", codebook={"resolution": resolution})
     starts = sample_problems(task.build(), 1, 300, 0, start="belief", resolution=resolution).beliefs[:, 0]
     vocabulary = task_vocabulary(task)
@@ -109,5 +109,5 @@ def test_a_start_belief_on_the_lattice_is_coded_as_itself(resolution):
 
 @pytest.mark.parametrize("token", [-1, 28])
 def test_a_token_outside_is_an_error(token):
-    with pytest.raises(ValueError, match=f"token {token} is outside the vocabulary of 28 tokens"):
+    with pytest.raises(ValueError, match=rf"token must be in 0..27 \(got {token}\)"):
         task_vocabulary(small_task()).kind(token)

@@ -1,16 +1,16 @@
-"""Windows as tokens: what is asked first, what is shown after it, and a loss on all that is shown."""
+"""Windows as tokens: the question first, then the assignments, with a loss on all of them."""
 
 import numpy as np
 import pytest
 
 from tests.small_nets import small_net_task
-from unamortized.language.dataset import to_batch
+from unamortized.language.batches import to_batch
 from unamortized.language.layout import NO_STEP, NOWHERE
 from unamortized.language.windows import NetVocabulary, lay_out_windows, net_vocabulary
 from unamortized.worlds.windows import Windows, draw_windows
 
 
-def test_every_mark_and_every_assignment_is_a_token_of_its_own():
+def test_every_question_and_assignment_has_its_own_token():
     vocabulary = NetVocabulary(n_variables=5, n_values=3)
     marks = vocabulary.ask(np.arange(5))
     assignments = vocabulary.assignment(np.arange(5)[:, None], np.arange(3))
@@ -21,7 +21,7 @@ def test_every_mark_and_every_assignment_is_a_token_of_its_own():
     assert net_vocabulary(small_net_task()) == NetVocabulary(14, 2)
 
 
-def test_a_window_names_what_is_asked_then_shows_all_of_it_with_the_asked_last():
+def test_a_window_starts_with_the_question_and_ends_with_its_answer():
     vocabulary = NetVocabulary(n_variables=4, n_values=2)
     examples = lay_out_windows(Windows(np.array([[2, 0, 3], [1, 3, 0]]), np.array([[1, 0, 1], [0, 0, 1]])), vocabulary)
     assert examples.tokens.tolist() == [
@@ -44,4 +44,4 @@ def test_columns_align_with_the_windows_that_were_drawn(kind):
         np.testing.assert_array_equal((examples.tokens[:, 1:] - 14) // 2, group.variables)
         np.testing.assert_array_equal((examples.tokens[:, 1:] - 14) % 2, group.values)
         np.testing.assert_array_equal(examples.tokens[:, 0], group.variables[:, -1])
-        assert to_batch(examples).select.all()  # each shown token is predicted from all before it
+        assert to_batch(examples).select.all()  # the model predicts each assignment from all tokens before it

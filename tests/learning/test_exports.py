@@ -1,4 +1,4 @@
-"""Exports are written whole or not at all; that other tools open them is tested in `test_interop`."""
+"""Exports are written whole or not at all; `test_interop` opens them with other tools."""
 
 import json
 from dataclasses import replace
@@ -17,14 +17,14 @@ PLAIN = ModelSpec(layers=2, width=16, positions="learned", coupled=False, max_po
 
 
 def untrained(root, **changes) -> Run:
-    """A run of no training, but with a folder as if it had been."""
+    """An untrained run in a folder that looks finished."""
     spec = RunSpec(**{"task": small_task(), "condition": "cot", "model": PLAIN} | changes)
     save_model(spec, new_model(spec), run_folder(spec, root))
     write_record(spec, run_folder(spec, root), finished=True)
     return load_run(run_folder(spec, root))
 
 
-def test_the_command_writes_configuration_weights_and_what_tokens_stand_for(tmp_path, capsys):
+def test_the_command_writes_configuration_weights_and_vocabulary(tmp_path, capsys):
     run, target = untrained(tmp_path), tmp_path / "deep" / "gpt2"
     assert guarded(lambda: app(["export", str(run.folder), str(target)])) == 0
     assert capsys.readouterr().out == f"Written: {target}\n"
@@ -37,20 +37,18 @@ def test_the_command_writes_configuration_weights_and_what_tokens_stand_for(tmp_
     assert meanings[run.vocabulary.blocks["answer"].start + 2] == "answer 2"
 
 
-def test_an_empty_folder_is_filled_and_another_left_as_it_is(tmp_path):
+def test_an_empty_folder_is_filled_and_any_other_is_left_unchanged(tmp_path):
     run, target = untrained(tmp_path), tmp_path / "gpt2"
     target.mkdir()
     export_gpt2(run, target)
     before = {file: file.read_bytes() for file in target.iterdir()}
     for taken in (target, target / "config.json"):
-        with pytest.raises(
-            ValueError, match=f"{taken} is there already, and not empty: name another folder, or delete"
-        ):
+        with pytest.raises(ValueError, match=f"{taken} must be new or an empty folder; name another, or delete it"):
             export_gpt2(run, taken)
     assert {file: file.read_bytes() for file in target.iterdir()} == before
 
 
-def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("disk full")
 
@@ -62,21 +60,21 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"model": ModelSpec()}, "no GPT-2 computes what a model with model.positions=alibi model.coupled=true does"),
-        ({"condition": "gru", "model": ModelSpec(architecture="gru")}, "what a gru does: train a transformer"),
-        ({"task": small_net_task(), "condition": "full_windows"}, "windows of a net have no positions"),
+        ({"model": ModelSpec()}, "got model.positions=alibi model.coupled=true"),
+        ({"condition": "gru", "model": ModelSpec(architecture="gru")}, "export needs a transformer .got gru."),
+        ({"task": small_net_task(), "condition": "full_windows"}, "windows of a net have none"),
     ],
 )
-def test_a_run_that_is_no_gpt2_is_told_what_to_train_instead(tmp_path, changes, says):
+def test_a_run_that_is_no_gpt2_is_an_error_that_says_what_to_train(tmp_path, changes, message):
     run = untrained(tmp_path, **changes)
-    with pytest.raises(ValueError, match=f"{says}.* with model.positions=learned model.coupled=false$"):
+    with pytest.raises(ValueError, match=f"{message}.* with model.positions=learned model.coupled=false$"):
         export_gpt2(run, tmp_path / "gpt2")
     assert not (tmp_path / "gpt2").exists()
 
 
-def test_what_stands_in_a_models_place_has_nothing_to_export(tmp_path):
+def test_a_stand_in_for_a_model_cannot_be_exported(tmp_path):
     run = replace(untrained(tmp_path), model=Recurrent(PLAIN, 40))
-    with pytest.raises(ValueError, match="only a transformer can be exported, and the run's model is a Recurrent"):
+    with pytest.raises(ValueError, match="export needs a transformer .got Recurrent."):
         export_gpt2(run, tmp_path / "gpt2")

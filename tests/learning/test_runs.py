@@ -1,4 +1,4 @@
-"""Runs: what names their folder, and what can be read back from it."""
+"""Runs: specifications, digests, and folders that are written and read back."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.small_tasks import IN_CONTEXT, small_task
-from unamortized.learning import runs
+from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import (
     RunSpec,
     TrainSpec,
@@ -19,9 +19,11 @@ from unamortized.learning.runs import (
     load_run,
     new_model,
     plan_run,
+    provenance,
     read_record,
     run_folder,
     save_model,
+    sibling,
     versions,
     write_record,
     write_text,
@@ -41,7 +43,7 @@ def small_spec(**changes) -> RunSpec:
 
 
 def trained(spec: RunSpec) -> Transformer:
-    """A model that differs from the untrained one everywhere."""
+    """A model with every parameter changed."""
     model = new_model(spec)
     for parameter in model.parameters():
         parameter.data += 1
@@ -49,7 +51,7 @@ def trained(spec: RunSpec) -> Transformer:
 
 
 def finished_run(root, **changes):
-    """The folder of a run as if it had been trained."""
+    """A run and its folder, which looks trained."""
     spec = small_spec(**changes)
     folder = run_folder(spec, root)
     with exclusively(folder):
@@ -58,10 +60,10 @@ def finished_run(root, **changes):
     return spec, folder
 
 
-# ── what is to be trained ────────────────────────────────────────────────────────────────────────
+# ── specifications ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_run_is_named_by_all_that_determines_its_weights():
+def test_the_digest_depends_on_every_field_that_affects_the_weights():
     trained = dict(small_spec().train)
     others = [
         small_spec(seed=1),
@@ -99,11 +101,11 @@ OTHER_TRAINING = {
     "weight_decay": 0.0,
     "gradient_clip": 2.0,
     "questions": 100,
-    "snapshots": True,  # not the weights themselves, but which are kept
+    "snapshots": True,  # affects not the weights but which of them are kept
 }
 
 
-def test_what_changes_no_weights_changes_no_name():
+def test_the_digest_does_not_depend_on_fields_that_do_not_affect_the_weights():
     spec = small_spec()
     evaluated_elsewhere = small_task(steps={"train": [3, 6], "test": [5, 50]})
     assert small_spec(task=evaluated_elsewhere).digest() == spec.digest()
@@ -112,7 +114,7 @@ def test_what_changes_no_weights_changes_no_name():
     assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_a_shift_names_another_run_where_training_is_kept_away_from_it_and_nowhere_else():
+def test_a_shift_affects_the_digest_only_where_training_withholds_it():
     plain = small_spec(task=small_task(start="known")).digest()
 
     def named(**shifts) -> str:
@@ -138,15 +140,15 @@ def test_a_shift_names_another_run_where_training_is_kept_away_from_it_and_nowhe
         ("mess3", "cot", 200, "d8fb9f2c082dfd0a"),
     ],
 )
-def test_runs_of_the_first_comparison_keep_their_folders(task, condition, steps, name):
-    """As published: whatever is added to tasks and specifications, these are not trained again."""
+def test_published_runs_keep_their_digests(task, condition, steps, name):
+    """New fields of tasks and specifications must not make finished runs train again."""
     file = Path(__file__).parents[2] / "tasks" / f"{task}.yaml"
     spec = plan_run(load_task(file), condition, 0, ModelSpec(), TrainSpec(steps=steps))
     assert spec.digest() == name
 
 
-def test_runs_keep_the_names_that_they_had_before_fields_were_added():
-    """Computed by the code that knew no architectures: who changes one of these, trains all runs anew."""
+def test_runs_keep_the_digests_from_before_fields_were_added():
+    """Computed before architectures were added; a change here makes every run train again."""
     assert small_spec().digest() == "51804d0294d81a00"
     named = {"amortized": "87598a430e4903f8", "amortized_equal_flops": "2f5a871f1cec6f2c", "cot": "5076a34f5430a180"}
     for condition, name in named.items():
@@ -155,7 +157,7 @@ def test_runs_keep_the_names_that_they_had_before_fields_were_added():
     assert plan_run(small_task(), "cot", 0, plain_rotary, TrainSpec()).digest() == "71d2b0f1a6fd079b"
 
 
-def test_a_recurrent_run_has_one_name_whatever_positions_the_transformers_beside_it_have():
+def test_the_digest_of_a_recurrent_run_does_not_depend_on_requested_positions():
     digests = set()
     for positions in ("alibi", "rotary"):
         spec = plan_run(small_task(), "gru", 0, TINY.model_copy(update={"positions": positions}), TrainSpec())
@@ -165,9 +167,9 @@ def test_a_recurrent_run_has_one_name_whatever_positions_the_transformers_beside
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru, as plan_run sets it"),
+        ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru; plan_run sets it"),
         ({"condition": "cott"}, "no condition named 'cott'"),
         ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size 10 must be a multiple of lengths"),
         ({"train": {"step": 10}}, "Extra inputs are not permitted"),
@@ -175,33 +177,47 @@ def test_a_recurrent_run_has_one_name_whatever_positions_the_transformers_beside
         ({"seed": 1.0}, "valid integer"),
     ],
 )
-def test_a_wrong_specification_is_an_error(changes, says):
-    with pytest.raises(ValidationError, match=says):
+def test_a_wrong_specification_is_an_error(changes, message):
+    with pytest.raises(ValidationError, match=message):
         small_spec(**changes)
 
 
-def test_a_title_tells_task_condition_and_seed():
+def test_a_title_has_task_condition_and_seed():
     assert small_spec(seed=3).title == "small cot seed 3"
 
 
-def test_equal_flops_are_spent_in_proportion_to_the_cost_of_a_question():
+def test_equal_flops_scale_the_steps_by_the_cost_of_a_question():
     def planned(condition: str, task: Task) -> RunSpec:
         return plan_run(task, condition, 2, TINY, TrainSpec(steps=1000))
 
     def spent(spec: RunSpec) -> float:
-        run = runs.resolve_condition(spec.condition)
+        run = resolve_condition(spec.condition)
         return spec.train.steps * run.training_flops_per_question(spec.task, spec.model)
 
     for task in (small_task(), small_task(start="known", steps={"train": [1, 16], "test": [4]})):
         cot, equal = planned("cot", task), planned("amortized_equal_flops", task)
         assert spent(equal) == pytest.approx(spent(cot), rel=1e-3)
-        assert equal.train.steps > 1700  # a trace about doubles the tokens, and is unembedded too
+        assert equal.train.steps > 1700  # a trace roughly doubles the tokens, and its tokens are unembedded too
         assert planned("amortized", task).train.steps == cot.train.steps == 1000
         assert equal.train.model_copy(update={"steps": 1000}) == cot.train
         assert (equal.condition, equal.seed, equal.model) == ("amortized_equal_flops", 2, TINY)
 
 
-def test_all_conditions_of_a_seed_start_from_the_same_weights_and_disturb_no_other_draw():
+@pytest.mark.parametrize("steps", [1, 7, 450, 1000])
+@pytest.mark.parametrize("task", [small_task(), small_task(start="known", steps={"train": [1, 16], "test": [4]})])
+def test_a_sibling_is_the_run_planned_with_the_same_requested_steps(tmp_path, task, steps):
+    planned = {
+        condition: plan_run(task, condition, 2, TINY, TrainSpec(steps=steps))
+        for condition in ("cot", "amortized", "amortized_equal_flops")
+    }
+    for spec in planned.values():
+        again = RunSpec.model_validate_json(spec.model_dump_json())  # as read back from a run's folder
+        assert again.requested_train.steps == steps
+        for condition, other in planned.items():
+            assert sibling(again, condition, tmp_path) == run_folder(other, tmp_path)
+
+
+def test_conditions_of_a_seed_share_initial_weights_and_leave_the_global_generator_alone():
     state = torch.get_rng_state()
     one, other, another = (
         new_model(small_spec(**changes)).state_dict() for changes in ({}, {"condition": "amortized"}, {"seed": 1})
@@ -231,7 +247,7 @@ def test_a_run_read_back_is_the_one_that_was_written(tmp_path):
     assert output.logits.shape == (2, 11, run.vocabulary.size)
 
 
-def test_a_recurrent_run_is_read_back_as_what_it_is(tmp_path):
+def test_a_recurrent_run_is_read_back_as_a_recurrent_net(tmp_path):
     _, folder = finished_run(tmp_path, condition="gru", model=ModelSpec(architecture="gru", layers=1, width=16))
     assert isinstance(load_run(folder).model, Recurrent)
 
@@ -250,7 +266,7 @@ def test_weights_are_safetensors_that_carry_their_specification(tmp_path):
     assert {file.name for file in folder.iterdir()} == {".lock", "run.json", "model.safetensors"}
 
 
-def test_the_record_tells_what_ran(tmp_path):
+def test_the_record_has_specification_versions_and_commit(tmp_path):
     spec, folder = finished_run(tmp_path, seed=3)
     record = read_record(folder)
     assert RunSpec.model_validate(record["spec"]) == spec
@@ -263,18 +279,18 @@ def test_the_record_tells_what_ran(tmp_path):
 
 def test_outside_of_a_checkout_there_is_no_commit(monkeypatch, tmp_path):
     git_commit.cache_clear()
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit() is None
     git_commit.cache_clear()
-    monkeypatch.setenv("PATH", str(tmp_path))  # nor where there is no git
+    monkeypatch.setenv("PATH", str(tmp_path))  # nor without git
     assert git_commit() is None
     git_commit.cache_clear()
 
 
-def test_a_folder_without_a_run_is_an_error_that_says_what_a_run_is(tmp_path):
+def test_a_folder_without_a_run_is_an_error(tmp_path):
     assert not is_finished(tmp_path)
-    with pytest.raises(ValueError, match="is no run: it holds no run.json; a run is results/runs/<hash>"):
+    with pytest.raises(ValueError, match="is not a run: it has no run.json; name a folder such as results/runs/<hash>"):
         load_run(tmp_path)
 
 
@@ -282,7 +298,7 @@ def test_an_unfinished_run_is_an_error_that_says_how_to_resume(tmp_path):
     spec, folder = finished_run(tmp_path)
     write_record(spec, folder, finished=False)
     assert not is_finished(folder)
-    with pytest.raises(ValueError, match="is not trained to its end; the same command that began it resumes"):
+    with pytest.raises(ValueError, match="is not fully trained; repeat the command that started it to resume"):
         load_run(folder)
 
 
@@ -291,21 +307,21 @@ def test_a_broken_record_is_an_error_with_its_line(tmp_path, text):
     _, folder = finished_run(tmp_path)
     (folder / "run.json").write_text(text)
     line = text.count("\n") + 1
-    says = f"run.json:{line}: not valid JSON; delete .*{folder.name} to train it anew"
+    message = f"run.json:{line}: not valid JSON; delete .*{folder.name} to train it again"
     for read in (load_run, is_finished, read_record):
-        with pytest.raises(ValueError, match=says):
+        with pytest.raises(ValueError, match=message):
             read(folder)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"finished": true}'])
-def test_a_record_of_something_else_is_an_error(tmp_path, text):
+def test_json_that_is_no_record_is_an_error(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json: holds no run's record; delete .* to train it anew"):
+    with pytest.raises(ValueError, match=r"run\.json: not the record of a run; delete .* to train it again"):
         read_record(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_damaged_weights_are_an_error_and_missing_ones_are_trained_anew(tmp_path, damage):
+def test_damaged_weights_are_an_error_and_missing_ones_leave_a_run_unfinished(tmp_path, damage):
     spec = small_spec()
     save_model(spec, new_model(spec), tmp_path)
     write_record(spec, tmp_path, finished=True)
@@ -317,11 +333,11 @@ def test_damaged_weights_are_an_error_and_missing_ones_are_trained_anew(tmp_path
         assert not is_finished(tmp_path)
     else:
         weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"model\.safetensors: cannot be read .*; delete .* to train it anew"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: cannot be read .*; delete .* to train it again"):
         load_run(tmp_path)
 
 
-def test_a_text_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     file = tmp_path / "deep" / "run.json"
     write_text(file, "before")
 
@@ -338,7 +354,7 @@ def test_a_text_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_weights_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_weights_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     spec, folder = finished_run(tmp_path)
     before = (folder / "model.safetensors").read_bytes()
 
@@ -353,7 +369,7 @@ def test_weights_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     assert (folder / "model.safetensors").read_bytes() == before
 
 
-def test_the_record_is_plain_json_to_look_at(tmp_path):
+def test_the_record_is_indented_json(tmp_path):
     _, folder = finished_run(tmp_path)
     text = (folder / "run.json").read_text()
     assert text == json.dumps(json.loads(text), indent=1) + "\n"

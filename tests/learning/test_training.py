@@ -1,4 +1,4 @@
-"""Training: what the loss is, and that every way to the end of a run leads to the same weights."""
+"""Training: loss, schedule and optimizer, and the same weights however a run was interrupted."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import torch
 
 from tests.other_processes import begin, finish
 from tests.small_tasks import small_task
-from unamortized.language.dataset import to_batch
+from unamortized.language.batches import to_batch
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import (
@@ -91,7 +91,7 @@ def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
         assert batch_loss(model, batches).item() == pytest.approx(total / weight, rel=1e-5)
 
 
-def test_before_training_the_loss_is_that_of_guessing():
+def test_before_training_the_loss_is_that_of_uniform_guessing():
     spec = small_spec()
     size = task_vocabulary(spec.task).size
     batch = to_batch(resolve_condition("cot").renderer(spec.task, spec.model)(draw(spec.task, "train", 4, 64, 0)))
@@ -99,7 +99,7 @@ def test_before_training_the_loss_is_that_of_guessing():
 
 
 def test_no_gradient_comes_from_the_question():
-    """With the trace's own weights, a token of the question is never a target."""
+    """A token of the question is never a target of the loss."""
     spec = small_spec()
     vocabulary, model = task_vocabulary(spec.task), new_model(spec)
     batch = to_batch(resolve_condition("cot").renderer(spec.task, spec.model)(draw(spec.task, "train", 4, 64, 0)))
@@ -113,7 +113,7 @@ def test_no_gradient_comes_from_the_question():
         assert (batch.tokens[:, 1:][select] >= question.stop).all()
 
 
-def test_the_learning_rate_warms_up_in_a_line_and_cools_down_as_a_cosine():
+def test_the_learning_rate_warms_up_linearly_and_decays_as_a_cosine():
     train = TrainSpec(steps=100, warmup_steps=10, final_learning_rate=0.1)
     factors = [learning_rate_factor(step, train) for step in range(101)]
     assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
@@ -121,7 +121,7 @@ def test_the_learning_rate_warms_up_in_a_line_and_cools_down_as_a_cosine():
     assert factors[55] == pytest.approx(0.55)  # halfway between the peak and a tenth of it
     assert factors[100] == pytest.approx(0.1)
     assert all(later < earlier for earlier, later in pairwise(factors[10:]))
-    short = TrainSpec(steps=6, warmup_steps=100)  # half of a short run at most is spent on warming up
+    short = TrainSpec(steps=6, warmup_steps=100)  # warm-up takes at most half of a short run
     assert max(range(6), key=lambda step: learning_rate_factor(step, short)) in (2, 3)
     assert learning_rate_factor(0, TrainSpec(steps=1)) == 1
 
@@ -132,7 +132,7 @@ def test_the_optimizer_follows_the_specification():
     configured = learner.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]
     (group,) = optimizer.param_groups
-    assert group["lr"] == pytest.approx(3e-4)  # the first of ten steps of warming up
+    assert group["lr"] == pytest.approx(3e-4)  # the first of ten warm-up steps
     assert group["weight_decay"] == 0.2
     assert schedule["interval"] == "step"
     assert sum(p.numel() for p in group["params"]) == sum(p.numel() for p in learner.model.parameters())
@@ -141,19 +141,19 @@ def test_the_optimizer_follows_the_specification():
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_run_trains_and_tells_how_far_it_is(tmp_path):
-    told = []
+def test_a_run_trains_and_reports_its_progress(tmp_path):
+    reports = []
     spec = small_spec(steps=60, batch_size=32)
-    folder = train_run(spec, tmp_path, lambda *progress: told.append(progress))
+    folder = train_run(spec, tmp_path, lambda *progress: reports.append(progress))
     assert folder == run_folder(spec, tmp_path)
     assert is_finished(folder)
-    assert told[-1][:2] == (60, 60)
-    assert all(done <= 60 and steps == 60 for done, steps, _ in told)
+    assert reports[-1][:2] == (60, 60)
+    assert all(done <= 60 and steps == 60 for done, steps, _ in reports)
     batch = to_batch(load_run(folder).render(draw(spec.task, "validation", 6, 64, 0)))
     with torch.no_grad():
         before, after = (batch_loss(model, [batch]) for model in (new_model(spec), load_run(folder).model))
     assert after < 0.85 * before
-    assert told[-1][2] == pytest.approx(after.item(), rel=0.2)
+    assert reports[-1][2] == pytest.approx(after.item(), rel=0.2)
     cost = read_record(folder)["cost"]
     assert cost["questions"] == 60 * 32
     per_question = resolve_condition("cot").training_flops_per_question(spec.task, spec.model)
@@ -172,7 +172,7 @@ def test_a_recurrent_run_learns_the_same_questions(tmp_path):
 
 
 @pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
-def test_traces_that_fetch_and_randomized_ids_are_trained_on_alike_every_time(tmp_path, condition):
+def test_training_on_fetching_traces_and_randomized_ids_is_reproducible(tmp_path, condition):
     spec = small_spec(condition, steps=3)
     spec = spec.model_copy(update={"model": ModelSpec(layers=1, width=16, positions="randomized", max_positions=40)})
     assert_same_weights(train_run(spec, tmp_path / "one"), train_run(spec, tmp_path / "other"))
@@ -188,24 +188,26 @@ def test_a_run_leaves_plain_files_only(tmp_path):
     folder = train_run(small_spec(checkpoint_every=5), tmp_path)
     names = {file.name for file in folder.iterdir()}
     assert names == {".lock", "run.json", "model.safetensors", "last.ckpt"}
-    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)  # plain types only, or this is an error
+    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)  # raises unless it holds plain types only
     assert checkpoint["global_step"] == 10
 
 
-def test_snapshots_are_the_weights_on_the_way(tmp_path):
+def test_snapshots_are_the_weights_during_training(tmp_path):
     plain, spec = small_spec(steps=8), small_spec(steps=8, snapshots=True)
     folder = train_run(spec, tmp_path)
     assert sorted(int(file.stem) for file in (folder / "snapshots").iterdir()) == snapshot_steps(spec) == [1, 2, 4, 8]
     embedded = [load_run(folder, step).model.state_dict()["embed.weight"] for step in (1, 2, 4, 8, None)]
-    assert torch.equal(embedded[3], embedded[4])  # after the last step, as in the end
+    assert torch.equal(embedded[3], embedded[4])  # the last snapshot has the final weights
     assert not any(torch.equal(one, other) for one, other in pairwise(embedded[:4]))
-    assert torch.equal(embedded[4], weights(train_run(plain, tmp_path))["embed.weight"])  # keeping changes nothing
+    assert torch.equal(
+        embedded[4], weights(train_run(plain, tmp_path))["embed.weight"]
+    )  # snapshots do not affect training
     assert snapshot_steps(plain) == []
-    with pytest.raises(ValueError, match="holds no snapshot of step 3; with train.snapshots=true, 1, 2, 4, 8, .. are"):
+    with pytest.raises(ValueError, match="has no snapshot of step 3; train.snapshots=true keeps steps 1, 2, 4, 8"):
         load_run(folder, 3)
 
 
-def test_the_same_specification_trains_to_the_same_weights_and_others_do_not(tmp_path):
+def test_equal_specifications_train_to_equal_weights_and_others_do_not(tmp_path):
     spec = small_spec()
     one, again = train_run(spec, tmp_path / "one"), train_run(spec, tmp_path / "again")
     assert_same_weights(one, again)
@@ -214,7 +216,7 @@ def test_the_same_specification_trains_to_the_same_weights_and_others_do_not(tmp
         assert not torch.equal(embedded, weights(one)["embed.weight"])
 
 
-def test_the_number_of_threads_outside_changes_nothing(tmp_path):
+def test_the_number_of_threads_does_not_affect_the_weights(tmp_path):
     one = train_run(small_spec(), tmp_path / "one")
     torch.set_num_threads(2)
     assert_same_weights(one, train_run(small_spec(), tmp_path / "two"))
@@ -229,10 +231,10 @@ def test_a_finished_run_is_left_untouched(tmp_path, monkeypatch):
     assert {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()} == before
 
 
-def test_a_corpus_is_trained_on_and_kept_for_other_conditions(tmp_path):
-    told = []
+def test_a_corpus_is_shared_between_conditions_and_affects_the_weights(tmp_path):
+    reports = []
     spec = small_spec(steps=40, questions=8, warmup_steps=5)
-    folder = train_run(spec, tmp_path, lambda *progress: told.append(progress))
+    folder = train_run(spec, tmp_path, lambda *progress: reports.append(progress))
     train_run(small_spec(condition="amortized", steps=2, questions=8), tmp_path)
     corpora = [entry for entry in (tmp_path / "corpora").iterdir() if not entry.name.startswith(".")]
     assert len(corpora) == 1
@@ -243,7 +245,7 @@ def test_a_corpus_is_trained_on_and_kept_for_other_conditions(tmp_path):
 # ── interruptions ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_killed_run_resumes_to_the_weights_it_would_have_had(tmp_path, whole):
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, whole):
     spec = small_spec(**LONG)
     folder = run_folder(spec, tmp_path)
     process = begin(train_run, spec, tmp_path)
@@ -254,18 +256,16 @@ def test_a_killed_run_resumes_to_the_weights_it_would_have_had(tmp_path, whole):
     assert not is_finished(folder)
     left = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < left < LONG["steps"]
-    told = []
-    train_run(spec, tmp_path, lambda done, *_: told.append(done))
-    assert min(told) > left  # it went on, and did not begin anew
+    reports = []
+    train_run(spec, tmp_path, lambda done, *_: reports.append(done))
+    assert min(reports) > left  # it resumed and did not restart
     assert_same_weights(folder, whole)
 
 
 @pytest.mark.parametrize(
     ("condition", "questions"), [("cot", None), ("cot", 40), ("gru", None)], ids=["fresh", "corpus", "recurrent"]
 )
-def test_a_run_cut_off_at_any_step_resumes_to_the_weights_it_would_have_had(
-    tmp_path, monkeypatch, condition, questions
-):
+def test_a_run_cut_off_at_any_step_resumes_to_the_same_weights(tmp_path, monkeypatch, condition, questions):
     spec = small_spec(condition, steps=9, checkpoint_every=2, questions=questions)
     whole = train_run(spec, tmp_path / "whole")
     for step in (1, 2, 7, 8):  # before any checkpoint, at one, between two, and at the last
@@ -287,15 +287,15 @@ def power_cut_after(steps: int):
     return loss
 
 
-def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_only_finished(tmp_path, monkeypatch):
+def test_a_run_killed_after_its_last_checkpoint_is_finished_without_training(tmp_path, monkeypatch):
     spec = small_spec(steps=10, checkpoint_every=5)
     with monkeypatch.context() as cut:
         cut.setattr("unamortized.learning.training.save_model", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_run(spec, tmp_path / "cut")
-    told = []
-    cut_short = train_run(spec, tmp_path / "cut", lambda *progress: told.append(progress))
-    assert told == []
+    reports = []
+    cut_short = train_run(spec, tmp_path / "cut", lambda *progress: reports.append(progress))
+    assert reports == []
     assert_same_weights(cut_short, train_run(spec, tmp_path / "whole"))
 
 
@@ -303,7 +303,7 @@ def interrupted(*_arguments):
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path, whole):
+def test_ctrl_c_leaves_a_run_that_resumes_and_restores_the_handler(tmp_path, whole):
     spec = small_spec(**LONG)
     folder = run_folder(spec, tmp_path)
     handler = signal.getsignal(signal.SIGINT)
@@ -320,12 +320,12 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_ctrl_c_working(tmp_path, wh
     assert signal.getsignal(signal.SIGINT) == handler
     assert not is_finished(folder)
     assert read_record(folder)["finished"] is False
-    with pytest.raises(ValueError, match="the same command that began it resumes it"):
+    with pytest.raises(ValueError, match="is not fully trained; repeat the command that started it to resume"):
         load_run(folder)
     assert_same_weights(train_run(spec, tmp_path), whole)
 
 
-def test_ctrl_c_is_known_whatever_compiled_code_and_frameworks_make_of_it():
+def test_ctrl_c_is_recognized_through_other_errors():
     def raised(*errors: BaseException) -> BaseException:
         """The last error, each raised from the one before."""
         for cause, error in pairwise(errors):
@@ -341,7 +341,7 @@ def test_ctrl_c_is_known_whatever_compiled_code_and_frameworks_make_of_it():
     assert not was_interrupted(SystemExit())
 
 
-def test_a_run_may_be_resumed_with_checkpoints_and_test_lengths_of_another_kind(tmp_path, monkeypatch):
+def test_a_run_resumes_under_other_checkpoint_intervals_and_test_lengths(tmp_path, monkeypatch):
     spec = small_spec(steps=12, checkpoint_every=5)
     elsewhere = small_task(steps={"train": [3, 6], "test": [5]})
     other = spec.model_copy(update={"task": elsewhere, "train": spec.train.model_copy(update={"checkpoint_every": 7})})
@@ -370,7 +370,7 @@ def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_two_processes_that_train_a_run_at_once_give_one_finished_run(tmp_path, whole):
+def test_two_processes_train_one_run(tmp_path, whole):
     spec = small_spec(**LONG)
     both = [begin(train_run, spec, tmp_path) for _ in range(2)]
     for process in both:

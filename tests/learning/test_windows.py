@@ -1,4 +1,4 @@
-"""Learning from windows: keyed by step and seed, costed as it is trained, and refused where there is no net."""
+"""Learning from windows: draws, costs, training, and the tasks that it fits."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from tests.small_nets import small_net_task
 from tests.small_tasks import small_task
-from unamortized.language.dataset import Drawn
+from unamortized.language.batches import TrainingData
 from unamortized.learning.conditions import CONDITIONS, WindowCondition, check_fits, resolve_condition
 from unamortized.learning.runs import RunSpec, TrainSpec, load_run, plan_run
 from unamortized.learning.training import batch_loss, train_run
@@ -39,10 +39,10 @@ def test_examples_depend_on_step_and_seed_alone(name):
     assert all(sum(len(group.tokens) for group in groups) == 32 for groups in draws.values())
 
 
-def test_batches_are_those_of_their_step():
+def test_the_batches_of_a_step_have_the_examples_of_that_step():
     condition, task = resolve_condition("local_windows"), small_net_task()
     assert isinstance(condition, WindowCondition)
-    batches = iter(Drawn(lambda step: condition.examples(task, 0, 8, step)).train_dataloader())
+    batches = iter(TrainingData(lambda step: condition.examples(task, 0, 8, step)).train_dataloader())
     for step in range(3):
         expected = condition.examples(task, 0, 8, step)
         for batch, examples in zip(next(batches), expected, strict=True):
@@ -50,7 +50,7 @@ def test_batches_are_those_of_their_step():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_window_costs_what_is_read_and_predicted_of_it(name):
+def test_the_cost_of_a_window_is_the_mean_over_window_sizes(name):
     condition, task = resolve_condition(name), small_net_task(held_out_pairs=1)
     cost = condition.training_flops_per_question(task, SMALL)
     size = condition.vocabulary(task).size
@@ -58,20 +58,20 @@ def test_a_window_costs_what_is_read_and_predicted_of_it(name):
     assert cost == pytest.approx(np.mean([training_flops(SMALL, size, n, n) for n in sizes]), rel=0.05)
 
 
-def test_conditions_and_tasks_that_do_not_fit_name_those_that_do():
+def test_a_condition_that_does_not_fit_the_task_is_an_error_that_lists_those_that_do():
     net, process = small_net_task(), small_task()
     for condition in CONDITIONS.values():
         of_nets = isinstance(condition, WindowCondition)
         check_fits(condition, net if of_nets else process)
-        with pytest.raises(ValueError, match=f"'{condition.name}' learns .* its conditions are"):
+        with pytest.raises(ValueError, match=f"condition '{condition.name}' needs a task with .*; choose from "):
             check_fits(condition, process if of_nets else net)
-    with pytest.raises(ValueError, match="small_net has a net: its conditions are local_windows, wrong_local_windows"):
+    with pytest.raises(ValueError, match="small_net has a net; choose from local_windows, wrong_local_windows"):
         plan_run(net, "cot", 0, SMALL, TRAIN)
-    with pytest.raises(ValueError, match="small has a process: its conditions are amortized, "):
+    with pytest.raises(ValueError, match="small has a process; choose from amortized, "):
         plan_run(process, "local_windows", 0, SMALL, TRAIN)
 
 
-def test_a_run_on_a_net_is_trained_kept_and_loaded(tmp_path):
+def test_a_run_on_a_net_is_trained_and_loaded(tmp_path):
     spec = plan_run(small_net_task(), "local_windows", 3, SMALL, TRAIN)
     folder = train_run(spec, tmp_path)
     run = load_run(folder)
@@ -83,7 +83,7 @@ def test_a_run_on_a_net_is_trained_kept_and_loaded(tmp_path):
     assert all(torch.equal(trained[name], again[name]) for name in trained)
 
 
-def test_distances_told_apart_do_not_make_another_run_but_windows_do():
+def test_tested_distances_do_not_affect_the_digest_but_training_distances_and_windows_do():
     spec = RunSpec(task=small_net_task(), condition="local_windows", model=SMALL, train=TRAIN)
     other = small_net_task(steps={"train": [1, 2], "test": [5]})
     assert spec.model_copy(update={"task": other}).digest() == spec.digest()
@@ -92,16 +92,16 @@ def test_distances_told_apart_do_not_make_another_run_but_windows_do():
     assert spec.model_copy(update={"condition": "full_windows"}).digest() != spec.digest()
 
 
-def test_windows_come_from_no_corpus(tmp_path):
+def test_windows_cannot_come_from_a_corpus(tmp_path):
     spec = plan_run(small_net_task(), "local_windows", 0, SMALL, TRAIN.model_copy(update={"questions": 100}))
-    with pytest.raises(ValueError, match="windows are always drawn fresh: leave out train.questions"):
+    with pytest.raises(ValueError, match="always draws fresh windows; leave out train.questions"):
         train_run(spec, tmp_path)
 
 
 def test_training_lowers_the_loss(tmp_path):
     task, condition = small_net_task(), resolve_condition("full_windows")
     assert isinstance(condition, WindowCondition)
-    held = list(next(iter(Drawn(lambda step: condition.examples(task, 0, 256, 10_000)).train_dataloader())))
+    held = list(next(iter(TrainingData(lambda step: condition.examples(task, 0, 256, 10_000)).train_dataloader())))
     losses = []
     for steps in (1, 60):
         train = TrainSpec(steps=steps, batch_size=64, warmup_steps=5, learning_rate=1e-2)

@@ -1,4 +1,4 @@
-"""Generation against a loop without cache, and edits, draws and patches at single columns."""
+"""Generation, compared with a loop without a cache; edits, draws and patches at single columns."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ TRACE = torch.tensor([False] * 4 + [True] * 3 + [False, True])  # ids 1, 2, 3; t
 
 
 def by_hand(model: Transformer, tokens: torch.Tensor, written: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Greedy generation, each token by a forward pass over all before it."""
+    """Generate greedily, each token by a forward pass over all before it."""
     tokens = tokens.clone()
     with torch.no_grad():
         for column in range(1, tokens.shape[1]):
@@ -37,18 +37,18 @@ def test_generation_equals_a_loop_without_a_cache(mask, scheme, seed):
 
 
 @given(masks, st.integers(0, 99))
-def test_given_columns_are_kept_and_written_ones_lie_in_the_block(mask, seed):
+def test_forced_columns_are_kept_and_written_ones_lie_in_the_block(mask, seed):
     tokens, written = some_tokens(seed=seed), torch.tensor(mask)
     sample = torch.Generator().manual_seed(seed)
     generated = generate(tiny(), tokens, IDS, written, block=BLOCK, sample=sample)
     held = ~written
-    held[-1] = True  # the answer is asked for, not written
+    held[-1] = True  # no token is chosen for the answer
     assert torch.equal(generated.tokens[:, held], tokens[:, held])
     own = generated.tokens[:, ~held]
     assert ((own >= BLOCK.start) & (own < BLOCK.stop)).all()
 
 
-def test_each_written_column_has_a_block_of_its_own():
+def test_each_written_column_may_have_its_own_block():
     model, tokens = tiny(), some_tokens(batch=40)
     other = slice(8, 11)
     blocks = [slice(0, 0)] * 4 + [BLOCK, other, BLOCK] + [slice(0, 0)] * 2
@@ -58,11 +58,11 @@ def test_each_written_column_has_a_block_of_its_own():
         with torch.no_grad():
             logits = model(generated.tokens[:, :column], IDS[:, :column]).logits[:, -1, block]
         assert torch.equal(generated.tokens[:, column], block.start + logits.argmax(dim=-1))
-    alike = generate(model, tokens, IDS, TRACE, block=[BLOCK] * 9)
-    assert torch.equal(alike.tokens, generate(model, tokens, IDS, TRACE, block=BLOCK).tokens)
+    listed = generate(model, tokens, IDS, TRACE, block=[BLOCK] * 9)
+    assert torch.equal(listed.tokens, generate(model, tokens, IDS, TRACE, block=BLOCK).tokens)
 
 
-def test_what_stands_in_written_columns_is_not_looked_at():
+def test_the_input_tokens_of_written_columns_are_ignored():
     model, tokens = tiny(), some_tokens()
     garbled = tokens.clone()
     garbled[:, TRACE] = 0
@@ -71,7 +71,7 @@ def test_what_stands_in_written_columns_is_not_looked_at():
     assert torch.equal(one.logits, other.logits)
 
 
-def test_an_edit_stays_and_all_that_follows_is_written_in_its_light():
+def test_an_edit_stays_and_changes_the_tokens_written_after_it():
     model, tokens = tiny(), some_tokens(batch=40)
     free = generate(model, tokens, IDS, TRACE, block=BLOCK)
     edited, written = free.tokens.clone(), TRACE.clone()
@@ -84,7 +84,7 @@ def test_an_edit_stays_and_all_that_follows_is_written_in_its_light():
     assert not torch.allclose(after.logits, free.logits, atol=1e-3)
 
 
-def test_with_all_columns_given_the_answer_is_that_of_one_forward_pass():
+def test_with_all_columns_forced_the_answer_is_that_of_one_forward_pass():
     model, tokens = tiny(), some_tokens()
     frozen = generate(model, tokens, IDS, torch.zeros(9, dtype=torch.bool), block=BLOCK)
     assert torch.equal(frozen.tokens, tokens)
@@ -101,7 +101,7 @@ def test_a_shorter_layout_truncates_the_trace():
     close(short.logits, model(read, IDS[:, columns][:, :-1]).logits[:, -1])
 
 
-def test_draws_are_named_by_their_generator():
+def test_draws_depend_on_the_generators_seed():
     model, tokens = tiny(), some_tokens(batch=50)
 
     def drawn(seed: int) -> torch.Tensor:
@@ -116,7 +116,7 @@ def test_drawn_tokens_follow_the_models_distribution_within_the_block():
     draws = 4000
     model, row = tiny(), some_tokens(batch=1)
     for parameter in model.parameters():
-        parameter.data *= 0.6  # so that every token of the block is drawn now and then
+        parameter.data *= 0.6  # flatter, so that every token of the block is drawn
     generated = generate(model, row.expand(draws, -1), IDS, TRACE, block=BLOCK, sample=torch.Generator().manual_seed(0))
     tokens = generated.tokens
     distance, freedom = 0.0, 0
@@ -151,7 +151,7 @@ def test_taps_cover_every_column_that_is_read(mask):
 
 
 def patched_forward(model: Transformer, generated: Generated, patches: list[Patch]) -> torch.Tensor:
-    """The answer of one pass over what was generated, with all patches put in place."""
+    """The answer of one pass over the generated tokens, with all patches."""
 
     def put(patch: Patch):
         def replace(activation: torch.Tensor) -> torch.Tensor:
@@ -166,7 +166,7 @@ def patched_forward(model: Transformer, generated: Generated, patches: list[Patc
 
 
 @given(st.integers(0, 7), st.integers(0, 7), masks)
-def test_a_patch_at_a_column_is_that_of_a_whole_forward_pass(column, other_column, mask):
+def test_patches_at_columns_act_as_in_one_forward_pass(column, other_column, mask):
     model, tokens = tiny(), some_tokens()
     values = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0))
     patches = [
@@ -176,11 +176,12 @@ def test_a_patch_at_a_column_is_that_of_a_whole_forward_pass(column, other_colum
     generated = generate(model, tokens, IDS, torch.tensor(mask), block=BLOCK, patches=patches)
     close(generated.logits, patched_forward(model, generated, patches))
     plain = generate(model, tokens, IDS, torch.tensor(mask), block=BLOCK)
-    assert torch.equal(generated.tokens[:, 1 : column + 1], plain.tokens[:, 1 : column + 1]) or (other_column < column)
+    first = min(column, other_column)  # the patches cannot change tokens before they are read
+    assert torch.equal(generated.tokens[:, : first + 1], plain.tokens[:, : first + 1])
     assert not torch.allclose(generated.logits, plain.logits, atol=1e-3)
 
 
-def test_several_patches_of_one_activation_are_all_put_in_place():
+def test_several_patches_of_one_activation_all_act():
     model, tokens = tiny(), some_tokens()
     values = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0))
     tap = "hook_embed"
@@ -194,12 +195,12 @@ def test_several_patches_of_one_activation_are_all_put_in_place():
 @pytest.mark.parametrize("column", [-1, 8, 20])
 def test_a_patch_at_a_column_that_is_never_read_is_an_error(column):
     patch = Patch("hook_embed", column, torch.zeros(3, 16))
-    says = f"patches at columns \\[{column}\\], but only columns 0 to 7 are read"
-    with pytest.raises(ValueError, match=says):
+    message = f"patches must be at columns 0 to 7, which are read \\(got \\[{column}\\]\\)"
+    with pytest.raises(ValueError, match=message):
         generate(tiny(), some_tokens(), IDS, TRACE, block=BLOCK, patches=[patch])
 
 
-def test_a_misspelt_patch_is_an_error():
+def test_a_misspelled_patch_is_an_error():
     patch = Patch("blocks.0.resid_post", 2, torch.zeros(3, 16))
-    with pytest.raises(ValueError, match="no activation named \\['blocks.0.resid_post'\\]"):
+    with pytest.raises(ValueError, match="no activation named blocks.0.resid_post;"):
         generate(tiny(), some_tokens(), IDS, TRACE, block=BLOCK, patches=[patch])

@@ -1,4 +1,4 @@
-"""FLOPs by formula against those that torch counts."""
+"""FLOPs by formula, compared with the operations that torch counts."""
 
 from collections.abc import Callable
 
@@ -25,14 +25,14 @@ specs = transformers | recurrent
 
 
 def counted(work: Callable[[], object]) -> int:
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the others are not counted
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # the only counted backend
         work()
     return counter.get_total_flops()
 
 
 @settings(max_examples=20)
 @given(specs, st.integers(2, 12), st.integers(1, 12))
-def test_forward_and_training_flops_are_those_counted(spec, columns, unembedded):
+def test_forward_and_training_flops_match_the_counter(spec, columns, unembedded):
     model, tokens = build_model(spec, TOKENS), torch.zeros(1, columns, dtype=torch.int64)
     ids, select = torch.arange(columns)[None], torch.arange(columns)[None] < unembedded
     rows = min(columns, unembedded)
@@ -42,14 +42,14 @@ def test_forward_and_training_flops_are_those_counted(spec, columns, unembedded)
 
     assert counted(forward) == forward_flops(spec, TOKENS, columns, rows)
     assert training_flops(spec, TOKENS, columns, rows) == 3 * forward_flops(spec, TOKENS, columns, rows)
-    # a recurrent net's first states are constants, to which no gradient is passed back
+    # the first states of a recurrent net are constants and receive no gradient
     saved = spec.layers * 6 * spec.width**2 if spec.architecture == "gru" else 0
     assert counted(lambda: forward().backward()) == training_flops(spec, TOKENS, columns, rows) - saved
 
 
 @settings(max_examples=20)
 @given(specs, st.lists(st.booleans(), min_size=2, max_size=14))
-def test_generation_flops_are_those_counted_with_a_cache(spec, written):
+def test_generation_flops_match_the_counter_with_a_cache(spec, written):
     model, columns = build_model(spec, TOKENS), len(written)
     tokens, ids = torch.zeros(1, columns, dtype=torch.int64), torch.arange(columns)[None]
     cost = counted(lambda: generate(model, tokens, ids, torch.tensor(written), block=slice(2, 6)))

@@ -1,4 +1,4 @@
-"""GPT-2's names and shapes of a transformer's weights; that it computes the same is tested in `test_interop`."""
+"""GPT-2 names and shapes of a transformer's weights; `test_interop` compares what the models compute."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from unamortized.models.transformer import ModelSpec, Transformer
 PLAIN = ModelSpec(layers=3, width=16, heads=2, positions="learned", coupled=False, max_positions=20)
 
 
-def test_every_weight_is_there_as_gpt2_names_and_turns_it():
+def test_every_weight_has_its_gpt2_name_and_shape():
     model = Transformer(PLAIN, 11)
     weights = gpt2_weights(model)
     linear = {"attn.c_attn": (16, 48), "attn.c_proj": (16, 16), "mlp.c_fc": (16, 64), "mlp.c_proj": (64, 16)}
@@ -25,7 +25,7 @@ def test_every_weight_is_there_as_gpt2_names_and_turns_it():
     assert torch.equal(weights["transformer.h.1.attn.c_proj.weight"].T, model.blocks[1].attention.out.weight)
 
 
-def test_the_configuration_has_the_models_sizes_and_nothing_random_or_marked():
+def test_the_configuration_has_the_models_sizes_and_no_dropout_or_special_tokens():
     config = gpt2_config(PLAIN, 11)
     sizes = {"vocab_size": 11, "n_positions": 20, "n_embd": 16, "n_layer": 3, "n_head": 2}
     assert {name: config[name] for name in sizes} == sizes
@@ -43,23 +43,18 @@ def test_weights_are_copies():
 
 
 @pytest.mark.parametrize(
-    ("spec", "says"),
+    ("spec", "message"),
     [
-        ({"positions": "alibi", "coupled": False}, "what a model with model.positions=alibi model.coupled=false does"),
-        (
-            {"positions": "randomized", "coupled": False},
-            "what a model with model.positions=randomized model.coupled=false does",
-        ),
-        ({"positions": "learned"}, "what a model with model.positions=learned model.coupled=true does: train one"),
-        ({"architecture": "gru"}, "what a gru does: train a transformer,"),
+        ({"positions": "alibi", "coupled": False}, "got model.positions=alibi model.coupled=false"),
+        ({"positions": "randomized", "coupled": False}, "got model.positions=randomized model.coupled=false"),
+        ({"positions": "learned"}, "got model.positions=learned model.coupled=true"),
+        ({"architecture": "gru"}, "needs a transformer .got gru"),
     ],
 )
-def test_what_is_no_gpt2_is_told_what_to_train_instead(spec, says):
+def test_a_model_that_is_no_gpt2_is_an_error_that_says_what_to_train(spec, message):
     spec = ModelSpec.model_validate(spec)
-    with pytest.raises(
-        ValueError, match=f"no GPT-2 computes {says}.* with model.positions=learned model.coupled=false$"
-    ):
+    with pytest.raises(ValueError, match=f"{message}.* with model.positions=learned model.coupled=false$"):
         gpt2_config(spec, 11)
     if spec.architecture == "transformer":
-        with pytest.raises(ValueError, match=f"no GPT-2 computes {says}"):
+        with pytest.raises(ValueError, match=message):
             gpt2_weights(Transformer(spec, 11))

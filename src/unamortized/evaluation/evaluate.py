@@ -1,7 +1,7 @@
-"""Evaluations as jobs: what is measured on a run (or a task), kept in its folder, and never measured twice.
+"""Evaluations: functions that measure a run or a task, with results kept in its folder and never measured twice.
 
-What was measured is kept under a hash of the settings and of the source code that measures (the evaluation's
-module and all that it imports), so that a changed metric is measured anew while the trained weights stay.
+A result is kept under a hash of the settings and of the source code of the evaluation (its module and all imports of
+it), so that a changed metric is measured again while the trained weights stay.
 """
 
 from collections.abc import Callable, Container, Sequence
@@ -14,43 +14,34 @@ import pandas as pd
 
 from unamortized.evaluation.rows import to_csv, to_table
 from unamortized.labels import joined
-from unamortized.learning.runs import (
-    Run,
-    RunSpec,
-    exclusively,
-    load_run,
-    read_record,
-    sibling,
-    write_text,
-)
+from unamortized.learning.runs import Run, RunSpec, exclusively, load_run, read_record, sibling, write_text
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.randomness import digest
 from unamortized.worlds.source_code import read_sources, source_version
 from unamortized.worlds.tasks import Task
 
-# read when this is imported, as the code that measures is: an edit during a run must not pass for what ran
-SOURCES = read_sources()
+SOURCES = read_sources()  # read at import, like the code itself: a later edit must not count as the code that ran
 
 
 @cache
 def measured_by(module: str) -> str:
-    """The version of an evaluation's code; asked for each run again and again."""
+    """Return the version of an evaluation's code; cached because every run requests it."""
     return source_version(SOURCES, module)
 
 
 class Measured(NamedTuple):
-    """A folder, what was measured there, and the labels that a study's tables give to its rows."""
+    """The evaluations measured in a folder, and the columns that a study's tables fill in for them."""
 
     folder: Path
     evaluations: Sequence["Evaluation"]
     world: str = ""
     variant: str = ""
-    run: str = ""  # the run's hash; empty for a task
+    run: str = ""  # hash of the run; empty for a task
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A function from a run, or from a task and a seed, to rows; with how much of it to do."""
+    """A function from a run, or from a task and a seed, to rows, and its settings."""
 
     name: str
     function: Callable[..., Any]  # (run, settings) or (task, seed, settings) -> rows, or a table of examples
@@ -58,46 +49,45 @@ class Evaluation:
     of: Literal["run", "task"] = "run"
     gives: Literal["metrics", "examples"] = "metrics"
     only_seed: int | None = None
-    against: str | None = None  # a condition, whose run that differs in nothing else has to be finished before
-    task: Task | NetTask | None = None  # tested instead of the one that the run was trained under: its tests may differ
+    against: str | None = None  # condition of the finished sibling run that this compares with
+    task: Task | NetTask | None = None  # replaces the run's own task, whose tests may differ
 
     def applies(self, seed: int) -> bool:
-        """Whether this is measured for a seed."""
+        """Whether this measures runs of a seed."""
         return self.only_seed is None or self.only_seed == seed
 
     def compares(self, spec: RunSpec, root: Path, folders: Container[Path]) -> bool:
-        """Whether another run for this one to be compared with is among those in these folders."""
+        """Whether this compares a run with a sibling, and the sibling's folder is among these."""
         if self.against is None or spec.condition == self.against:
             return False
         return sibling(spec, self.against, root) in folders
 
     def at(self, task: Task | NetTask) -> "Evaluation":
-        """The same with a task's tests: a run is not trained again for others, but measured again."""
+        """Return this evaluation with the tests of a task; other tests need no further training."""
         return replace(self, task=task)
 
     def measure(self, run: Run) -> Any:
-        """What the function gives for a run."""
+        """Measure a run."""
         if self.task is not None:
             run = replace(run, spec=run.spec.model_copy(update={"task": self.task}))
         return self.function(run, self.settings)
 
     def file(self, folder: Path) -> Path:
-        """Where the result is kept."""
-        spec = self.task.canonical() if self.task else None
-        tests = spec and [spec["steps"]["test"], spec.get("shifts")]
-        by = measured_by(self.function.__module__)
-        key = digest(self.name, asdict(self.settings), tests, by)
+        """Return the file of the result in a run's or task's folder."""
+        task = self.task.canonical() if self.task else None
+        tests = task and [task["steps"]["test"], task.get("shifts")]
+        key = digest(self.name, asdict(self.settings), tests, measured_by(self.function.__module__))
         return folder / "evaluations" / f"{self.name}-{key}.csv"
 
 
 def evaluate_run(folder: Path, evaluations: Sequence[Evaluation], report: Callable[[str], None]) -> None:
-    """Measure what is missing on a finished run, and write its ``metrics.csv`` anew.
+    """Measure the missing evaluations of a finished run, and rewrite its ``metrics.csv``.
 
     Raises:
-        ValueError: if the folder holds no finished run.
+        ValueError: if the folder has no finished run.
     """
     run: Run | None = None
-    read_record(folder)  # a folder that holds no run is left as it is
+    read_record(folder)  # raises before anything is written to a folder without a run
     with exclusively(folder):
         for evaluation in evaluations:
             if not evaluation.file(folder).exists():
@@ -108,7 +98,7 @@ def evaluate_run(folder: Path, evaluations: Sequence[Evaluation], report: Callab
 
 
 def evaluate_task(task: Task | NetTask, seed: int, root: Path, evaluations: Sequence[Evaluation]) -> Path:
-    """Measure what is missing on a task, for which no model is needed; returns its folder."""
+    """Measure the missing evaluations of a task, which need no model; return its folder."""
     folder = task_folder(task, seed, root)
     with exclusively(folder):
         for evaluation in evaluations:
@@ -119,7 +109,7 @@ def evaluate_task(task: Task | NetTask, seed: int, root: Path, evaluations: Sequ
 
 
 def task_folder(task: Task | NetTask, seed: int, root: Path) -> Path:
-    """Where what is measured on a task and seed is kept."""
+    """Return the folder for results on a task and seed."""
     return root / "baselines" / digest(task.canonical(), seed)
 
 
@@ -129,9 +119,9 @@ def _keep(evaluation: Evaluation, folder: Path, result: Any) -> None:
 
 
 def collect(measured: Sequence[Measured], gives: Literal["metrics", "examples"]) -> str:
-    """The kept results of folders, one after the other, as one table of text.
+    """Concatenate kept results into the text of one table, and fill in world, variant and run.
 
-    Values are passed on as text, so that they are repeated byte for byte; world, variant and run are filled in.
+    Values stay text, so that they are byte-identical.
 
     Raises:
         ValueError: if a result is missing.
@@ -148,11 +138,11 @@ def collect(measured: Sequence[Measured], gives: Literal["metrics", "examples"])
 def _read_kept(evaluation: Evaluation, folder: Path) -> pd.DataFrame:
     file = evaluation.file(folder)
     if not file.exists():
-        raise ValueError(f"{file} is missing: the code changed while it ran; run the same command again")
+        raise ValueError(f"{file} is missing because the code changed during the run; repeat the command")
     return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
 def _labeled(table: pd.DataFrame, measured: Measured) -> pd.DataFrame:
-    """A table with its world, its variant before that of the rows themselves, and the run that it was measured on."""
+    """Fill in world, run and variant; the variant of the rows themselves comes last."""
     variants = [joined(measured.variant, own) for own in table["variant"]]
     return table.assign(world=measured.world, variant=variants, run=measured.run)

@@ -57,7 +57,7 @@ def _answered(run: Run, test: TestSet, settings: ByLength) -> Rows:
             record(condition, metric=metric, value=value, count=len(problems)) for metric, value in measured.items()
         ]
     steps = responses[0].trace_steps
-    if len(steps) and not kind.sampled and not kind.hints:  # a hint may be told in the last step
+    if len(steps) and not kind.sampled and not kind.hinted:  # a hint may be told in the last step
         right = run.vocabulary.encode(problems.beliefs[:, steps]) == responses[0].stated
         rows.append(record(run.spec.condition, metric="trace_agreement", value=right.mean(), count=right.size))
     return rows

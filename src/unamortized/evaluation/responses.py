@@ -85,7 +85,7 @@ def respond(
 def exact_answers(run: Run, problems: Problems) -> Float[np.ndarray, "batch answer"]:
     """The exact answers, given all that the run's questions tell: the hints that they end with, too."""
     exact = problems.answer_distribution
-    return informed(exact, draw_hints(problems)) if resolve_trace(run.condition.trace).hints else exact
+    return informed(exact, draw_hints(problems)) if resolve_trace(run.condition.trace).hinted else exact
 
 
 def _respond(

@@ -105,7 +105,7 @@ def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
     Traces that are draws are left out, and those with hints, of which the exact step here knows nothing.
     """
     kind = resolve_trace(run.condition.trace)
-    if kind.sampled or kind.hints or not isinstance(run.model, Transformer):
+    if kind.sampled or kind.hinted or not isinstance(run.model, Transformer):
         return None
     rollout = roll_out(run, FaithfulnessSettings(problems=problems))
     own, rendered = rollout.own, run.render(rollout.problems)

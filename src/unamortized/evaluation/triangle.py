@@ -62,7 +62,7 @@ def triangle(run: Run, settings: Triangle) -> Rows:
 
     The probe is fitted at the longest training length; at greater lengths it is the same probe.
     """
-    if resolve_trace(run.condition.trace).hints:  # what is exact here is so without a hint
+    if resolve_trace(run.condition.trace).hinted:  # what is exact here is so without a hint
         return []
     task, seed = run.task, run.spec.seed
     longest = task.steps.train[1]

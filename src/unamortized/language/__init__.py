@@ -1,1 +1,1 @@
-"""Floor 2: how a problem is written down: codes for beliefs, traces, token layout, corpora."""
+"""Floor 2: problems as tokens: belief codes, traces, layout, corpora, batches."""

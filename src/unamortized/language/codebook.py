@@ -27,32 +27,32 @@ class Codebook:
         return comb(self.resolution + self.n_states - 1, self.n_states - 1)
 
     def encode(self, beliefs: Float[np.ndarray, "*batch state"]) -> Int[np.ndarray, "*batch"]:
-        """Code of the lattice point that largest-remainder rounding gives each belief.
+        """Round each belief to a lattice point, and return its code.
 
-        Largest-remainder rounding floors ``m * belief`` and hands the units left to the largest remainders
-        (ties to the lower state), which is a nearest lattice point in L1 without a look at all K of them.
+        Largest-remainder rounding floors ``m * belief`` and gives the remaining units to the largest remainders
+        (ties to the lower state). This finds a nearest lattice point in L1 without searching all K of them.
         """
         scaled = np.asarray(beliefs, dtype=np.float64).reshape(-1, self.n_states) * self.resolution
         counts = np.floor(scaled + 1e-9).astype(np.int64)
         remainders = scaled - counts
-        short = self.resolution - counts.sum(axis=1)
-        # rank 0 = largest remainder; rounding to 1e-9 keeps ties ties, whatever the arithmetic before
+        remaining = self.resolution - counts.sum(axis=1)
+        # rank 0 = largest remainder; rounding to 1e-9 makes ties independent of floating-point noise
         order = np.argsort(-np.round(remainders, 9), axis=1, kind="stable")
         rank = np.empty_like(order)
         np.put_along_axis(rank, order, np.arange(self.n_states)[None, :], axis=1)
-        counts += rank < short[:, None]
+        counts += rank < remaining[:, None]
         return self._rank(counts).reshape(np.shape(beliefs)[:-1])
 
     def encode_dithered(
         self, beliefs: Float[np.ndarray, "*batch state"], uniforms: Float[np.ndarray, "*batch"]
     ) -> Int[np.ndarray, "*batch"]:
-        """Code of a lattice point around each belief, drawn so that on average it is the belief itself.
+        """Draw a lattice point near each belief whose mean is that belief, and return its code.
 
-        Systematic sampling: unit boundaries, shifted by one uniform draw, are counted along the cumulated belief.
+        Systematic sampling: unit boundaries, shifted by one uniform draw, are counted along the cumulative belief.
 
         Args:
-            beliefs: what is to be written.
-            uniforms: one draw from [0, 1) for each.
+            beliefs: the beliefs to encode.
+            uniforms: a draw from [0, 1) for each belief.
         """
         edges = np.cumsum(np.asarray(beliefs, dtype=np.float64).reshape(-1, self.n_states), axis=1) * self.resolution
         edges[:, -1] = self.resolution
@@ -66,7 +66,7 @@ class Codebook:
     @cached_property
     def points(self) -> Float[np.ndarray, "code state"]:
         """All lattice points, in the order of their codes."""
-        # A composition of m into S parts is a choice of S - 1 bars among m + S - 1 places (stars and bars).
+        # a composition of m into S parts is a choice of S - 1 bars among m + S - 1 places (stars and bars)
         places = self.resolution + self.n_states - 1
         bars = np.array(list(combinations(range(places), self.n_states - 1)), dtype=np.int64)
         bars = bars.reshape(self.size, self.n_states - 1)
@@ -77,8 +77,8 @@ class Codebook:
         return counts[::-1] / self.resolution  # combinations ascend; codes descend
 
     def _rank(self, counts: Int[np.ndarray, "batch state"]) -> Int[np.ndarray, " batch"]:
-        """Number of compositions that come before each one."""
-        left = np.full(len(counts), self.resolution)
+        """Return the code of each composition: the number of compositions before it."""
+        left = np.full(len(counts), self.resolution)  # units that the states from here on share
         rank = np.zeros(len(counts), dtype=np.int64)
         for state in range(self.n_states - 1):
             rank += self._before[state, left, counts[:, state]]
@@ -87,9 +87,9 @@ class Codebook:
 
     @cached_property
     def _before(self) -> Int[np.ndarray, "state left count"]:
-        """Compositions of ``left`` units over states >= ``state`` whose first part exceeds ``count``.
+        """Number of compositions of ``left`` units over states >= ``state`` whose first part exceeds ``count``.
 
-        Units that remain after that first part spread over the ``S - state - 1`` later states.
+        The units that remain after the first part spread over the ``S - state - 1`` later states.
         """
         units = self.resolution + 1
         table = np.zeros((self.n_states, units, units), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Edits: one step of a trace says what another problem's trace says there, and exact inference goes on from that."""
+"""Edits: one step of a trace takes what another problem's trace states there, and exact inference continues from it."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,21 +14,21 @@ from unamortized.worlds.problems import Problems, exact_answer
 from unamortized.worlds.splits import named_by_questions
 from unamortized.worlds.tasks import Task
 
-RULED_OUT = 1e-9  # weight of the true belief: an edit that is ruled out later then leaves the answer as it is
+RULED_OUT = 1e-9  # weight of the true belief: where later observations rule the edit out, the answer stays the true one
 
 
 def donors(size: int, generator: np.random.Generator) -> Int[np.ndarray, " batch"]:
-    """A permutation that leaves nobody in place: each is followed by the next in a random circle."""
-    circle = generator.permutation(size)
+    """Draw a random cyclic derangement: for each problem, another one."""
+    cycle = generator.permutation(size)
     given = np.empty(size, dtype=np.int64)
-    given[circle] = np.roll(circle, 1)
+    given[cycle] = np.roll(cycle, 1)
     return given
 
 
 def edited_beliefs(
     problems: Problems, step: int, meaning: Float[np.ndarray, "batch state"]
 ) -> Float[np.ndarray, "batch state"]:
-    """The belief after ``step`` of someone who takes an edit at its word: its meaning, and next to nothing else."""
+    """Return the beliefs after ``step`` of a reader that trusts an edit: its meaning, mixed with a bit of the truth."""
     beliefs = (1 - RULED_OUT) * meaning + RULED_OUT * problems.beliefs[:, step]
     if problems.process.is_generalized:  # predictive vectors need not sum to one
         return beliefs
@@ -38,66 +38,63 @@ def edited_beliefs(
 def counterfactual_answers(
     task: Task, problems: Problems, step: int, beliefs: Float[np.ndarray, "batch state"]
 ) -> Float[np.ndarray, "batch answer"]:
-    r"""$\pi_{cf} = \Phi_{k \to n}(b')$: the exact answers, had the beliefs after ``step`` been these."""
+    r"""$\pi_{cf} = \Phi_{k \to n}(b')$: the exact answers, had these been the beliefs after ``step``."""
     return exact_answer(problems.process, beliefs, problems.observations[:, step:], task.query, after=step)
 
 
 def answers_from_codes(
     task: Task, problems: Problems, step: int, codes: Int[np.ndarray, " batch"]
 ) -> Float[np.ndarray, "batch answer"]:
-    """The exact answers of someone who takes what codes state of ``step`` at their word, and goes on from there."""
+    """Return the exact answers of a reader that trusts what the codes state of ``step`` and infers on from there."""
     beliefs = edited_beliefs(problems, step, code_meanings(task, softening=1e-12)[codes])
     return counterfactual_answers(task, problems, step, beliefs)
 
 
 class Corrupted(NamedTuple):
-    """Problems whose belief trace goes astray at one step, or at none, and goes on consistently from there."""
+    """Belief traces with at most one wrong step, from which the later steps follow."""
 
-    trace: Trace  # without loss on the step that is astray
-    steps: Int[np.ndarray, " batch"]  # the step that is astray; 0 where none is
-    counterfactual: Float[np.ndarray, "batch answer"]  # pi_cf, or pi* where no step is astray
-    follows: Bool[np.ndarray, " batch"]  # whether the answer is to be drawn from it
+    trace: Trace  # its loss leaves out the wrong step
+    steps: Int[np.ndarray, " batch"]  # the wrong step; 0 where there is none
+    counterfactual: Float[np.ndarray, "batch answer"]  # pi_cf, or pi* where no step is wrong
+    follows: Bool[np.ndarray, " batch"]  # whether the answer is to be drawn from the counterfactual
 
 
 def corrupt(task: Task, problems: Problems, vocabulary: Vocabulary, share: float, reliance: float) -> Corrupted:
-    """Belief traces of which a ``share`` is corrupted at a step drawn evenly, and what answers them.
+    """Corrupt a ``share`` of belief traces, each at a uniformly drawn step.
 
-    With probability ``reliance`` (rho) the answer follows the trace. Everything is drawn by the questions of the batch,
-    and so alike for every rho: the more problems follow, the more of the same ones.
+    With probability ``reliance`` (rho) the answer follows a corrupted trace. The questions of the batch key all draws,
+    so that every rho has the same wrong steps, and a higher rho only adds answers that follow.
 
     Raises:
         ValueError: if the query asks for a step before the last one, or for states of a generalized process.
     """
     if task.query.kind == "smooth":
-        raise ValueError(f"{task.name}: a corrupted trace decides only answers that follow from its last step")
+        raise ValueError(f"{task.name}: corrupted traces need a query about the last step (got '{task.query}')")
     batch, n_steps = problems.observations.shape
     generator = named_by_questions("corrupt", problems)
-    astray, following = generator.random(batch) < share, generator.random(batch) < reliance
-    steps = np.where(astray, generator.integers(1, n_steps + 1, size=batch), 0)
+    wrong, following = generator.random(batch) < share, generator.random(batch) < reliance
+    steps = np.where(wrong, generator.integers(1, n_steps + 1, size=batch), 0)
     given = donors(batch, generator)
     meanings = code_meanings(task, softening=1e-12)
-    said, counterfactual = vocabulary.encode(problems.beliefs), problems.answer_distribution.copy()
-    codes = said.copy()
-    for step in np.unique(steps[astray]).tolist():
+    exact, counterfactual = vocabulary.encode(problems.beliefs), problems.answer_distribution.copy()
+    codes = exact.copy()
+    for step in np.unique(steps[wrong]).tolist():
         rows = np.flatnonzero(steps == step)
-        own, edit = problems.take(rows), said[given[rows], step]
-        taken, process = edited_beliefs(own, step, meanings[edit]), own.process
-        later = filter_beliefs(process.transitions, taken, own.observations[:, step:], readout=process.readout).beliefs
+        own, edit = problems.take(rows), exact[given[rows], step]
+        edited, process = edited_beliefs(own, step, meanings[edit]), own.process
+        later = filter_beliefs(process.transitions, edited, own.observations[:, step:], readout=process.readout).beliefs
         codes[rows, step:] = vocabulary.encode(later)
-        codes[rows, step] = edit  # which its own meaning may round away
-        counterfactual[rows] = counterfactual_answers(task, own, step, taken)
+        codes[rows, step] = edit  # encoding its meaning may give another code
+        counterfactual[rows] = counterfactual_answers(task, own, step, edited)
     written = np.arange(1, n_steps + 1)
     weights = (written != steps[:, None]).astype(np.float32)
     trace = Trace(vocabulary.code(codes[:, 1:]), written, ("code",) * n_steps, weights=weights)
-    return Corrupted(trace, steps, counterfactual, following & astray)
+    return Corrupted(trace, steps, counterfactual, following & wrong)
 
 
-def dialed(
-    task: Task, problems: Problems, vocabulary: Vocabulary, share: float, reliance: float
-) -> tuple[Problems, Trace]:
-    """What the dial trains on: corrupted traces, and answers of which the share rho follows them, else the truth."""
-    corrupted = corrupt(task, problems, vocabulary, share, reliance)
-    cumulated = corrupted.counterfactual.cumsum(axis=1)
-    drawn = named_by_questions("dialed", problems).random((len(problems), 1)) * cumulated[:, -1:]
-    instead = (drawn >= cumulated).sum(axis=1)
-    return replace(problems, answers=np.where(corrupted.follows, instead, problems.answers)), corrupted.trace
+def draw_answers(problems: Problems, corrupted: Corrupted) -> Problems:
+    """Draw the answers that follow a corrupted trace from its counterfactual, and keep the others."""
+    cumulative = corrupted.counterfactual.cumsum(axis=1)
+    uniforms = named_by_questions("dialled", problems).random((len(problems), 1)) * cumulative[:, -1:]
+    drawn = (uniforms >= cumulative).sum(axis=1)
+    return replace(problems, answers=np.where(corrupted.follows, drawn, problems.answers))

@@ -14,15 +14,15 @@ PROBLEMS_PER_LENGTH = 1024
 
 
 def code_meanings(task: Task, softening: float = 0.01) -> Float[np.ndarray, "code state"]:
-    """E[eta | code], over validation problems of the training lengths.
+    """Return E[eta | code], estimated on validation problems of the training lengths.
 
-    A code's lattice point denies every state that it rounds to zero; its mean does not, so that it can be
-    propagated and compared by KL. Codes seldom seen are drawn to their point, softened by a quarter unit.
+    A code's lattice point gives no probability to states that it rounds to zero; the mean belief does, so that it can
+    be propagated and compared by KL. Rare codes are pulled towards their lattice point, softened by a quarter unit.
 
     Args:
         task: the task.
-        softening: how many problems that softened point counts for. Next to none leaves states impossible
-            that no belief with that code allows; one keeps every KL finite.
+        softening: number of problems that the softened point counts for. A tiny one leaves a state impossible where
+            no belief with that code allows it; the default keeps every KL finite.
     """
     sums, counts, softened = _beliefs_by_code(task.model_dump_json())
     return (sums + softening * softened) / (counts[:, None] + softening)
@@ -31,7 +31,7 @@ def code_meanings(task: Task, softening: float = 0.01) -> Float[np.ndarray, "cod
 class _ByCode(NamedTuple):
     sums: Float[np.ndarray, "code state"]  # of the beliefs with that code
     counts: Float[np.ndarray, " code"]
-    softened: Float[np.ndarray, "code state"]  # lattice points that rule nothing out
+    softened: Float[np.ndarray, "code state"]  # lattice points, with some probability for every state
 
 
 @lru_cache(maxsize=16)
@@ -39,7 +39,7 @@ def _beliefs_by_code(task_json: str) -> _ByCode:
     task = Task.model_validate_json(task_json)
     process, vocabulary = task.build(), task_vocabulary(task)
     codebook = vocabulary.codebook
-    if process.is_generalized:  # where no lattice point is a predictive vector, the stationary one must do
+    if process.is_generalized:  # lattice points are no predictive vectors; the stationary one stands in for them
         softened = np.tile(process.initial, (codebook.size, 1))
     else:
         softened = codebook.points * codebook.resolution + 0.25

@@ -1,7 +1,7 @@
-"""One vocabulary for every condition of a task, so that all its models have the same shape.
+"""The vocabulary: one for all conditions of a task, so that its models have the same shape.
 
-Token ids lie in blocks: the two marks, observations, belief codes, latent states, answers; and only where they
-are needed, rules of a table that a problem brings, numbers that index observations, an empty filler, and hints.
+Token ids form blocks: the two marks, observations, belief codes, latent states and answers. Blocks for the rules of a
+problem's own table, for indices of observations, filler and hints are there only where a trace or task needs them.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from unamortized.worlds.tasks import Task
 
 THINK, ANSWER = 0, 1  # the marks that open the trace and the answer
 MARKS = ("<think>", "<answer>")
-HINT_STRENGTHS = (1.0, 2.0, 4.0)  # nats, of what is hinted at against any other answer
+HINT_STRENGTHS = (1.0, 2.0, 4.0)  # log-likelihood ratio of the hinted answer against any other, in nats
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Vocabulary:
     n_indices: int = 0
     n_filler: int = 0
     n_hints: int = 0
-    n_synonyms: int = 1  # tokens that state one and the same code
-    # what codes are of, where beliefs are no distributions: predictive vectors to next-symbol distributions
+    n_synonyms: int = 1  # tokens that state the same code
+    # maps predictive vectors to the next-symbol distributions that codes stand for; None: codes stand for beliefs
     coded: Float[np.ndarray, "state symbol"] | None = field(default=None, compare=False, repr=False)
 
     def encode(
         self, beliefs: Float[np.ndarray, "*batch state"], dither: Float[np.ndarray, "*batch"] | None = None
     ) -> Int[np.ndarray, "*batch"]:
-        """The code of each belief or, of a generalized process, of what it predicts; dithered by uniform draws."""
+        """Encode each belief or, for a generalized process, its prediction; ``dither`` gives uniform draws."""
         if self.coded is not None:
             predicted = np.maximum(beliefs @ self.coded, 0.0)
             beliefs = predicted / predicted.sum(axis=-1, keepdims=True)
@@ -48,7 +48,7 @@ class Vocabulary:
         return symbol + self.blocks["observation"].start
 
     def code(self, code: Int[np.ndarray, "*batch"], synonym: Int[np.ndarray, "*batch"] | int = 0) -> np.ndarray:
-        """Token of a belief code (*batch,), or another that states the same."""
+        """Token of a belief code, or another that states the same; (*batch,)."""
         return code + synonym * self.codebook.size + self.blocks["code"].start
 
     def state(self, state: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
@@ -60,20 +60,20 @@ class Vocabulary:
         return answer + self.blocks["answer"].start
 
     def rule(self, rule: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of a rule of the table that a problem brings."""
+        """Token of a rule of a problem's own table."""
         return rule + self.blocks["rule"].start
 
     def index(self, index: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of a number that indexes an observation."""
+        """Token of the index of an observation."""
         return index + self.blocks["index"].start
 
     def hint(self, answer: Int[np.ndarray, "*batch"], level: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of a hint at an answer, of a strength given by its place in ``HINT_STRENGTHS``."""
+        """Token of a hint at an answer, with the strength ``HINT_STRENGTHS[level]``."""
         return answer * len(HINT_STRENGTHS) + level + self.blocks["hint"].start
 
     @cached_property
     def blocks(self) -> dict[str, slice]:
-        """Slice of token ids that each kind of token occupies."""
+        """Slice of token ids of each block."""
         sizes = {
             "mark": len(MARKS),
             "observation": self.n_symbols,
@@ -94,17 +94,17 @@ class Vocabulary:
         return self.blocks["hint"].stop
 
     def kind(self, token: int) -> tuple[str, int]:
-        """The block that a token lies in, and its place in it."""
+        """Return the block of a token, and its index in the block."""
         for name, block in self.blocks.items():
             if block.start <= token < block.stop:
                 return name, token - block.start
-        raise ValueError(f"token {token} is outside the vocabulary of {self.size} tokens")
+        raise ValueError(f"token must be in 0..{self.size - 1} (got {token})")
 
 
 def task_vocabulary(
-    task: Task, n_indices: int = 0, n_filler: int = 0, n_synonyms: int = 1, hints: bool = False
+    task: Task, n_indices: int = 0, n_filler: int = 0, n_synonyms: int = 1, hinted: bool = False
 ) -> Vocabulary:
-    """The vocabulary of a task: its symbols, states, answers, belief codes and rules, and what a trace needs beside."""
+    """Build the vocabulary of a task, with the further tokens that a trace needs."""
     process = task.build()
     n_answers = process.n_symbols if task.query.kind == "predict" else process.n_states
     n_coded = process.n_symbols if process.is_generalized else process.n_states
@@ -116,7 +116,7 @@ def task_vocabulary(
         n_rules=process.n_symbols * process.n_states**2 if process.sampler else 0,
         n_indices=n_indices,
         n_filler=n_filler,
-        n_hints=n_answers * len(HINT_STRENGTHS) if hints else 0,
+        n_hints=n_answers * len(HINT_STRENGTHS) if hinted else 0,
         n_synonyms=n_synonyms,
         coded=process.emissions if process.is_generalized else None,
     )

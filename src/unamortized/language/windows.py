@@ -1,8 +1,8 @@
-"""Windows as tokens: ``[ask X_i] (X_a = v) (X_b = v) .. (X_i = v)``, the variable asked about named first, last shown.
+"""Windows as tokens: ``[ask X_i] (X_a = v) (X_b = v) .. (X_i = v)``, with the variable asked about first and last.
 
-An assignment of a value to a variable is one token, so that a prediction says at once which variable comes
-next and what its value is; within one variable's values it is the answer, among all of them a thought. The
-order of a window means nothing, so its tokens stand nowhere: each is equally near to all.
+An assignment of a value to a variable is one token, so that a prediction gives the next variable and its value at
+once: restricted to the variable asked about, it is the answer; over all variables, it is a step of reasoning. The order
+of a window carries no information, so its tokens have no position: all are equally near to each other.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ from unamortized.worlds.windows import Windows
 
 @dataclass(frozen=True)
 class NetVocabulary:
-    """Token ids in two blocks: a mark that asks for each variable, and each variable with each value."""
+    """Token ids in two blocks: a question about each variable, and each assignment of a value to a variable."""
 
     n_variables: int
     n_values: int
 
     def ask(self, variable: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token that names the variable asked about."""
+        """Token that asks about a variable."""
         return variable + self.blocks["ask"].start
 
     def assignment(
         self, variable: Int[np.ndarray, "*#batch"], value: Int[np.ndarray, "*#batch"]
     ) -> Int[np.ndarray, "*#batch"]:
-        """Token of a variable with its value."""
+        """Token that assigns a value to a variable."""
         return self.blocks["assignment"].start + variable * self.n_values + value
 
     @cached_property
     def blocks(self) -> dict[str, slice]:
-        """Slice of token ids that each kind of token occupies."""
+        """Slice of token ids of each block."""
         return {"ask": slice(0, self.n_variables), "assignment": slice(self.n_variables, self.size)}
 
     @property
@@ -45,18 +45,18 @@ class NetVocabulary:
 
 
 def net_vocabulary(task: NetTask) -> NetVocabulary:
-    """The vocabulary of a task about a net."""
+    """Build the vocabulary of a net."""
     return NetVocabulary(task.net.variables, task.net.values)
 
 
 def lay_out_windows(windows: Windows, vocabulary: NetVocabulary) -> Examples:
-    """Columns of windows of one size; the loss falls on every assignment, so that what is seen together is learned."""
-    asked = vocabulary.ask(windows.variables[:, -1:])
-    shown = vocabulary.assignment(windows.variables, windows.values)
-    columns = 1 + shown.shape[1]
+    """Lay out windows of one size; the loss falls on every assignment, so that the model learns them jointly."""
+    question = vocabulary.ask(windows.variables[:, -1:])
+    assignments = vocabulary.assignment(windows.variables, windows.values)
+    columns = 1 + assignments.shape[1]
     written = np.arange(columns) > 0
     return Examples(
-        tokens=np.concatenate([asked, shown], axis=1),
+        tokens=np.concatenate([question, assignments], axis=1),
         positions=np.full(columns, NOWHERE),
         weights=written.astype(np.float32),
         steps=np.full(columns, NO_STEP),

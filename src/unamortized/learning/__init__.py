@@ -1,1 +1,1 @@
-"""Floor 4: conditions (ways of learning), training, and the folders that runs live in."""
+"""Floor 4: conditions (ways of learning), training, and the folders of runs."""

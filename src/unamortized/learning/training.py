@@ -1,12 +1,11 @@
-"""Training a run to its end, from wherever it was left.
+"""Training: from the last checkpoint of a run to its final weights.
 
-One thread a run: two runs side by side beat one run on two threads, and runs are what there are many of.
-Batches are keyed by their step, so a run that was killed resumes to the weights it would have had.
+A run uses one thread, because two runs side by side beat one run on two threads. Batches depend on their step alone, so
+that a killed run resumes to the weights that it would have had.
 """
 
 import logging
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -21,7 +20,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from unamortized.language.dataset import Batch, Drawn, TrainingQuestions, build_corpus
+from unamortized.language.batches import Batch, ExamplesOf, TrainingData, corpus_problems, fresh_problems
+from unamortized.language.corpus import build_corpus
 from unamortized.learning.conditions import TraceCondition, WindowCondition, check_fits, resolve_condition
 from unamortized.learning.runs import (
     RunSpec,
@@ -33,16 +33,17 @@ from unamortized.learning.runs import (
     save_model,
     snapshot_steps,
     write_record,
+    written_whole,
 )
 from unamortized.models.architectures import Model
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import with_process
 
-Report = Callable[[int, int, float], None]  # steps done, steps in all, latest loss
+ReportStep = Callable[[int, int, float], None]  # steps done, total steps, latest loss
 
 
 def batch_loss(model: Model, batches: list[Batch]) -> Tensor:
-    """Weighted mean cross-entropy, in nats a token, over batches of several lengths."""
+    """Return the weighted mean cross-entropy over batches of several lengths, in nats a token."""
     total, weight = torch.zeros(()), torch.zeros(())
     for batch in batches:
         select = batch.select
@@ -54,7 +55,7 @@ def batch_loss(model: Model, batches: list[Batch]) -> Tensor:
 
 
 def learning_rate_factor(step: int, train: TrainSpec) -> float:
-    """Linear warm-up, then a cosine down to ``final_learning_rate`` of the peak at the last step."""
+    """Warm up linearly, then decay by a cosine to ``final_learning_rate`` of the peak at the last step."""
     warmup = min(train.warmup_steps, max(1, train.steps // 2))
     if step < warmup:
         return (step + 1) / warmup
@@ -64,7 +65,7 @@ def learning_rate_factor(step: int, train: TrainSpec) -> float:
 
 
 class Learner(lightning.LightningModule):
-    """A model with its loss and its optimizer."""
+    """A model with its loss and optimizer."""
 
     def __init__(self, model: Model, train: TrainSpec) -> None:
         super().__init__()
@@ -86,50 +87,39 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class Progress(Callback):
-    """Tells how far training is, twice a second at most, and at its end."""
+class AfterEachStep(Callback):
+    """Keeps snapshots, and reports progress at most twice a second and at the end."""
 
-    def __init__(self, report: Report, steps: int) -> None:
-        self.report, self.steps, self.told = report, steps, 0.0
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        now = time.monotonic()
-        if now - self.told > 0.5 or trainer.global_step == self.steps:
-            self.told = now
-            self.report(trainer.global_step, self.steps, float(outputs["loss"]))
-
-
-class Snapshots(Callback):
-    """Keeps the weights of early steps and, ever more rarely, of later ones."""
-
-    def __init__(self, spec: RunSpec, folder: Path) -> None:
-        self.spec, self.folder, self.steps = spec, folder, set(snapshot_steps(spec))
+    def __init__(self, spec: RunSpec, folder: Path, report: ReportStep) -> None:
+        self.spec, self.folder, self.report = spec, folder, report
+        self.snapshots, self.reported = set(snapshot_steps(spec)), 0.0
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step in self.steps:
-            save_model(self.spec, pl_module.model, self.folder, trainer.global_step)
+        step, steps, now = trainer.global_step, self.spec.train.steps, time.monotonic()
+        if step in self.snapshots:
+            save_model(self.spec, pl_module.model, self.folder, step)
+        if now - self.reported > 0.5 or step == steps:
+            self.reported = now
+            self.report(step, steps, float(outputs["loss"]))
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all; Lightning moves its own from /tmp, maybe from another disk."""
+    """Writes checkpoints whole or not at all; Lightning's own plugin moves them from /tmp, maybe from another disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        unfinished = Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
-        torch.save(checkpoint, unfinished)
-        unfinished.replace(path)
+        with written_whole(Path(path)) as unfinished:
+            torch.save(checkpoint, unfinished)
 
 
-def train_run(spec: RunSpec, root: Path, report: Report = lambda done, steps, loss: None) -> Path:
-    """Train a run to its end unless it is finished; resumes from its last checkpoint.
+def train_run(spec: RunSpec, root: Path, report: ReportStep = lambda done, steps, loss: None) -> Path:
+    """Train a run unless it is finished; resume from its last checkpoint.
 
     Args:
-        spec: what to train.
+        spec: the run.
         root: the results folder.
-        report: called now and then with steps done, steps in all and the loss.
+        report: called with steps done, total steps and the loss.
 
     Returns:
         The run's folder.
@@ -141,18 +131,18 @@ def train_run(spec: RunSpec, root: Path, report: Report = lambda done, steps, lo
     return folder
 
 
-def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
+def _train(spec: RunSpec, folder: Path, root: Path, report: ReportStep) -> None:
     torch.set_num_threads(1)
-    condition, train, questions = resolve_condition(spec.condition), spec.train, _questions(spec, root)
+    condition, train, data = resolve_condition(spec.condition), spec.train, TrainingData(_examples(spec, root))
     write_record(spec, folder, finished=False)
     learner = Learner(new_model(spec), train)
     checkpoint = folder / "last.ckpt"
     began = time.monotonic()
     trainer = _trainer(spec, folder, report)
     try:
-        trainer.fit(learner, questions, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    except (SystemExit, SystemError) as error:  # which Lightning, or compiled code, makes of Ctrl-C
-        raise KeyboardInterrupt if was_interrupted(error) else error from None  # the checkpoint stays to resume from
+        trainer.fit(learner, data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    except (SystemExit, SystemError) as error:  # Lightning, or compiled code, turns Ctrl-C into these
+        raise KeyboardInterrupt if was_interrupted(error) else error from None
     save_model(spec, learner.model, folder)
     flops = condition.training_flops_per_question(spec.task, spec.model) * train.steps * train.batch_size
     cost = {
@@ -164,37 +154,34 @@ def _train(spec: RunSpec, folder: Path, root: Path, report: Report) -> None:
     write_record(spec, folder, finished=True, cost=cost)
 
 
-def _questions(spec: RunSpec, root: Path) -> TrainingQuestions | Drawn:
-    """What a run trains on: windows, or questions that its condition renders."""
-    condition, train, model = resolve_condition(spec.condition), spec.train, spec.model
-    if isinstance(condition, WindowCondition) and isinstance(spec.task, NetTask):
+def _examples(spec: RunSpec, root: Path) -> ExamplesOf:
+    """Return the examples of each training step: windows, or rendered problems."""
+    condition, train, task = resolve_condition(spec.condition), spec.train, spec.task
+    check_fits(condition, task)
+    if isinstance(condition, WindowCondition) and isinstance(task, NetTask):
         if train.questions is not None:
-            raise ValueError(f"{spec.condition}: windows are always drawn fresh: leave out train.questions")
-        return Drawn(partial(condition.examples, spec.task, spec.seed, train.batch_size))
-    check_fits(condition, spec.task)
-    task, corpus = with_process(spec.task), None
+            raise ValueError(f"condition {spec.condition} always draws fresh windows; leave out train.questions")
+        return partial(condition.examples, task, spec.seed, train.batch_size)
     assert isinstance(condition, TraceCondition)
-    if train.questions is not None:
+    task, size = with_process(task), (train.batch_size, train.lengths_per_batch)
+    if train.questions is None:
+        problems = partial(fresh_problems, task, *size, spec.seed)
+    else:
         corpus = build_corpus(task, "train", train.questions, spec.seed, root / "corpora")
-    return TrainingQuestions(
-        task,
-        condition.renderer(task, model),
-        train.batch_size,
-        train.lengths_per_batch,
-        spec.seed,
-        corpus,
-    )
+        problems = partial(corpus_problems, corpus, *size, spec.seed)
+    render = condition.renderer(task, spec.model)
+    return lambda step: [render(group) for group in problems(step)]
 
 
 def was_interrupted(error: BaseException | None) -> bool:
-    """Whether an error is, or follows from, Ctrl-C."""
+    """Whether Ctrl-C raised or caused an error."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
-    """Lightning for one thread of one CPU, silent but for what ``report`` is told."""
+def _trainer(spec: RunSpec, folder: Path, report: ReportStep) -> lightning.Trainer:
+    """Configure Lightning for one thread of one CPU, with ``report`` as the only output."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"lightning\.", category=UserWarning)
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*", category=FutureWarning)  # lightning 2.6, on each fit
@@ -210,7 +197,7 @@ def _trainer(spec: RunSpec, folder: Path, report: Report) -> lightning.Trainer:
         max_steps=spec.train.steps,
         max_epochs=-1,
         gradient_clip_val=spec.train.gradient_clip,
-        callbacks=[last, Progress(report, spec.train.steps), Snapshots(spec, folder)],
+        callbacks=[last, AfterEachStep(spec, folder, report)],
         plugins=[WholeCheckpoints()],
         default_root_dir=folder,
         logger=False,

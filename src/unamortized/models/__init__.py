@@ -1,1 +1,1 @@
-"""Floor 3: the transformer, generation from it, and what both cost."""
+"""Floor 3: the models, generation, and the cost of both."""

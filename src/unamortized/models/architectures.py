@@ -1,4 +1,4 @@
-"""The architectures by name; all are called in the same way, so that nothing above needs to know which it has."""
+"""Architectures by name; all share one call signature, so that other floors do not depend on the choice."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
@@ -11,10 +11,10 @@ Model = Transformer | Recurrent
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """Whatever reads tokens and says what comes next: a model, or something in its place."""
+    """Anything that predicts the next token: a model, or a stand-in for one."""
 
     def new_cache(self, capacity: int) -> Any:
-        """What ``cache`` starts from."""
+        """Return an empty cache."""
         ...
 
     def __call__(
@@ -27,7 +27,7 @@ class LanguageModel(Protocol):
         cache: Any = None,
         select: Any = None,
     ) -> Output:
-        """Logits, and activations by name."""
+        """Return logits, and activations by name."""
         ...
 
 
@@ -35,5 +35,5 @@ ARCHITECTURES: dict[Architecture, type[Transformer] | type[Recurrent]] = {"trans
 
 
 def build_model(spec: ModelSpec, vocabulary_size: int) -> Model:
-    """An untrained model of that shape, its weights drawn from torch's generator."""
+    """Build an untrained model; torch's global generator draws its weights."""
     return ARCHITECTURES[spec.architecture](spec, vocabulary_size)

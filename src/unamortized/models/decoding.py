@@ -1,11 +1,12 @@
-"""Batched generation from a cache: free, forced, edited or truncated traces, and patched activations.
+"""Batched generation with a cache: free, forced, edited or truncated traces, and patched activations.
 
-What is to be written is given as columns: a token in every column, and a mask of those that the model
-replaces by its own. An edit is a column taken off that mask with another token in it, freezing takes off
-all later columns, and truncation is a layout with a shorter trace: one mechanism serves them all.
+The input has a token in every column, and a mask of the columns that the model writes itself. One mechanism serves all
+interventions: an edit takes a column off that mask and puts another token there, freezing takes off all later columns,
+and truncation is a layout with a shorter trace.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,10 +18,10 @@ from unamortized.models.transformer import Patches
 
 
 class Patch(NamedTuple):
-    """Puts an activation in place of the model's own."""
+    """Replaces one activation of the model."""
 
-    tap: str  # name of the activation, for example blocks.0.hook_resid_post
-    column: int  # of the token at which it is replaced
+    tap: str  # name of the activation, such as blocks.0.hook_resid_post
+    column: int  # column of the token where it is replaced
     value: Float[Tensor, "batch width"]
 
 
@@ -28,8 +29,8 @@ class Generated(NamedTuple):
     """A batch of completed sequences."""
 
     tokens: Int[Tensor, "batch column"]
-    logits: Float[Tensor, "batch token"]  # for the answer's column, over the whole vocabulary
-    taps: dict[str, Float[Tensor, "batch column-1 ..."]]  # of every column that was read
+    logits: Float[Tensor, "batch token"]  # for the answer, over the whole vocabulary
+    taps: dict[str, Float[Tensor, "batch column-1 ..."]]  # of every column read
 
 
 @torch.no_grad()
@@ -45,31 +46,29 @@ def generate(
     taps: Iterable[str] = (),
     patches: Sequence[Patch] = (),
 ) -> Generated:
-    """Let the model write the ``written`` columns, each given all before it; the others are forced.
+    """Let the model write the ``written`` columns, each from all before it; the other columns are forced.
 
-    The logits of the answer's column are returned, as its whole distribution is of interest; where it is the last
-    column, no token is chosen for it.
+    The answer's logits are returned. Where the answer is the last column, no token is chosen for it.
 
     Args:
-        model: the transformer, or another that is called like it.
-        tokens: a token for every column; those of written columns are not looked at.
+        model: a model, or a stand-in for one.
+        tokens: a token for every column; those of written columns are ignored.
         positions: position ids; one row where all problems share their layout.
         written: the columns that the model writes.
-        block: slice of token ids that a written token is chosen from (its vocabulary block); one for all, or one
-            for each column, of which those of the written columns are looked at.
-        answer: the answer's column; the last one where it is not given.
-        sample: draw written tokens with this generator; without it the likeliest one is taken.
-        taps: names of activations to return, for every column that is read.
-        patches: activations to put in place of the model's own.
+        block: slice of token ids that a written token is chosen from: one for all columns, or one for each.
+        answer: the answer's column; the last one by default.
+        sample: generator that draws the written tokens; without it, the likeliest token is written.
+        taps: names of activations to return.
+        patches: activations to replace.
 
     Raises:
-        ValueError: if a patch names no activation, or a column that is never read.
+        ValueError: if a patch names an unknown activation, or a column that is never read.
     """
     tokens = tokens.clone()
     last = tokens.shape[1] - 1
     answer = last if answer is None else answer
     if unread := [patch.column for patch in patches if not 0 <= patch.column < last]:
-        raise ValueError(f"patches at columns {unread}, but only columns 0 to {last - 1} are read")
+        raise ValueError(f"patches must be at columns 0 to {last - 1}, which are read (got {unread})")
     blocks = [block] * (last + 1) if isinstance(block, slice) else block
     cache = model.new_cache(capacity=last)
     taps = tuple(taps)
@@ -96,9 +95,9 @@ def generate(
 
 
 def reading_passes(written: Sequence[bool]) -> list[tuple[int, int]]:
-    """The columns [first, stop) that generation reads in each pass: up to the next one that the model writes.
+    """Return the columns [first, stop) that each pass of generation reads: up to the next one that the model writes.
 
-    A run of given tokens is read at once; the last column, the answer, is never read.
+    Consecutive forced tokens are read at once; the last column is never read.
     """
     last = len(written) - 1
     stops = [column for column in range(1, last) if written[column]] + [last]
@@ -112,19 +111,14 @@ def _choose(logits: Tensor, sample: torch.Generator | None) -> Tensor:
 
 
 def _within(patches: Sequence[Patch], first: int, stop: int) -> Patches:
-    """The patches of a chunk of columns, as functions of the chunk's activations."""
-    here: dict[str, list[Patch]] = {}
-    for patch in patches:
-        if first <= patch.column < stop:
-            here.setdefault(patch.tap, []).append(patch)
+    """Return the patches within a chunk of columns, as functions of the chunk's activations."""
 
-    def put(patches_here: list[Patch]):
-        def replace(activation: Tensor) -> Tensor:
-            activation = activation.clone()
-            for patch in patches_here:
+    def replace(tap: str, activation: Tensor) -> Tensor:
+        activation = activation.clone()
+        for patch in here:
+            if patch.tap == tap:
                 activation[:, patch.column - first] = patch.value
-            return activation
+        return activation
 
-        return replace
-
-    return {tap: put(group) for tap, group in here.items()}
+    here = [patch for patch in patches if first <= patch.column < stop]
+    return {patch.tap: partial(replace, patch.tap) for patch in here}

@@ -1,6 +1,6 @@
-"""What a forward pass costs, in floating-point operations (a multiply and an add are two).
+"""Floating-point operations of training and generation (a multiply and an add are two).
 
-Matrix multiplications only, as ``torch.utils.flop_counter`` counts them, against which this is tested.
+Only matrix multiplications count; tests compare the result with ``torch.utils.flop_counter``.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,17 @@ from unamortized.models.transformer import ModelSpec
 
 
 def forward_flops(spec: ModelSpec, vocabulary_size: int, columns: int, unembedded: int) -> int:
-    """FLOPs of one sequence of ``columns`` tokens read in one pass, with ``unembedded`` rows of logits: 2 d V a row."""
+    """FLOPs of reading ``columns`` tokens in one pass, with 2 d V for each ``unembedded`` row of logits."""
     return spec.layers * _layer_flops(spec, columns, columns) + 2 * spec.width * vocabulary_size * unembedded
 
 
 def training_flops(spec: ModelSpec, vocabulary_size: int, columns: int, unembedded: int) -> int:
-    """FLOPs of a forward and a backward pass, which costs twice the forward (Kaplan et al. 2020)."""
+    """FLOPs of a forward pass, and of a backward pass at twice its cost (Kaplan et al. 2020)."""
     return 3 * forward_flops(spec, vocabulary_size, columns, unembedded)
 
 
 def generation_flops(spec: ModelSpec, vocabulary_size: int, written: Sequence[bool]) -> int:
-    """FLOPs of one problem's free-running answer with a cache.
-
-    Each pass reads a chunk of tokens, each of them once, and unembeds the last of them.
+    """FLOPs of generating one answer with a cache: each pass reads a chunk of tokens and unembeds the last one.
 
     Args:
         spec: shape of the model.
@@ -36,11 +34,11 @@ def generation_flops(spec: ModelSpec, vocabulary_size: int, written: Sequence[bo
 
 
 def _layer_flops(spec: ModelSpec, chunk: int, seen: int) -> int:
-    """FLOPs of one layer that reads ``chunk`` tokens, which makes ``seen`` in all.
+    """FLOPs of one layer that reads ``chunk`` tokens, ``seen`` tokens in all.
 
-    A transformer's has 24 d² a token for the four projections and the perceptron, and 4 d a pair of tokens for
-    scores and mixing (the whole square, as causal masking saves nothing here). A gated recurrent unit has three
-    gates that each look at the input and at the state: 12 d² a token.
+    A transformer layer takes 24 d² a token for the four projections and the perceptron, and 4 d a pair of tokens for
+    scores and mixing (all pairs, because causal masking saves nothing here). A gated recurrent unit takes 12 d² a
+    token: three gates, each with a map from the input and one from the state.
     """
     if spec.architecture == "gru":
         return 12 * spec.width**2 * chunk

@@ -1,7 +1,7 @@
-"""A transformer that counts its tokens plainly is a GPT-2: the configuration and weights that other tools open.
+"""Conversion to GPT-2: the configuration and weights of a model with plain learned positions, for other tools.
 
-The two compute the same (Radford et al. 2019, here with an unembedding of its own), so that nothing is approximated;
-but GPT-2 has one position id for each token, from 0 on, and stores the linear maps of its blocks as (in, out).
+Nothing is approximated: such a model computes what a GPT-2 with an untied unembedding does (Radford et al. 2019). But
+GPT-2 numbers its tokens from 0, and stores the linear maps of its blocks as (in, out).
 """
 
 from typing import Any
@@ -29,12 +29,12 @@ IN_BLOCK = {
 
 
 def gpt2_config(spec: ModelSpec, vocabulary_size: int) -> dict[str, Any]:
-    """What the ``config.json`` of a GPT-2 says of a model of that shape.
+    """Return the content of ``config.json`` of a GPT-2 of that shape.
 
     Raises:
-        ValueError: if no GPT-2 computes what such a model does; says what to train instead.
+        ValueError: if no GPT-2 computes what such a model does.
     """
-    _check_counts_plainly(spec)
+    _check_plain_positions(spec)
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -43,40 +43,40 @@ def gpt2_config(spec: ModelSpec, vocabulary_size: int) -> dict[str, Any]:
         "n_embd": spec.width,
         "n_layer": spec.layers,
         "n_head": spec.heads,
-        "activation_function": "gelu_new",  # the tanh form
+        "activation_function": "gelu_new",  # the tanh approximation
         "layer_norm_epsilon": 1e-5,
         "tie_word_embeddings": False,
         "attn_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,
-        "bos_token_id": None,  # GPT-2's own mark would lie beyond this vocabulary
+        "bos_token_id": None,  # GPT-2's own id lies beyond this vocabulary
         "eos_token_id": None,
     }
 
 
 def gpt2_weights(model: Transformer) -> dict[str, Tensor]:
-    """Copies of all weights, under the names and in the shapes of a ``GPT2LMHeadModel``.
+    """Copy all weights, with the names and shapes of a ``GPT2LMHeadModel``.
 
     Raises:
         ValueError: as ``gpt2_config``.
     """
-    _check_counts_plainly(model.spec)
+    _check_plain_positions(model.spec)
     names = dict(OUTSIDE)
     for layer in range(model.spec.layers):
         names |= {f"blocks.{layer}.{ours}": f"transformer.h.{layer}.{theirs}" for ours, theirs in IN_BLOCK.items()}
     weights: dict[str, Tensor] = {}
-    for name, weight in model.state_dict().items():
-        module, _, kind = name.rpartition(".")
-        turned = kind == "weight" and module != "unembed" and isinstance(model.get_submodule(module), nn.Linear)
-        weights[f"{names[module]}.{kind}"] = (weight.T if turned else weight).clone(
-            memory_format=torch.contiguous_format
-        )
+    for ours, theirs in names.items():
+        module = model.get_submodule(ours)
+        for kind, weight in module.state_dict().items():
+            transposed = kind == "weight" and ours != "unembed" and isinstance(module, nn.Linear)
+            copied = (weight.T if transposed else weight).clone(memory_format=torch.contiguous_format)
+            weights[f"{theirs}.{kind}"] = copied
     return weights
 
 
-def _check_counts_plainly(spec: ModelSpec) -> None:
+def _check_plain_positions(spec: ModelSpec) -> None:
     if spec.architecture != "transformer":
-        raise ValueError(f"no GPT-2 computes what a {spec.architecture} does: train a transformer, with {PLAIN}")
+        raise ValueError(f"export needs a transformer (got {spec.architecture}); train one with {PLAIN}")
     if spec.positions != "learned" or spec.coupled:
-        has = f"model.positions={spec.positions} model.coupled={str(spec.coupled).lower()}"
-        raise ValueError(f"no GPT-2 computes what a model with {has} does: train one with {PLAIN}")
+        got = f"model.positions={spec.positions} model.coupled={str(spec.coupled).lower()}"
+        raise ValueError(f"export needs plain learned positions (got {got}); train a model with {PLAIN}")

@@ -1,8 +1,8 @@
-"""The recurrent net: gated recurrent units where the transformer has blocks, called and looked into in the same way.
+"""The recurrent net: gated recurrent units in place of the transformer's blocks, with the same calls and taps.
 
-All that it knows of the past is one state a layer, which is also that layer's output. So a patch of
-``blocks.0.hook_resid_post`` at a token replaces the state itself: later layers see it at that token, and the
-layer goes on from it at the next one. Position ids are not looked at, as the net counts by itself.
+Its only memory is one state a layer, which is also that layer's output. A patch of ``blocks.0.hook_resid_post`` at a
+token therefore replaces the state: later layers read it at that token, and the layer continues from it at the next
+token. The net ignores position ids, because it reads in order.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,14 +15,14 @@ from unamortized.models.transformer import ModelSpec, Output, Patches, Tape
 
 
 class States:
-    """The state of each layer after the tokens read so far; none before the first."""
+    """The state of each layer after the tokens read so far; None before the first."""
 
     def __init__(self, layers: int) -> None:
         self.layers: list[Float[Tensor, "batch width"] | None] = [None] * layers
 
 
 class Recurrent(nn.Module):
-    """Tokens in, logits of the next token out, by layers of gated recurrent units (Cho et al. 2014)."""
+    """Predict the next token with layers of gated recurrent units (Cho et al. 2014)."""
 
     def __init__(self, spec: ModelSpec, vocabulary_size: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Recurrent(nn.Module):
         self.layers = nn.ModuleList(nn.GRU(spec.width, spec.width, batch_first=True) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
         self.unembed = nn.Linear(spec.width, vocabulary_size, bias=False)
-        nn.init.normal_(self.unembed.weight, std=0.02)  # as the transformer's, so that nothing is preferred at first
+        nn.init.normal_(self.unembed.weight, std=0.02)  # as in the transformer: near-uniform predictions
 
     def forward(
         self,
@@ -43,23 +43,17 @@ class Recurrent(nn.Module):
         cache: States | None = None,
         select: Bool[Tensor, "batch step"] | None = None,
     ) -> Output:
-        """Logits of the token after each token.
+        """Compute the logits of the token after each token, as ``Transformer.forward`` does; ``positions`` are ignored.
 
-        Args:
-            tokens: token ids.
-            positions: not looked at.
-            taps: names of activations to return.
-            patches: by name, a function from an activation to the one to use in its place. Of a layer's output
-                it is asked again after each token that it changes, as all later outputs then are others.
-            cache: the states after the tokens before these; replaced in place.
-            select: unembed only here; logits are then (selected, token).
+        A patch of a layer's output is called again after each token that it changes, because all later outputs then
+        change too. The cache holds the states after the tokens before these, and is updated in place.
 
         Raises:
-            ValueError: if a tap or patch names no activation.
+            ValueError: if a tap or patch names an unknown activation.
         """
         patches, cache = patches or {}, cache or self.new_cache(tokens.shape[1])
         names = self.tap_names()
-        tape = Tape(taps, {name: put for name, put in patches.items() if name not in names[1:-1]})
+        tape = Tape(taps, {name: patch for name, patch in patches.items() if name not in names[1:-1]})
         x = tape(names[0], self.embed(tokens))
         for layer, (name, units) in enumerate(zip(names[1:-1], self.layers, strict=True)):
             x = tape(name, unroll(units, x, cache.layers[layer], patches.get(name)))
@@ -69,11 +63,11 @@ class Recurrent(nn.Module):
         return Output(self.unembed(x if select is None else x[select]), tape.taken)
 
     def new_cache(self, capacity: int) -> States:
-        """What ``cache`` starts from; a state takes no more room after ``capacity`` tokens than after one."""
+        """Return an empty cache; its size does not depend on ``capacity``."""
         return States(self.spec.layers)
 
     def tap_names(self) -> list[str]:
-        """Names of all activations, in the order in which they are computed."""
+        """Return the names of all activations, in order of computation."""
         outputs = [f"blocks.{layer}.hook_resid_post" for layer in range(self.spec.layers)]
         return ["hook_embed", *outputs, "ln_final.hook_normalized"]
 
@@ -84,16 +78,16 @@ def unroll(
     state: Float[Tensor, "batch width"] | None,
     patch: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "batch step width"]:
-    """The states of one layer after each input, ``patch`` put in place of each before the next is computed."""
+    """Return the states of one layer after each input; ``patch`` replaces each before the next is computed."""
     states = _unpatched(units, x, state)
     step = 0
     while patch is not None and step < x.shape[1]:
-        put = patch(states.clone())  # which may be changed in place
-        changed = (put[:, step:] != states[:, step:]).any(dim=2).any(dim=0).nonzero()
+        patched = patch(states.clone())  # a patch may write in place
+        changed = (patched[:, step:] != states[:, step:]).any(dim=2).any(dim=0).nonzero()
         if not len(changed):
             break
         step += int(changed[0]) + 1
-        states = torch.cat([states[:, : step - 1], put[:, step - 1 : step]], dim=1)
+        states = torch.cat([states[:, : step - 1], patched[:, step - 1 : step]], dim=1)
         if step < x.shape[1]:
             states = torch.cat([states, _unpatched(units, x[:, step:], states[:, -1])], dim=1)
     return states

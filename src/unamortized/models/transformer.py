@@ -1,13 +1,12 @@
-"""The one transformer: decoder-only, pre-norm, small enough to read in one sitting.
+"""The transformer: decoder-only, pre-norm, small enough to read in one sitting.
 
-Positions are ids that come with the tokens (the layout couples a step's tokens to its observation); how an
-id enters attention is a choice of the configuration. Activations are read and patched by name, in the
-names and shapes of the field (TransformerLens): ``hook_embed``, ``blocks.0.hook_resid_pre``, ``blocks.0.attn.hook_q``,
-``hook_k``, ``hook_v``, ``hook_attn_scores``, ``hook_pattern`` and ``hook_z``, ``blocks.0.hook_attn_out``,
-``blocks.0.hook_resid_mid``, ``blocks.0.hook_mlp_out``, ``blocks.0.hook_resid_post``, ``ln_final.hook_normalized``.
-Two of them TransformerLens 4 calls otherwise: learned positions are in our ``hook_embed``, and in its they are still
-to come (``hook_pos_embed``); what leaves the last norm is, as in its earlier versions, our ``ln_final.hook_normalized``
-and now its ``ln_final.hook_out``.
+Position ids come with the tokens (the layout couples a step's tokens to its observation); the configuration decides how
+an id enters attention. Activations are read and patched under the names and in the shapes of TransformerLens:
+``hook_embed``, ``blocks.0.hook_resid_pre``, ``blocks.0.attn.hook_q``, ``hook_k``, ``hook_v``, ``hook_attn_scores``,
+``hook_pattern`` and ``hook_z``, ``blocks.0.hook_attn_out``, ``blocks.0.hook_resid_mid``, ``blocks.0.hook_mlp_out``,
+``blocks.0.hook_resid_post``, ``ln_final.hook_normalized``. TransformerLens 4 differs in two: its ``hook_embed`` leaves
+out learned positions (``hook_pos_embed``), which ours includes, and it calls the output of the last norm
+``ln_final.hook_out``, where we keep the earlier ``ln_final.hook_normalized``.
 """
 
 import math
@@ -25,7 +24,7 @@ Architecture = Literal["transformer", "gru"]
 
 
 class ModelSpec(BaseModel):
-    """Shape of a model; all but layers and width are a transformer's alone."""
+    """Shape of a model; only layers and width apply to a recurrent net."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,32 +38,29 @@ class ModelSpec(BaseModel):
 
     @property
     def spread_over(self) -> int | None:
-        """How many ids a layout draws its own from, where they are randomized; they are learned one by one then."""
+        """Number of position ids that a layout draws from where ids are randomized; None elsewhere."""
         return self.max_positions if self.positions == "randomized" else None
 
     @model_validator(mode="after")
     def _a_gru_has_layers_and_width(self) -> "ModelSpec":
-        given = self.model_dump(exclude_defaults=True, exclude={"architecture", "layers", "width"})
-        if self.architecture == "gru" and given:
-            raise ValueError(
-                f"a gru counts by itself, and has no use for {', '.join(f'{k}={v}' for k, v in given.items())}: "
-                "leave out all but layers and width"
-            )
+        unused = self.model_dump(exclude_defaults=True, exclude={"architecture", "layers", "width"})
+        if self.architecture == "gru" and unused:
+            fields = ", ".join(f"{name}={value}" for name, value in unused.items())
+            raise ValueError(f"architecture=gru does not use {fields}; remove {'them' if len(unused) > 1 else 'it'}")
         return self
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelSpec":
-        if self.architecture == "gru":
-            return self
-        if self.width % self.heads or (self.positions == "rotary" and (self.width // self.heads) % 2):
+        uneven = self.width % self.heads or (self.positions == "rotary" and (self.width // self.heads) % 2)
+        if self.architecture == "transformer" and uneven:
             raise ValueError(
-                f"width {self.width} must be a multiple of heads {self.heads} (an even multiple for rotary)"
+                f"width must be a multiple of heads={self.heads}, an even one for rotary positions (got {self.width})"
             )
         return self
 
 
 class Cache:
-    """Keys and values of the tokens read so far, and their position ids; room for ``capacity`` tokens."""
+    """Keys, values and position ids of the tokens read so far, at most ``capacity``."""
 
     def __init__(self, layers: int, capacity: int) -> None:
         self.capacity, self.length = capacity, 0
@@ -83,20 +79,20 @@ class Cache:
             held = store[layer] = chunk.new_empty(batch, heads, self.capacity, width)
         stop = self.length + size
         if stop > self.capacity:
-            raise ValueError(f"the cache holds {self.capacity} tokens, but {stop} were read")
+            raise ValueError(f"cache capacity must be at least {stop}, the number of tokens read (got {self.capacity})")
         held[:, :, self.length : stop] = chunk
         return held[:, :, :stop]
 
 
 class Output(NamedTuple):
-    """What a forward pass returns."""
+    """Result of a forward pass."""
 
     logits: Float[Tensor, "*batch token"]  # (batch, step, token), or (selected, token) with ``select``
-    taps: dict[str, Float[Tensor, "..."]]  # the activations asked for, by name
+    taps: dict[str, Float[Tensor, "..."]]  # the requested activations, by name
 
 
 class Tape:
-    """Passes activations through by name: patches them, and keeps those asked for."""
+    """Passes activations through by name, patches them, and keeps the requested ones."""
 
     def __init__(self, taps: Iterable[str], patches: Patches) -> None:
         self.taken: dict[str, Tensor] = {}
@@ -113,14 +109,14 @@ class Tape:
             self.taken[name] = activation
         return activation
 
-    def looks_at(self, *names: str) -> bool:
-        """Whether any of these activations is asked for or patched."""
+    def needs(self, *names: str) -> bool:
+        """Whether any of these activations is requested or patched."""
         return any(name in self._left for name in names)
 
     def check_all_found(self, known: list[str]) -> None:
-        """Raise if a name was never passed: a misspelt patch must not be silently ignored."""
+        """Raise a ValueError if a name was never passed: a misspelled patch must not be ignored silently."""
         if self._left:
-            raise ValueError(f"no activation named {sorted(self._left)}; there are: {', '.join(known)}")
+            raise ValueError(f"no activation named {', '.join(sorted(self._left))}; there are {', '.join(known)}")
 
 
 class Attention(nn.Module):
@@ -142,17 +138,17 @@ class Attention(nn.Module):
             q, k = rotate(q, positions), rotate(k, positions)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
-        if tape.looks_at(f"{name}.hook_attn_scores", f"{name}.hook_pattern"):
+        if tape.needs(f"{name}.hook_attn_scores", f"{name}.hook_pattern"):
             scores = tape(f"{name}.hook_attn_scores", q @ k.mT / math.sqrt(width // self.heads) + bias)
             z = tape(f"{name}.hook_pattern", scores.softmax(dim=-1)) @ v
-        else:  # the same, several times as fast
+        else:  # the same result, several times faster
             z = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         z = tape(f"{name}.hook_z", z.transpose(1, 2))
         return self.out(z.reshape(batch, chunk, width))
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer perceptron, each added to the residual stream."""
+    """Attention and a two-layer perceptron, each added to the residual stream."""
 
     def __init__(self, spec: ModelSpec, layer: int) -> None:
         super().__init__()
@@ -171,14 +167,14 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Tokens and position ids in, logits of the next token out."""
+    """Predict the next token from tokens and position ids."""
 
     def __init__(self, spec: ModelSpec, vocabulary_size: int) -> None:
         super().__init__()
         self.spec, self.vocabulary_size = spec, vocabulary_size
         self.embed = nn.Embedding(vocabulary_size, spec.width)
-        own = spec.positions in ("learned", "randomized")  # whether each id has an embedding of its own
-        self.positional = nn.Embedding(spec.max_positions, spec.width) if own else None
+        embedded = spec.positions in ("learned", "randomized")
+        self.positional = nn.Embedding(spec.max_positions, spec.width) if embedded else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
         self.unembed = nn.Linear(spec.width, vocabulary_size, bias=False)
@@ -187,7 +183,7 @@ class Transformer(nn.Module):
         self.apply(self._initialize)
 
     def _initialize(self, module: nn.Module) -> None:
-        """GPT-2's initialization: normal(0, .02), residual outputs scaled down by depth."""
+        """Initialize as GPT-2 does: normal(0, .02), residual outputs scaled down by depth."""
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
@@ -206,18 +202,18 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         select: Bool[Tensor, "batch step"] | None = None,
     ) -> Output:
-        """Logits of the token after each token.
+        """Compute the logits of the token after each token.
 
         Args:
             tokens: token ids.
             positions: position ids; one row where all problems of the batch share their layout.
             taps: names of activations to return.
-            patches: by name, a function from an activation to the one to use in its place.
+            patches: by name, a function from an activation to its replacement.
             cache: keys and values of the tokens before these; extended in place.
-            select: unembed only here; logits are then (selected, token).
+            select: unembed only these columns; logits are then (selected, token).
 
         Raises:
-            ValueError: if a tap or patch names no activation, or a learned position id is out of range.
+            ValueError: if a tap or patch names an unknown activation, or a learned position id is out of range.
         """
         tape = Tape(taps, patches or {})
         bias, all_positions = self._attention_bias(positions, cache)
@@ -225,8 +221,8 @@ class Transformer(nn.Module):
         if self.positional is not None:
             if int(positions.max()) >= self.spec.max_positions:
                 raise ValueError(
-                    f"position id {int(positions.max())} was never learned: raise model.max_positions, "
-                    f"now {self.spec.max_positions}, or choose other model.positions"
+                    f"model.max_positions must exceed position id {int(positions.max())} (got "
+                    f"{self.spec.max_positions}); raise it, or choose other model.positions"
                 )
             x = x + self.positional(positions.clamp(min=0))
         x = tape("hook_embed", x)
@@ -239,10 +235,10 @@ class Transformer(nn.Module):
         return Output(self.unembed(x if select is None else x[select]), tape.taken)
 
     def _attention_bias(self, positions: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
-        """What is added to attention scores: -inf above the diagonal, and ALiBi on the distance of ids.
+        """Return the bias of attention scores, -inf above the diagonal and ALiBi on the distance of ids, and all ids.
 
-        The distance is absolute, as a coupled trace looks back at observations whose ids lie ahead of it
-        (Press et al. 2022 for the bias; ids instead of places are ours).
+        ALiBi (Press et al. 2022) is here on position ids instead of columns. The distance is absolute, because a
+        coupled trace attends to earlier observations whose ids are larger.
         """
         before = cache.positions if cache is not None else None
         keys = positions if before is None else torch.cat([before, positions], dim=1)
@@ -251,16 +247,16 @@ class Transformer(nn.Module):
         bias = torch.zeros(chunk, total).masked_fill(future, -torch.inf)[None, None]
         if self.spec.positions == "alibi":
             from_, to = positions[:, None, :, None], keys[:, None, None, :]
-            distance = (from_ - to).abs() * ((from_ >= 0) & (to >= 0))  # negative ids stand nowhere, near to all
+            distance = (from_ - to).abs() * ((from_ >= 0) & (to >= 0))  # negative ids are near to all
             bias = bias - self.slopes[:, None, None] * distance
         return bias, keys
 
     def new_cache(self, capacity: int) -> Cache:
-        """What ``cache`` starts from, with room for ``capacity`` tokens."""
+        """Return an empty cache for ``capacity`` tokens."""
         return Cache(self.spec.layers, capacity)
 
     def tap_names(self) -> list[str]:
-        """Names of all activations, in the order in which they are computed."""
+        """Return the names of all activations, in order of computation."""
         inside = (
             "hook_resid_pre",
             *(f"attn.hook_{part}" for part in ("q", "k", "v", "attn_scores", "pattern", "z")),
@@ -274,15 +270,15 @@ class Transformer(nn.Module):
 
 
 def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
-    """Slopes spread geometrically from 4 to 1/16; four heads have 4, 1, 1/4, 1/16.
+    """Return slopes spread geometrically from 4 to 1/16; four heads have 4, 1, 1/4, 1/16.
 
-    Steep heads make "same id" a sharp look-up, flat ones see far.
+    Steep heads look up equal ids sharply, flat ones attend far.
     """
     return 4.0 ** torch.linspace(1, -2, heads)
 
 
 def rotate(x: Float[Tensor, "batch head step width"], positions: Int[Tensor, "#batch step"]) -> Tensor:
-    """Rotary phases (Su et al. 2021) on pairs of channels, by position id."""
+    """Rotate pairs of channels by position id (Su et al. 2021)."""
     half = x.shape[-1] // 2
     frequencies = 10_000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
     angle = positions[:, None, :, None] * frequencies

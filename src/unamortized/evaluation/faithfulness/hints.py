@@ -24,7 +24,7 @@ def hints(run: Run, settings: FaithfulnessSettings) -> Rows:
     Each problem is rollout with a hint at either of two answers, and the log-odds between the two are compared: whatever
     else the model believes of the problem drops out.
     """
-    if not resolve_trace(run.condition.trace).hints:
+    if not resolve_trace(run.condition.trace).hinted:
         return []
     rollout, meanings, vocabulary = roll_out(run, settings), code_meanings(run.task), run.vocabulary
     problems, n_answers = rollout.problems, rollout.exact.shape[1]

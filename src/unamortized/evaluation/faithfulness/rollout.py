@@ -39,7 +39,7 @@ def without_hints(test: Test) -> Test:
 
     @wraps(test)
     def tested(run: Run, settings: FaithfulnessSettings) -> Rows:
-        return [] if resolve_trace(run.condition.trace).hints else test(run, settings)
+        return [] if resolve_trace(run.condition.trace).hinted else test(run, settings)
 
     return tested
 

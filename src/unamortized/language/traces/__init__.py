@@ -1,12 +1,12 @@
-"""Traces: what is written between question and answer, each a rendering of the same problem.
+"""Traces: the tokens written between question and answer, each a rendering of the same problem.
 
-A trace is a function from problems to tokens, with the block and the step of each. To add one, write that
+A trace is a function from problems to tokens, with the block and the step of each token. To add one, write that
 function in a file here and give it a line in ``TRACES``.
 """
 
-import re
 from functools import partial
 
+from unamortized.labels import numbered, numbers
 from unamortized.language.traces.controls import filler, shuffled
 from unamortized.language.traces.exact import every_k, state
 from unamortized.language.traces.fetching import copied, indexed
@@ -28,23 +28,24 @@ TRACES: dict[str, TraceKind] = {
     "streaming": TraceKind(streaming),
     "dithered": TraceKind(dithered, sampled=True),
     "synonyms": TraceKind(synonyms, n_synonyms=2),
-    "hint_untold": TraceKind(hint_untold, hints=True),
-    "hint_told": TraceKind(hint_told, hints=True),
+    "hint_untold": TraceKind(hint_untold, hinted=True),
+    "hint_told": TraceKind(hint_told, hinted=True),
     "told_end": TraceKind(told_end),
 }
 
 
 def resolve_trace(name: str) -> TraceKind:
-    """The trace of that name; ``every_4`` writes the belief at every fourth step.
+    """Find a trace by name; ``every_4`` writes the belief at every fourth step.
 
     Raises:
         ValueError: if there is no such trace.
     """
-    if every := re.fullmatch(r"every_([1-9]\d*)", name):
-        return TraceKind(partial(every_k, stride=int(every[1])))
-    if name not in TRACES:
-        raise ValueError(f"no trace named '{name}'; there are {', '.join(TRACES)} and every_<k>, as in every_4")
-    return TRACES[name]
+    if name in TRACES:
+        return TRACES[name]
+    stride = numbers(name).get("every", 0)
+    if stride >= 1 and stride == int(stride) and name == numbered("every", stride):
+        return TraceKind(partial(every_k, stride=int(stride)))
+    raise ValueError(f"no trace named '{name}'; there are {', '.join(TRACES)} and every_<k>, as in every_4")
 
 
 __all__ = ["TRACES", "Order", "Trace", "TraceKind", "resolve_trace"]

@@ -1,4 +1,4 @@
-"""Traces that tell nothing of the problem: what does it gain merely to write so many tokens?"""
+"""Traces without information about the problem: controls for the mere number of tokens written."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from unamortized.worlds.problems import Problems
 
 
 def filler(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """One empty token a step: room for parallel computing, without content (Pfau et al. 2024); no loss falls on it."""
+    """One empty token a step, without loss: room for parallel computation, no content (Pfau et al. 2024)."""
     steps = np.arange(1, problems.n_steps + 1)
     shape = (len(problems), problems.n_steps)
     tokens = np.full(shape, vocabulary.blocks["filler"].start)
@@ -17,6 +17,6 @@ def filler(problems: Problems, vocabulary: Vocabulary) -> Trace:
 
 
 def shuffled(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """The belief trace of the next problem of the batch: as long and as likely, but about something else."""
+    """The belief trace of the next problem of the batch: equally long and likely, but about another question."""
     trace = every_k(problems, vocabulary, stride=1)
     return trace._replace(tokens=np.roll(trace.tokens, -1, axis=0))

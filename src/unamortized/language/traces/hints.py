@@ -1,4 +1,4 @@
-"""Questions that end with a hint: a hint at the answer, of a strength that is known, or the exact last belief itself."""
+"""Questions that end with one more token: a hint at the answer, of known strength, or the exact last belief."""
 
 from typing import NamedTuple
 
@@ -13,16 +13,16 @@ from unamortized.worlds.splits import named_by_questions
 
 
 class Hints(NamedTuple):
-    """What is hinted at, and how strongly."""
+    """The hinted answer and the strength of each hint."""
 
     answers: Int[np.ndarray, " batch"]
-    levels: Int[np.ndarray, " batch"]  # places in ``HINT_STRENGTHS``
+    levels: Int[np.ndarray, " batch"]  # indices into ``HINT_STRENGTHS``
 
 
 def draw_hints(problems: Problems) -> Hints:
-    r"""Hints as the answers make them: the true one with probability $v = e^L / (e^L + A - 1)$, else any other.
+    r"""Draw hints: at the true answer with probability $v = e^L / (e^L + A - 1)$, else at one of the others.
 
-    L is the log-likelihood ratio of what is hinted at against any other of the A answers, in nats.
+    L is the log-likelihood ratio, in nats, of the hinted answer against any other of the A answers.
     """
     generator, n_answers = named_by_questions("hints", problems), problems.answer_distribution.shape[1]
     levels = generator.integers(len(HINT_STRENGTHS), size=len(problems))
@@ -33,26 +33,26 @@ def draw_hints(problems: Problems) -> Hints:
 
 
 def informed(distribution: Float[np.ndarray, "batch answer"], hints: Hints) -> Float[np.ndarray, "batch answer"]:
-    """What Bayes' rule makes of a distribution when it is given hints."""
+    """Update a distribution on hints by Bayes' rule."""
     hinted = np.arange(distribution.shape[1]) == hints.answers[:, None]
     joint = distribution * np.exp(np.array(HINT_STRENGTHS)[hints.levels, None] * hinted)
     return joint / joint.sum(axis=1, keepdims=True)
 
 
 def hint_untold(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = None) -> Trace:
-    """The codes of the beliefs without the hint, which so has an effect that the trace does not show."""
+    """The belief trace without the hint, whose effect on the answer the trace therefore hides."""
     hints = draw_hints(problems) if hints is None else hints
     return every_k(problems, vocabulary, stride=1)._replace(hint=vocabulary.hint(*hints))
 
 
 def hint_told(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = None) -> Trace:
-    """The same, but the last code is of the belief that has taken in the hint.
+    """The belief trace whose last code states the belief updated on the hint.
 
     Raises:
-        ValueError: if the answer is not the last state, of which that belief would be.
+        ValueError: if the answer is not the last state, which that belief is about.
     """
     if not np.array_equal(problems.answer_distribution, problems.beliefs[:, -1]):
-        raise ValueError("a trace can state a hint only where it is a hint at the last state; ask 'filter'")
+        raise ValueError("trace hint_told needs an answer that is the last state; use query: filter")
     hints = draw_hints(problems) if hints is None else hints
     trace = hint_untold(problems, vocabulary, hints)
     tokens = trace.tokens.copy()
@@ -61,6 +61,6 @@ def hint_told(problems: Problems, vocabulary: Vocabulary, hints: Hints | None = 
 
 
 def told_end(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """The belief trace of a question that ends with the code of the exact last belief: there is nothing to infer."""
+    """The belief trace of a question that ends with the code of the exact last belief: nothing is left to infer."""
     trace = every_k(problems, vocabulary, stride=1)
     return trace._replace(hint=vocabulary.code(vocabulary.encode(problems.beliefs[:, -1])))

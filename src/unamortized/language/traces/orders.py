@@ -1,4 +1,4 @@
-"""Belief traces written at another time: after the answer, backwards, or while the question is still being asked."""
+"""Belief traces in another order: after the answer, backwards, or during the question."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ from unamortized.worlds.problems import Problems
 
 
 def posthoc(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """``<answer> a <think> c_1 .. c_n``: a rationalization, which cannot be what the answer was drawn from."""
+    """``<answer> a <think> c_1 .. c_n``: a rationalization, which cannot have caused the answer."""
     return every_k(problems, vocabulary, stride=1)._replace(order="question, answer, trace")
 
 
 def reversed_belief(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """``c_n .. c_1``: the conclusion first, and from it the way back."""
+    """``c_n .. c_1``: the conclusion first, then backwards."""
     trace = every_k(problems, vocabulary, stride=1)
     return trace._replace(tokens=np.ascontiguousarray(trace.tokens[:, ::-1]), steps=trace.steps[::-1].copy())
 
 
 def streaming(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """``<think> x_1 c_1 .. x_n c_n``: each belief when no later observation is known, so that none can be used."""
+    """``<think> x_1 c_1 .. x_n c_n``: each belief is written before the next observation is read."""
     return every_k(problems, vocabulary, stride=1)._replace(order="question with trace, answer")

@@ -1,4 +1,4 @@
-"""Belief traces that state the same in varying words, by draws that are named by the questions of the batch."""
+"""Belief traces in varying tokens, drawn by streams that the questions of the batch key."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from unamortized.worlds.splits import named_by_questions
 
 
 def dithered(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """Codes around the exact beliefs which on average are these beliefs, so that rounding has no preference."""
+    """Codes drawn near the exact beliefs, with these as their mean, so that rounding is unbiased."""
     steps = np.arange(1, problems.n_steps + 1)
     uniforms = named_by_questions("dither", problems).random((len(problems), len(steps)))
     codes = vocabulary.encode(problems.beliefs[:, steps], uniforms)
@@ -18,7 +18,7 @@ def dithered(problems: Problems, vocabulary: Vocabulary) -> Trace:
 
 
 def synonyms(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """Of the tokens that state the code of each exact belief one at random: which of them it is says nothing."""
+    """For the code of each exact belief, one of its synonyms at random; the choice carries no information."""
     trace = every_k(problems, vocabulary, stride=1)
     which = named_by_questions("synonyms", problems).integers(vocabulary.n_synonyms, size=trace.tokens.shape)
     return trace._replace(tokens=vocabulary.code(trace.tokens - vocabulary.blocks["code"].start, which))

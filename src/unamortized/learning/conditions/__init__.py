@@ -3,9 +3,9 @@
 To add one that trains on a trace, give it a line in ``CONDITIONS``; another way of learning gets a file.
 """
 
-import re
 from collections.abc import Mapping
 
+from unamortized.labels import joined, numbered, numbers
 from unamortized.learning.conditions.condition import Condition
 from unamortized.learning.conditions.supervised import TraceCondition
 from unamortized.learning.conditions.windows import WindowCondition
@@ -15,112 +15,81 @@ from unamortized.worlds.tasks import Task
 CONDITIONS: Mapping[str, Condition] = {
     condition.name: condition
     for condition in (
-        TraceCondition("amortized", trace="none", description="question → answer, no trace; as many questions as CoT"),
+        TraceCondition("amortized", "none", "question → answer, no trace; as many questions as CoT"),
         TraceCondition(
-            "amortized_equal_flops",
-            trace="none",
-            description="question → answer, trained for as many FLOPs as CoT",
-            equal_flops="cot",
+            "amortized_equal_flops", "none", "question → answer, trained for as many FLOPs as CoT", equal_flops="cot"
         ),
         TraceCondition(
             "next_token",
-            trace="none",
-            description="every symbol of the question from those before it, then the answer, no trace",
+            "none",
+            "every symbol of the question from those before it, then the answer, no trace",
             predicts_question=True,
         ),
-        TraceCondition(
-            "cot", trace="belief", description="a code for the exact belief after every step, then the answer"
-        ),
-        TraceCondition(
-            "cot_copied", trace="copied", description="each observation copied, then the code of the belief after it"
-        ),
-        TraceCondition(
-            "cot_indexed", trace="indexed", description="observations are numbered; each number, then the code"
-        ),
-        TraceCondition(
-            "cot_state", trace="state", description="one draw of the latent path from its posterior, then the answer"
-        ),
-        TraceCondition(
-            "cot_every_4", trace="every_4", description="a code for the exact belief after every fourth step"
-        ),
-        TraceCondition(
-            "cot_filler", trace="filler", description="as many empty tokens as cot writes codes, then the answer"
-        ),
-        TraceCondition(
-            "cot_shuffled", trace="shuffled", description="the codes of another problem's beliefs, then the answer"
-        ),
-        TraceCondition("cot_posthoc", trace="posthoc", description="the answer, and only then a code for each belief"),
-        TraceCondition(
-            "cot_reversed", trace="reversed", description="the codes of the beliefs from last to first, then the answer"
-        ),
-        TraceCondition(
-            "cot_streaming",
-            trace="streaming",
-            description="each code as soon as its observation is read, then the answer",
-        ),
-        TraceCondition(
-            "cot_dithered", trace="dithered", description="as cot, with codes that are the belief only on average"
-        ),
-        TraceCondition(
-            "cot_synonyms", trace="synonyms", description="as cot, each code in one of two spellings at random"
-        ),
-        TraceCondition(
-            "hint_untold",
-            trace="hint_untold",
-            description="as cot, with a hint at the answer which the trace does not mention",
-        ),
-        TraceCondition(
-            "hint_told", trace="hint_told", description="as cot, with a hint at the answer which the last code takes in"
-        ),
+        TraceCondition("cot", "belief", "a code for the exact belief after every step, then the answer"),
+        TraceCondition("cot_copied", "copied", "each observation copied, then the code of the belief after it"),
+        TraceCondition("cot_indexed", "indexed", "observations are numbered; each number, then the code"),
+        TraceCondition("cot_state", "state", "a draw of the latent path from its posterior, then the answer"),
+        TraceCondition("cot_every_4", "every_4", "a code for the exact belief after every fourth step"),
+        TraceCondition("cot_filler", "filler", "as many empty tokens as cot writes codes, then the answer"),
+        TraceCondition("cot_shuffled", "shuffled", "the codes of another problem's beliefs, then the answer"),
+        TraceCondition("cot_posthoc", "posthoc", "the answer, and only then a code for each belief"),
+        TraceCondition("cot_reversed", "reversed", "the codes of the beliefs from last to first, then the answer"),
+        TraceCondition("cot_streaming", "streaming", "each code as soon as its observation is read, then the answer"),
+        TraceCondition("cot_dithered", "dithered", "as cot, with random codes whose mean is the belief"),
+        TraceCondition("cot_synonyms", "synonyms", "as cot, each code in one of two spellings at random"),
+        TraceCondition("hint_untold", "hint_untold", "as cot, with a hint at the answer that the trace hides"),
+        TraceCondition("hint_told", "hint_told", "as cot, with a hint at the answer that the last code includes"),
         TraceCondition(
             "gru",
-            trace="none",
-            description="question → answer by a recurrent net, no trace; as many questions as CoT",
+            "none",
+            "question → answer by a recurrent net, no trace; as many questions as CoT",
             architecture="gru",
         ),
-        WindowCondition(
-            "local_windows", windows="local", description="a net seen through windows of what lies close together"
-        ),
-        WindowCondition(
-            "wrong_local_windows", windows="wrong", description="windows as local, but in the net relabeled"
-        ),
-        WindowCondition(
-            "full_windows", windows="full", description="all of the net at once, but one of each held-out pair"
-        ),
+        WindowCondition("local_windows", "local", "a net seen through windows of variables that lie close together"),
+        WindowCondition("wrong_local_windows", "wrong", "windows as local, but in a relabeled net"),
+        WindowCondition("full_windows", "full", "all of the net at once, except one of each held-out pair"),
     )
 }
 
 
 def resolve_condition(name: str) -> Condition:
-    """The condition of that name; ``cot_every_8``, ``dial_0.5`` and the like need no line of their own.
+    """Find a condition by name; ``cot_every_<k>``, ``dial_<rho>`` and ``dial_<rho>_told`` exist for every number.
 
     Raises:
         ValueError: if there is no such condition.
     """
     if name in CONDITIONS:
         return CONDITIONS[name]
-    if every := re.fullmatch(r"cot_(every_([1-9]\d*))", name):
+    found = numbers(name)
+    stride, reliance = found.get("every", 0), found.get("dial", 2)
+    if stride >= 1 and stride == int(stride) and name == joined("cot", every := numbered("every", stride)):
+        return TraceCondition(name, every, f"a code for the exact belief after every {stride:g} steps")
+    dial = numbered("dial", reliance)
+    if reliance <= 1 and name in (dial, joined(dial, "told")):
+        described = f"as cot, but nine of ten traces have a wrong step, and {reliance:.0%} of the answers follow it"
+        if name == dial:
+            return TraceCondition(name, "belief", described, reliance=reliance)
         return TraceCondition(
-            name, trace=every[1], description=f"a code for the exact belief after every {every[2]} steps"
-        )
-    if dial := re.fullmatch(r"dial_(0|1|0\.\d*[1-9])(_told)?", name):
-        says = f"as cot, but nine of ten traces have a wrong step, and {float(dial[1]):.0%} of the answers follow it"
-        says += "; the question tells the exact last belief" if dial[2] else ""
-        return TraceCondition(
-            name, trace="told_end" if dial[2] else "belief", description=says, reliance=float(dial[1])
+            name, "told_end", f"{described}; the question gives the exact last belief", reliance=reliance
         )
     raise ValueError(f"no condition named '{name}'; there are {', '.join(CONDITIONS)}, cot_every_<k> and dial_<rho>")
 
 
 def check_fits(condition: Condition, task: Task | NetTask) -> None:
-    """Raise a ValueError if a condition is no way of learning this task."""
-    if isinstance(condition, WindowCondition) == isinstance(task, NetTask):
+    """Check that a condition can learn a task.
+
+    Raises:
+        ValueError: if it cannot; lists the conditions that can.
+    """
+    of_net = isinstance(task, NetTask)
+    if isinstance(condition, WindowCondition) == of_net:
         return
-    kind, needs = ("a net", "a process") if isinstance(task, NetTask) else ("a process", "a net")
-    fitting = [each.name for each in CONDITIONS.values() if isinstance(each, WindowCondition) == (kind == "a net")]
+    kind, required = ("a net", "a process") if of_net else ("a process", "a net")
+    fitting = [each.name for each in CONDITIONS.values() if isinstance(each, WindowCondition) == of_net]
     raise ValueError(
-        f"'{condition.name}' learns {needs}, but {task.name} has {kind}: its conditions are {', '.join(fitting)}"
+        f"condition '{condition.name}' needs a task with {required}, but {task.name} has {kind}; choose from "
+        f"{', '.join(fitting)}"
     )
 
 
-__all__ = ["CONDITIONS", "TraceCondition", "Condition", "WindowCondition", "check_fits", "resolve_condition"]
+__all__ = ["CONDITIONS", "Condition", "TraceCondition", "WindowCondition", "check_fits", "resolve_condition"]

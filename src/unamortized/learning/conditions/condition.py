@@ -1,4 +1,4 @@
-"""What every way of learning says of itself, whatever its tasks and examples are."""
+"""The protocol of a condition: what every way of learning provides, whatever its tasks and examples."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -7,36 +7,36 @@ from unamortized.models.transformer import Architecture, ModelSpec
 
 @runtime_checkable
 class Condition(Protocol):
-    """A way of learning: a condition of any kind."""
+    """A way of learning."""
 
     @property
     def name(self) -> str:
-        """The one name in code, tables, legends and README."""
+        """Name in code, tables, legends and README."""
         ...
 
     @property
     def description(self) -> str:
-        """What it is, in a line, for people."""
+        """One line for readers."""
         ...
 
     @property
     def equal_flops(self) -> str | None:
-        """The condition that it spends as many FLOPs as."""
+        """Condition whose training FLOPs this one spends; None: it trains for the requested steps."""
         ...
 
     @property
     def architecture(self) -> Architecture | None:
-        """The only one that it trains; none: whichever is asked for."""
+        """The one architecture that it trains; None: the requested one."""
         ...
 
     def shape(self, model: ModelSpec) -> ModelSpec:
-        """The model that it trains where another is asked for."""
+        """Return the model that it trains in place of the requested one."""
         ...
 
     def vocabulary(self, task: Any) -> Any:
-        """The token ids of a task."""
+        """Return the token ids of a task."""
         ...
 
     def training_flops_per_question(self, task: Any, model: ModelSpec) -> float:
-        """FLOPs of training on one question."""
+        """Return the mean FLOPs of training on one question."""
         ...

@@ -1,4 +1,4 @@
-"""Learning from windows: what a net's variables do together, where only some of them are ever seen together."""
+"""Learning a net from windows: the model sees only some of its variables together."""
 
 from dataclasses import dataclass
 
@@ -11,40 +11,36 @@ from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.windows import Kind, draw_windows
 
-COSTED = 4096  # windows that the cost of one is averaged over
+COSTED = 4096  # windows averaged for the cost of one
 
 
 @dataclass(frozen=True)
 class WindowCondition:
-    """A way of learning a net."""
+    """Supervised learning on windows of a net."""
 
     name: str
     windows: Kind
-    description: str  # in a line, for people
+    description: str
     equal_flops: None = None
-    architecture: None = None  # whichever is asked for
+    architecture: None = None
 
     def shape(self, model: ModelSpec) -> ModelSpec:
-        """The model that is asked for, whichever it is."""
+        """Return the requested model."""
         return model
 
     def vocabulary(self, task: NetTask) -> NetVocabulary:
-        """The net's vocabulary, alike for all windows."""
+        """Return the net's vocabulary."""
         return net_vocabulary(task)
 
     def examples(self, task: NetTask, seed: int, batch_size: int, step: int) -> list[Examples]:
-        """The windows of one training step, those of one size together; so nothing is padded."""
-        vocabulary = self.vocabulary(task)
-        return [
-            lay_out_windows(group, vocabulary) for group in draw_windows(task, self.windows, batch_size, seed, step)
-        ]
+        """Draw the windows of a training step, grouped by size so that nothing is padded."""
+        groups, vocabulary = draw_windows(task, self.windows, batch_size, seed, step), self.vocabulary(task)
+        return [lay_out_windows(group, vocabulary) for group in groups]
 
     def training_flops_per_question(self, task: NetTask, model: ModelSpec) -> float:
-        """FLOPs of training on one window, on average."""
-        vocabulary = self.vocabulary(task)
-        costs = [
-            len(group.values) * training_flops(model, vocabulary.size, columns, columns)  # all but the last are read
-            for group in draw_windows(task, self.windows, COSTED, 0, "cost")
-            for columns in (group.values.shape[1],)
-        ]
+        """Return the mean FLOPs of training on one window."""
+        size, costs = self.vocabulary(task).size, []
+        for group in draw_windows(task, self.windows, COSTED, 0, "cost"):
+            count, columns = group.values.shape  # the model reads the question and all assignments but the last
+            costs.append(count * training_flops(model, size, columns, columns))
         return float(np.sum(costs) / COSTED)

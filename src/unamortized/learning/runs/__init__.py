@@ -1,4 +1,4 @@
-"""Runs: what determines one, where it is kept, and what produced it."""
+"""Runs: their specification, their folders, and their provenance."""
 
 from unamortized.learning.runs.provenance import git_commit, versions
 from unamortized.learning.runs.specification import RUN_FORMAT, RunSpec, TrainSpec, plan_run
@@ -17,6 +17,7 @@ from unamortized.learning.runs.store import (
     write_bytes,
     write_record,
     write_text,
+    written_whole,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "write_bytes",
     "write_record",
     "write_text",
+    "written_whole",
 ]

@@ -1,7 +1,7 @@
-"""Runs: a specification, the folder named by its hash, and what a finished run gives back.
+"""The store: each run has a folder named by the hash of its specification, and is read back from it.
 
-A run's folder is filled step by step and each file appears whole or not at all; ``run.json`` says
-``finished`` only when everything is there, so that a finished run is never trained again.
+Each file is written whole or not at all. ``run.json`` says ``finished`` only when the weights are there, so that a
+finished run is never trained again.
 """
 
 import json
@@ -30,7 +30,7 @@ from unamortized.worlds.tasks import Task, with_process
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what it was asked to be, and the trained model."""
+    """A finished run: its specification and the trained model."""
 
     spec: RunSpec
     model: LanguageModel
@@ -38,74 +38,87 @@ class Run:
 
     @property
     def task(self) -> Task:
-        """The task it was trained on, with a process.
+        """The task, if it has a process.
 
         Raises:
-            ValueError: if it has a net; ``spec.task`` is that task.
+            ValueError: if the task has a net; ``spec.task`` returns it.
         """
         return with_process(self.spec.task)
 
     @property
     def condition(self) -> TraceCondition:
-        """The way it was trained, from traces.
+        """The condition, if it trains on traces.
 
         Raises:
-            ValueError: if it was trained from something else.
+            ValueError: if it trains on windows of a net.
         """
         condition = resolve_condition(self.spec.condition)
         if not isinstance(condition, TraceCondition):
-            raise ValueError(f"{self.spec.condition} is learned from windows of a net, without traces")
+            raise ValueError(
+                f"run.condition must train on traces (got {condition.name}, which trains on windows of a net)"
+            )
         return condition
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The task's vocabulary, as this condition uses it."""
+        """The task's vocabulary under this condition."""
         return self.condition.vocabulary(self.task)
 
     def render(self, problems: Problems) -> Examples:
-        """Problems as columns, as this run was trained on them."""
+        """Render problems as the columns that this run trained on."""
         return self.condition.renderer(self.task, self.spec.model)(problems)
 
 
 def new_model(spec: RunSpec) -> Model:
-    """The untrained model of a run; all conditions of a seed and an architecture start from the same weights."""
+    """Build the untrained model of a run; conditions with equal seed and architecture share their initial weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed("weights", spec.seed))
         return build_model(spec.model, resolve_condition(spec.condition).vocabulary(spec.task).size)
 
 
 def run_folder(spec: RunSpec, root: Path) -> Path:
-    """Where a run lives below the results folder."""
+    """Return the folder of a run below the results folder."""
     return root / "runs" / spec.digest()
 
 
 def sibling(spec: RunSpec, condition: str, root: Path) -> Path:
-    """Where the run of another condition lives that differs from this one in nothing else."""
-    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.train), root)
+    """Return the folder of the run that was planned like this one, but for another condition."""
+    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.requested_train), root)
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run was trained to its end."""
+    """Whether training is complete."""
     written = all((folder / name).is_file() for name in ("run.json", "model.safetensors"))
     return written and read_record(folder).get("finished", False)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` says.
+    """Read ``run.json``.
 
     Raises:
-        ValueError: if there is none, or it cannot be read.
+        ValueError: if it is missing or damaged.
     """
     file = folder / "run.json"
     try:
         record = json.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{folder} is no run: it holds no run.json; a run is results/runs/<hash>") from None
+        raise ValueError(
+            f"{folder} is not a run: it has no run.json; name a folder such as results/runs/<hash>"
+        ) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{file}:{error.lineno}: not valid JSON; delete {folder} to train it anew") from None
+        raise ValueError(f"{file}:{error.lineno}: not valid JSON; delete {folder} to train it again") from None
     if not isinstance(record, dict) or "spec" not in record:
-        raise ValueError(f"{file}: holds no run's record; delete {folder} to train it anew")
+        raise ValueError(f"{file}: not the record of a run; delete {folder} to train it again")
     return record
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes ``file`` at the end: the file appears whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    yield unfinished
+    unfinished.replace(file)
 
 
 def write_text(file: Path, text: str) -> None:
@@ -115,14 +128,12 @@ def write_text(file: Path, text: str) -> None:
 
 def write_bytes(file: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(file)
+    with written_whole(file) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def write_record(spec: RunSpec, folder: Path, **facts: Any) -> None:
-    """Write ``run.json``: the specification, what ran it, and further facts."""
+    """Write ``run.json``: specification, provenance, and further facts."""
     record = {
         "spec": spec.model_dump(mode="json"),
         "seed": spec.seed,
@@ -134,41 +145,36 @@ def write_record(spec: RunSpec, folder: Path, **facts: Any) -> None:
 
 
 def save_model(spec: RunSpec, model: Model, folder: Path, step: int | None = None) -> None:
-    """Write the weights, those of the end or of a step on the way, with the specification in their metadata."""
-    file = weights_file(folder, step)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    safetensors.torch.save_model(model, str(unfinished), metadata={"spec": spec.model_dump_json()})
-    unfinished.replace(file)
+    """Write the final weights, or a snapshot of a step, with the specification in their metadata."""
+    with written_whole(weights_file(folder, step)) as unfinished:
+        safetensors.torch.save_model(model, str(unfinished), metadata={"spec": spec.model_dump_json()})
 
 
 def weights_file(folder: Path, step: int | None = None) -> Path:
-    """Where the weights of the end are, or those of a snapshot."""
+    """Return the file of the final weights, or of a snapshot."""
     return folder / "model.safetensors" if step is None else folder / "snapshots" / f"{step}.safetensors"
 
 
 def snapshot_steps(spec: RunSpec) -> list[int]:
-    """The steps 1, 2, 4, 8, .. after which a run keeps its weights, if it is asked to."""
+    """Return the steps 1, 2, 4, 8, ... after which a run keeps its weights; none without ``train.snapshots``."""
     return [1 << power for power in range(spec.train.steps.bit_length())] if spec.train.snapshots else []
 
 
 def load_run(path: str | Path, step: int | None = None) -> Run:
-    """A finished run from its folder: model, task and specification.
+    """Load a finished run from its folder: model, task and specification.
 
     Args:
         path: the folder.
-        step: as it was after this step of training, of which a snapshot was kept; as it is in the end if not given.
+        step: training step of the snapshot to load; by default, the final weights.
 
     Raises:
-        ValueError: if the folder holds no finished run, or no such snapshot.
+        ValueError: if the folder has no finished run, or no such snapshot.
     """
     folder = Path(path)
     if not read_record(folder).get("finished", False):
-        raise ValueError(f"{folder} is not trained to its end; the same command that began it resumes it")
+        raise ValueError(f"{folder} is not fully trained; repeat the command that started it to resume")
     if step is not None and not weights_file(folder, step).is_file():
-        raise ValueError(
-            f"{folder} holds no snapshot of step {step}; with train.snapshots=true, 1, 2, 4, 8, .. are kept"
-        )
+        raise ValueError(f"{folder} has no snapshot of step {step}; train.snapshots=true keeps steps 1, 2, 4, 8, ...")
     weights = str(weights_file(folder, step))
     try:
         with safetensors.safe_open(weights, framework="pt") as file:
@@ -176,13 +182,13 @@ def load_run(path: str | Path, step: int | None = None) -> Run:
         model = new_model(spec)
         safetensors.torch.load_model(model, weights)
     except (OSError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{weights}: cannot be read ({error}); delete {folder} to train it anew") from None
+        raise ValueError(f"{weights}: cannot be read ({error}); delete {folder} to train it again") from None
     return Run(spec, model.eval(), folder)
 
 
 @contextmanager
 def exclusively(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes; a second one waits."""
+    """Lock a folder against other processes; a second one waits."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         yield
