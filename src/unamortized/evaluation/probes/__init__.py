@@ -1,10 +1,25 @@
-"""Affine belief probes: is the exact belief a linear function of the residual stream, and would controls do as well?"""
+"""Affine belief probes: is the exact belief linear in the residual stream, and do baselines hold it as well?"""
 
-from unamortized.evaluation.probes.discriminant import classify, discriminant
+from unamortized.evaluation.probes.activations import (
+    SITES,
+    Activations,
+    activations_at,
+    layers,
+    read_activations,
+    respond_with_activations,
+)
+from unamortized.evaluation.probes.discriminant import discriminant
+from unamortized.evaluation.probes.fitting import (
+    FittedProbe,
+    belief_probes,
+    fit_by_layer,
+    fit_probes,
+    fitting_problems,
+    scoring_problems,
+)
 from unamortized.evaluation.probes.probe_baselines import WINDOW, recent_observations
 from unamortized.evaluation.probes.readings import as_belief, as_distribution, to_simplex
-from unamortized.evaluation.probes.ridge import Moments, Probe, apply, fit, moments, r2, ridge_probe
-from unamortized.evaluation.probes.sites import SITES, Read, layers, listen, read
+from unamortized.evaluation.probes.ridge import Moments, Probe, moments, r2, ridge_probe
 from unamortized.evaluation.probes.sweep import EVERYTHING, Probes, along_training, by_layer
 from unamortized.evaluation.probes.targets import resolve_target
 
@@ -12,25 +27,29 @@ __all__ = [
     "EVERYTHING",
     "SITES",
     "WINDOW",
+    "Activations",
+    "FittedProbe",
     "Moments",
     "Probe",
     "Probes",
-    "Read",
+    "activations_at",
     "along_training",
-    "apply",
     "as_belief",
     "as_distribution",
+    "belief_probes",
     "by_layer",
-    "classify",
     "discriminant",
-    "fit",
+    "fit_by_layer",
+    "fit_probes",
+    "fitting_problems",
     "layers",
-    "listen",
     "moments",
     "r2",
-    "read",
+    "read_activations",
     "recent_observations",
     "resolve_target",
+    "respond_with_activations",
     "ridge_probe",
+    "scoring_problems",
     "to_simplex",
 ]
