@@ -15,7 +15,7 @@ from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import content_hash
 
 EMBEDDING = "0"  # holds one symbol, and so no more points than there are symbols
-REPEATED = 2  # problems drawn for each that would be needed if no history occurred twice
+REPEATED = 4  # problems drawn, for each that is needed if no history occurs twice
 
 
 @dataclass(frozen=True)

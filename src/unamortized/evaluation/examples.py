@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int, Num
 
 from unamortized.evaluation.protocol import test_problems
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
@@ -57,7 +57,7 @@ def example_problems(run: Run, settings: ExampleProblems) -> pd.DataFrame:
 
 
 def example_rows(
-    steps: Int[np.ndarray, " step"], values: Float[np.ndarray, "batch step state"], source: str, **where: str
+    steps: Int[np.ndarray, " step"], values: Num[np.ndarray, "batch step state"], source: str, **where: str
 ) -> pd.DataFrame:
     """Make the rows of one source: problem, step, state and rounded value.
 
@@ -69,12 +69,12 @@ def example_rows(
     """
     problem, place, state = np.indices(values.shape).reshape(3, -1)
     columns = {"problem": problem, "step": steps[place], "state": state, "value": values.reshape(-1).round(DECIMALS)}
-    table = pd.DataFrame(columns).assign(source=source, **where)
+    table = pd.DataFrame(columns).assign(**dict.fromkeys(EXAMPLE_TEXT, "") | {"source": source} | where)
     return table if source in COUNTED else table[table["value"] != 0]
 
 
 def example_table(run: Run, n_steps: int, tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Join rows of sources; world, variant and run are filled in when tables are collected."""
-    table = pd.concat(tables, ignore_index=True).reindex(columns=list(EXAMPLE_COLUMNS))
-    table = table.fillna(dict.fromkeys(EXAMPLE_TEXT, "")).astype({"value": float})
-    return table.assign(task=run.task.name, condition=run.spec.condition, seed=run.spec.seed, n_steps=n_steps)
+    named = {"task": run.task.name, "condition": run.spec.condition, "seed": run.spec.seed, "n_steps": n_steps}
+    table = pd.concat(tables, ignore_index=True).assign(**named).astype({"value": float})
+    return table[list(EXAMPLE_COLUMNS)]
