@@ -13,7 +13,8 @@ from tests.evaluation.oracle import Told, oracle_run, slow_task
 from tests.small_tasks import GENERALISED, small_task
 from tests.worlds.brute_force import enumerate_paths, marginal
 from unamortized.evaluation.composition import Composition, composition, start_states, steps_read, window_beliefs
-from unamortized.evaluation.probes import discriminant, moments, r2
+from unamortized.evaluation.probes.discriminant import discriminant
+from unamortized.evaluation.probes.ridge import moments, r2
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output, Transformer
 from unamortized.worlds.splits import draw

@@ -13,7 +13,7 @@ from unamortized.evaluation.belief_geometry import BeliefGeometry, belief_geomet
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.geometry import Geometry, across_lengths, between_conditions, dimensions
-from unamortized.evaluation.probes import SITES, Activations
+from unamortized.evaluation.probes.activations import SITES, Activations
 from unamortized.learning.runs import TrainSpec, plan_run, run_folder, sibling
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw

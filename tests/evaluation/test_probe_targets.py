@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
-from unamortized.evaluation.probes import resolve_target, respond_with_activations
+from unamortized.evaluation.probes.activations import respond_with_activations
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, RANDOM_FEATURES, BaselineInput
-from unamortized.evaluation.probes.targets import TARGETS, stationary_belief, wrong_process
+from unamortized.evaluation.probes.targets import TARGETS, resolve_target, stationary_belief, wrong_process
 from unamortized.language.meanings import code_meanings
 from unamortized.worlds.problems import sample_problems
 from unamortized.worlds.processes import Process, build_process

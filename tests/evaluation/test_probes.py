@@ -11,21 +11,12 @@ from hypothesis.extra.numpy import arrays
 from tests.evaluation.found_rows import value
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.small_tasks import small_task
-from unamortized.evaluation.probes import (
-    SITES,
-    Probes,
-    activations_at,
-    by_layer,
-    fitting,
-    fitting_problems,
-    r2,
-    read_activations,
-    recent_observations,
-    respond_with_activations,
-    scoring_problems,
-    sweep,
-    to_simplex,
-)
+from unamortized.evaluation.probes import Probes, by_layer, fitting, sweep
+from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
+from unamortized.evaluation.probes.fitting import fitting_problems, scoring_problems
+from unamortized.evaluation.probes.probe_baselines import recent_observations
+from unamortized.evaluation.probes.readings import to_simplex
+from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.responses import respond
 from unamortized.worlds.splits import content_hash, draw
 

@@ -8,7 +8,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unamortized.evaluation.probes import fit_probes, moments, ridge_probe
+from unamortized.evaluation.probes.fitting import fit_probes
+from unamortized.evaluation.probes.ridge import moments, ridge_probe
 
 
 def data(rows: int, far: float = 0.0, seed: int = 0):

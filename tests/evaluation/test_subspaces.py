@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from unamortized.evaluation.probes import FittedProbe, moments, r2, ridge_probe
+from unamortized.evaluation.probes.fitting import FittedProbe
+from unamortized.evaluation.probes.ridge import moments, r2, ridge_probe
 from unamortized.evaluation.subspaces import (
     angle_between,
     as_far,

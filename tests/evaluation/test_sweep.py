@@ -8,20 +8,10 @@ import pytest
 from tests.evaluation.found_rows import value
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.generalization import test_problems as problems_of_tests
-from unamortized.evaluation.probes import (
-    EVERYTHING,
-    SITES,
-    Probes,
-    activations_at,
-    along_training,
-    by_layer,
-    fit_by_layer,
-    fit_probes,
-    r2,
-    read_activations,
-    respond_with_activations,
-    sweep,
-)
+from unamortized.evaluation.probes import EVERYTHING, Probes, along_training, by_layer, sweep
+from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
+from unamortized.evaluation.probes.fitting import fit_by_layer, fit_probes
+from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.probes.targets import TARGETS
 from unamortized.evaluation.protocol import snapshots
 from unamortized.learning.runs import TrainSpec, load_run, new_model

@@ -6,7 +6,7 @@ import pytest
 
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.metrics import METRICS
-from unamortized.evaluation.probes import WINDOW
+from unamortized.evaluation.probes.probe_baselines import WINDOW
 from unamortized.evaluation.rows import row, to_table
 from unamortized.learning.conditions import resolve_condition
 from unamortized.studies.compare import COMPARE

@@ -7,7 +7,8 @@ import pandas as pd
 from jaxtyping import Bool
 
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, example_rows, example_table
-from unamortized.evaluation.probes import belief_probes, read_activations
+from unamortized.evaluation.probes.activations import read_activations
+from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.protocol import test_problems
 from unamortized.labels import QUESTION
 from unamortized.learning.runs import Run

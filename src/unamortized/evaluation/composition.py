@@ -12,16 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.probes import (
-    discriminant,
-    fit_by_layer,
-    fitting_problems,
-    layers,
-    r2,
-    read_activations,
-    ridge_probe,
-    scoring_problems,
-)
+from unamortized.evaluation.probes.activations import layers, read_activations
+from unamortized.evaluation.probes.discriminant import discriminant
+from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
+from unamortized.evaluation.probes.ridge import r2, ridge_probe
 from unamortized.evaluation.protocol import Rows, split_of
 from unamortized.evaluation.rows import row
 from unamortized.labels import ABOUT_TO_STATE, QUESTION

@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from unamortized.evaluation.probes import (
-    SITES,
-    Activations,
-    FittedProbe,
-    fit_by_layer,
-    layers,
-    moments,
-    r2,
-    read_activations,
-)
+from unamortized.evaluation.probes.activations import SITES, Activations, layers, read_activations
+from unamortized.evaluation.probes.fitting import FittedProbe, fit_by_layer
+from unamortized.evaluation.probes.ridge import moments, r2
 from unamortized.evaluation.protocol import Rows, split_of
 from unamortized.evaluation.rows import row
 from unamortized.evaluation.subspaces import (
@@ -32,6 +25,7 @@ from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import apart, draw
 
 LONGER = 2  # test lengths beyond training to compare with
+AGAIN = "geometry again"  # name of a second draw of problems
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,9 @@ class Geometry:
     against: str = "amortized"  # its model of the same seed
 
 
+Fits = dict[str, dict[str, FittedProbe]]  # by site and layer
+
+
 def dimensions(run: Run, settings: Geometry) -> Rows:
     """Measure the effective dimension of activations, and the share of their variance that is of the belief.
 
@@ -50,16 +47,15 @@ def dimensions(run: Run, settings: Geometry) -> Rows:
     """
     n_steps, rows = run.task.steps.train[1], Rows()
     for site, seen in _read(run, n_steps, settings).items():
-        record = partial(_record, run, site, n_steps, settings.problems)
+        record = partial(_record, run, settings, n_steps, site)
         for layer, fitted in fit_by_layer(seen).items():
-            if layer in layers(run):
-                covariance = fitted.moments.covariance
-                belief, random = belief_subspace(fitted), _random(run, site, layer, fitted)
-                rows += [
-                    record("effective_dimension", effective_dimension(covariance), layer=layer),
-                    record("belief_variance", belief.variance(covariance), layer=layer),
-                    record("belief_variance", random.variance(covariance), layer=layer, control="random_subspace"),
-                ]
+            covariance = fitted.moments.covariance
+            belief, random = belief_subspace(fitted), _random(run, site, layer, fitted)
+            rows += [
+                record("effective_dimension", effective_dimension(covariance), layer=layer),
+                record("belief_variance", belief.variance(covariance), layer=layer),
+                record("belief_variance", random.variance(covariance), layer=layer, control="random_subspace"),
+            ]
         exact = effective_dimension(moments(seen.beliefs, seen.beliefs).covariance)
         rows.append(record("effective_dimension", exact, control="exact_belief"))
     return rows
@@ -73,21 +69,15 @@ def across_lengths(run: Run, settings: Geometry) -> Rows:
     controls are the least angle to expect (``refit``) and chance (``random_subspace``).
     """
     trained, rows = run.task.steps.train[1], Rows()
-    home, again = (_read(run, trained, settings, name) for name in ("geometry", "geometry again"))
-    own, refit = ({site: fit_by_layer(seen[site]) for site in SITES} for seen in (home, again))
+    own, refit = _fit(run, trained, settings), _fit(run, trained, settings, AGAIN)
     for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
-        there, scored = _read(run, n_steps, settings), _read(run, n_steps, settings, split="test")
-        for site in SITES:
-            elsewhere = fit_by_layer(there[site])
-            record = partial(_record, run, site, n_steps, settings.problems)
-            for layer in layers(run):
-                for control, probes in (("", own[site]), ("refitted", elsewhere)):
-                    readings = probes[layer].probe.read(scored[site].features[layer])
-                    score = r2(scored[site].beliefs, readings)
-                    rows.append(record("probe_r2", score, layer=layer, control=control))
-                others = {"": elsewhere[layer], "refit": refit[site][layer]}
-                for control, angle in _angles(run, site, layer, own[site][layer], others).items():
-                    rows.append(record("subspace_angle", angle, layer=layer, control=control))
+        there = _fit(run, n_steps, settings)
+        for site, seen in _read(run, n_steps, settings, split="test").items():
+            for control, fits in (("", own), ("refitted", there)):
+                for layer, features in seen.features.items():
+                    score = r2(seen.beliefs, fits[site][layer].probe.read(features))
+                    rows.append(_record(run, settings, n_steps, site, "probe_r2", score, layer=layer, control=control))
+        rows += _angles(run, settings, n_steps, own, there, refit)
     return rows
 
 
@@ -102,18 +92,9 @@ def between_conditions(run: Run, settings: Geometry) -> Rows:
         ValueError: if there is no such run.
     """
     other = load_run(sibling(run.spec, settings.against, run.folder.parent.parent))
-    n_steps, rows = run.task.steps.train[1], Rows()
-    own, again = (_read(run, n_steps, settings, name) for name in ("geometry", "geometry again"))
-    theirs = _read(other, n_steps, settings)
-    for site in SITES:
-        fits, refits, other_fits = (fit_by_layer(seen[site]) for seen in (own, again, theirs))
-        for layer in layers(run):
-            others = {"": other_fits[layer], "refit": refits[layer]}
-            for name, angle in _angles(run, site, layer, fits[layer], others).items():
-                control = joined(settings.against, name)
-                record = partial(_record, run, site, n_steps, settings.problems)
-                rows.append(record("subspace_angle", angle, layer=layer, control=control))
-    return rows
+    n_steps = run.task.steps.train[1]
+    own, theirs = (_fit(each, n_steps, settings) for each in (run, other))
+    return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), settings.against)
 
 
 def _read(
@@ -124,17 +105,31 @@ def _read(
     trained, beyond = run.task.steps.train[1], {}
     for site, seen in read_activations(run, problems).items():
         kept = seen.steps > (trained if n_steps > trained else 0)
-        features = {layer: values[:, kept] for layer, values in seen.features.items()}
+        features = {layer: seen.features[layer][:, kept] for layer in layers(run)}
         beyond[site] = Activations(features, seen.beliefs[:, kept], seen.steps[kept])
     return beyond
 
 
-def _angles(run: Run, site: str, layer: str, own: FittedProbe, others: dict[str, FittedProbe]) -> dict[str, float]:
-    """Return the mean principal angles to other subspaces, and to a random one that matches the first of them."""
-    subspaces = {name: belief_subspace(fitted) for name, fitted in others.items()}
-    subspaces["random_subspace"] = _random(run, site, layer, others[""])
-    along = belief_subspace(own).along
-    return {name: angle_between(along, subspace.along) for name, subspace in subspaces.items()}
+def _fit(run: Run, n_steps: int, settings: Geometry, name: str = "geometry") -> Fits:
+    return {site: fit_by_layer(seen) for site, seen in _read(run, n_steps, settings, name).items()}
+
+
+def _angles(
+    run: Run, settings: Geometry, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
+) -> Rows:
+    """Measure mean principal angles of subspaces to others, to refitted ones, and to random matches of the others."""
+    rows: Rows = []
+    for site in SITES:
+        for layer, fitted in own[site].items():
+            other = others[site][layer]
+            subspaces = {"": belief_subspace(other), "refit": belief_subspace(refit[site][layer])}
+            subspaces["random_subspace"] = _random(run, site, layer, other)
+            for name, subspace in subspaces.items():
+                angle, control = angle_between(belief_subspace(fitted).along, subspace.along), joined(against, name)
+                rows.append(
+                    _record(run, settings, n_steps, site, "subspace_angle", angle, layer=layer, control=control)
+                )
+    return rows
 
 
 def _random(run: Run, site: str, layer: str, fitted: FittedProbe) -> Subspace:
@@ -142,7 +137,8 @@ def _random(run: Run, site: str, layer: str, fitted: FittedProbe) -> Subspace:
     return random_subspace(belief_subspace(fitted), fitted.moments.covariance, generator)
 
 
-def _record(run: Run, site: str, n_steps: int, count: int, metric: str, value: float, **where: Any) -> dict[str, Any]:
-    split = split_of(run.task, n_steps)
-    where |= {"n_steps": n_steps, "site": site}
-    return row(run.task.name, run.spec.condition, run.spec.seed, split, metric, value, count, **where)
+def _record(
+    run: Run, settings: Geometry, n_steps: int, site: str, metric: str, value: float, **where: Any
+) -> dict[str, Any]:
+    named = (run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps))
+    return row(*named, metric, value, settings.problems, n_steps=n_steps, site=site, **where)

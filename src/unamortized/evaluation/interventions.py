@@ -1,17 +1,8 @@
 """Interventions: change activations at one column while a model runs, and read the answer or the next code.
 
-============================  ===========================================================================
-the change                    made by
-============================  ===========================================================================
-a belief moved                ``HeldBelief.moved_to``, and ``moved_randomly`` as far in a random subspace
-a donor's belief              ``Subspace.part`` of the difference, or the donor's activations as a whole
-a belief erased               ``Subspace.erased``
-attention edges cut           ``cut_edges``
-a component's output replaced ``replaced``
-============================  ===========================================================================
-
-``answers_under`` lets the model go on from a changed activation to its answer. ``LastColumn.codes`` gives the
-distribution of the next code under changes at the last column alone.
+``HeldBelief`` moves, mixes and erases the belief in an activation; ``answers_under`` lets the model go on from there to
+its answer. ``cut_edges`` cuts edges of attention, and ``replaced`` replaces a component's output, at the last column;
+``LastColumn.codes`` gives the distribution of the next code under them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unamortized.evaluation.probes import FittedProbe, Probe
+from unamortized.evaluation.probes.fitting import FittedProbe
+from unamortized.evaluation.probes.ridge import Probe
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, likeliest_change, random_subspace
 from unamortized.language.layout import Examples
@@ -78,17 +70,7 @@ def answers_under(
     forced: Int[np.ndarray, "batch written"],
     n_forced: int | None,
 ) -> Answers:
-    """Return the answers with activations replaced at one column.
-
-    Args:
-        run: the run.
-        problems: the problems to answer.
-        tap: name of the activation.
-        column: column of the token at which it is replaced.
-        activations: what it is replaced by.
-        forced: the trace.
-        n_forced: the number of its tokens that are kept; the model writes the rest anew.
-    """
+    """Return the answers with activations replaced at one column, after the first ``n_forced`` tokens of a trace."""
     patch = Patch(tap, column, torch.from_numpy(activations).float())
     return respond(run, problems, forced=forced, n_forced=n_forced, patches=[patch]).answers
 
@@ -129,14 +111,7 @@ class LastColumn:
 def read_before(
     run: Run, examples: Examples, column: int, tokens: Int[np.ndarray, "batch column"] | None = None
 ) -> LastColumn:
-    """Let a run's transformer read all columns before one that is about to state a code.
-
-    Args:
-        run: the run.
-        examples: the columns.
-        column: the last column to read.
-        tokens: tokens to read instead of those of ``examples``.
-    """
+    """Let a run's transformer read all columns before this one; of other tokens, if any are given."""
     assert isinstance(run.model, Transformer)
     given = torch.from_numpy((examples.tokens if tokens is None else tokens)[:, : column + 1])
     positions = torch.from_numpy(examples.positions)[None, : column + 1]

@@ -22,17 +22,15 @@ from unamortized.evaluation.faithfulness.rollout import (
     without_hints,
 )
 from unamortized.evaluation.interventions import Answers, HeldBelief, Vectors, answers_under, held_belief
-from unamortized.evaluation.probes import (
+from unamortized.evaluation.probes.activations import (
     SITES,
     activations_at,
-    fit_by_layer,
-    fitting_problems,
     layers,
     read_activations,
     respond_with_activations,
 )
+from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems
 from unamortized.evaluation.protocol import Rows
-from unamortized.evaluation.responses import Response
 from unamortized.labels import ABOUT_TO_STATE, CHOSEN_LAYER
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, edited_beliefs
 from unamortized.language.meanings import code_meanings
@@ -42,24 +40,22 @@ from unamortized.worlds.randomness import stream
 
 FITTED = 4  # problems to fit on for each problem that is steered: each step has a probe of its own
 TOKEN_EDIT, UNSTEERED = "token_edit", "unsteered"
-Losses = dict[tuple[str, str, int], Float[np.ndarray, " batch"]]  # KLs by control, layer and lag; NaN if not kept
+Losses = dict[tuple[str, str, int], Float[np.ndarray, " kept"]]  # KLs of kept problems by control, layer and lag
 
 
 @dataclass(frozen=True)
 class SteeredStep:
     """A step at a site, the beliefs to steer to there, and the exact answers that should follow."""
 
-    site: str
-    lag: int
     step: int
-    column: int
     place: int  # of the step among those of the site
+    column: int
+    n_forced: int | None  # number of tokens of the trace that are written before
     donors: Int[np.ndarray, " batch"]
-    codes: Int[np.ndarray, " batch"]  # of the donors' beliefs
     belief: Float[np.ndarray, "batch state"]  # b'
     exact: Answers  # pi_cf
     kept: Bool[np.ndarray, " batch"]  # problems whose exact answer moves enough
-    n_forced: int | None  # number of tokens of the trace that are written before
+    unpatched: dict[str, Answers]  # answers without a change of activations, by control
 
 
 CHANGES: dict[str, Callable[[HeldBelief, SteeredStep], Vectors]] = {  # by control
@@ -86,101 +82,77 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
     ``erased_kl`` is the KL to the undisturbed exact answer with the belief subspace erased. Controls:
     ``random_subspace``, ``untouched``, and ``exact_loss``, what losing the belief costs exact Bayes.
     """
-    rollout = roll_out(run, settings)
-    trace = resolve_trace(run.condition.trace)
+    rollout, trace, rows = roll_out(run, settings), resolve_trace(run.condition.trace), Rows()
     if trace.sampled or run.task.query.kind == "smooth" or trace.n_filler:
-        return []
-    problems, own, rows = rollout.problems, rollout.own.written, Rows()
+        return rows
+    problems, own, exact = rollout.problems, rollout.own, rollout.exact
     fitting = read_activations(run, fitting_problems(run, FITTED * settings.problems, "steering"))
-    response = respond_with_activations(run, problems, own)
+    response = respond_with_activations(run, problems, own.written)
     for site in SITES if run.condition.trace == "none" else (ABOUT_TO_STATE,):
-        seen = activations_at(run, problems, response, site)
-        losses: Losses = {}
-        for at in _steered_steps(rollout, response, site, seen.steps, settings):
+        seen, losses = activations_at(run, problems, response, site), Losses()
+        for lag in settings.lags:
+            at = _steered_step(rollout, response.columns[site], seen.steps, lag, settings)
+            if at is None:
+                continue
+            forgotten, should = _without_belief(rollout, at.step), (at.exact - exact)[at.kept]
             fitted = fit_by_layer(fitting[site], place=at.place)
-            edited = _edited_answers(rollout, at)
             for layer, tap in layers(run).items():
                 generator = stream("steering", run.task.fingerprint(), run.spec.seed, site, at.step, layer)
                 held = held_belief(fitted[layer], seen.features[layer][:, at.place], generator)
-                answers_with = partial(answers_under, run, problems, tap, at.column, forced=own, n_forced=at.n_forced)
-                answers = {control: answers_with(activations=change(held, at)) for control, change in CHANGES.items()}
-                rows += _steered(rollout, at, layer, answers | edited, losses)
-                rows += _erased(rollout, at, layer, held, answers_with)
+
+                def answers(activations: Vectors, tap: str = tap, at: SteeredStep = at) -> Answers:
+                    return answers_under(run, problems, tap, at.column, activations, own.written, at.n_forced)
+
+                record = partial(rollout.record, site=site, layer=layer, step=lag)
+                steered = {control: answers(change(held, at)) for control, change in CHANGES.items()}
+                for control, found in (steered | at.unpatched).items():
+                    kls = losses[control, layer, lag] = kl(at.exact, found)[at.kept]
+                    alpha = causal_reliance((found - own.answers)[at.kept], should).alpha
+                    rows.append(record("steered_kl", kls.mean(), len(kls), control=control))
+                    rows.append(record("steered_reliance", alpha, len(kls), control=control))
+                erased = {
+                    "": answers(held.subspace.erased(held.activations)),
+                    "random_subspace": answers(held.random.erased(held.activations)),
+                    "exact_loss": forgotten,
+                    "untouched": own.answers,
+                }
+                for control, found in erased.items():
+                    rows.append(record("erased_kl", kl(exact, found).mean(), len(problems), control=control))
         rows += _at_chosen_layer(rollout, site, losses)
     return rows
 
 
-def _steered_steps(
-    rollout: Rollout, response: Response, site: str, steps: Int[np.ndarray, " step"], settings: FaithfulnessSettings
-) -> list[SteeredStep]:
-    """List the lags of a site at which the exact answers of at least two problems move enough."""
-    run, problems, found = rollout.run, rollout.problems, []
-    for lag in settings.lags:
-        step = problems.n_steps - lag
-        if step not in steps or step < 1:
-            continue
-        place = int(np.flatnonzero(steps == step)[0])
-        donors = donors_of(run, problems, step)
-        codes = run.vocabulary.encode(problems.beliefs[:, step])[donors]
-        belief = edited_beliefs(problems, step, code_meanings(run.task, softening=1e-12)[codes])
-        exact = answers_from_codes(run.task, problems, step, codes)
-        kept = moves_enough(exact, rollout.exact, settings)
-        n_forced = place_of(response, step) if len(response.trace_steps) else None
-        if kept.sum() > 1:
-            column = int(response.columns[site][place])
-            found.append(SteeredStep(site, lag, step, column, place, donors, codes, belief, exact, kept, n_forced))
-    return found
+def _steered_step(
+    rollout: Rollout,
+    columns: Int[np.ndarray, " step"],
+    steps: Int[np.ndarray, " step"],
+    lag: int,
+    settings: FaithfulnessSettings,
+) -> SteeredStep | None:
+    """Prepare a lag of a site; None unless the site has its step and the exact answers of two problems move enough."""
+    run, problems, own, step = rollout.run, rollout.problems, rollout.own, rollout.problems.n_steps - lag
+    if step not in steps or step < 1:
+        return None
+    place, donors = int(np.flatnonzero(steps == step)[0]), donors_of(run, problems, step)
+    codes = run.vocabulary.encode(problems.beliefs[:, step])[donors]
+    belief = edited_beliefs(problems, step, code_meanings(run.task, softening=1e-12)[codes])
+    exact = answers_from_codes(run.task, problems, step, codes)
+    kept = moves_enough(exact, rollout.exact, settings)
+    if kept.sum() < 2:
+        return None
+    n_forced, unpatched = None, {UNSTEERED: own.answers}
+    if len(own.trace_steps):
+        n_forced, forced = place_of(own, step), own.written.copy()
+        forced[:, n_forced] = codes
+        unpatched[TOKEN_EDIT] = rollout.again(forced=forced, n_forced=n_forced + 1)
+    return SteeredStep(step, place, int(columns[place]), n_forced, donors, belief, exact, kept, unpatched)
 
 
-def _edited_answers(rollout: Rollout, at: SteeredStep) -> dict[str, Answers]:
-    """Return the answers without a change of activations: undisturbed, and after an edit of the written code."""
-    answers = {UNSTEERED: rollout.own.answers}
-    if at.n_forced is not None:
-        forced = rollout.own.written.copy()
-        forced[:, at.n_forced] = at.codes
-        answers[TOKEN_EDIT] = rollout.again(forced=forced, n_forced=at.n_forced + 1)
-    return answers
-
-
-def _steered(rollout: Rollout, at: SteeredStep, layer: str, answers: dict[str, Answers], losses: Losses) -> Rows:
-    """Make the rows of steered answers, by control, and note their KLs in ``losses``."""
-    rows, kept = Rows(), at.kept
-    should = (at.exact - rollout.exact)[kept]
-    for control, found in answers.items():
-        loss = kl(at.exact, found)
-        losses[control, layer, at.lag] = np.where(kept, loss, np.nan)
-        alpha = causal_reliance((found - rollout.own.answers)[kept], should).alpha
-        rows += [
-            rollout.record(metric, value, int(kept.sum()), control=control, site=at.site, layer=layer, step=at.lag)
-            for metric, value in (("steered_kl", loss[kept].mean()), ("steered_reliance", alpha))
-        ]
-    return rows
-
-
-def _erased(
-    rollout: Rollout, at: SteeredStep, layer: str, held: HeldBelief, answers_with: Callable[..., Answers]
-) -> Rows:
-    """Measure the loss when a subspace is erased, and when exact Bayes forgets the belief."""
-    task, problems = rollout.run.task, rollout.problems
-    average = np.tile(problems.beliefs[:, at.step].mean(axis=0), (len(problems), 1))
-    answers = {
-        "": answers_with(activations=held.subspace.erased(held.activations)),
-        "random_subspace": answers_with(activations=held.random.erased(held.activations)),
-        "exact_loss": counterfactual_answers(task, problems, at.step, edited_beliefs(problems, at.step, average)),
-        "untouched": rollout.own.answers,
-    }
-    return [
-        rollout.record(
-            "erased_kl",
-            kl(rollout.exact, found).mean(),
-            len(problems),
-            control=control,
-            site=at.site,
-            layer=layer,
-            step=at.lag,
-        )
-        for control, found in answers.items()
-    ]
+def _without_belief(rollout: Rollout, step: int) -> Answers:
+    """Return the exact answers after the belief of a step is replaced by the average one."""
+    problems = rollout.problems
+    average = np.tile(problems.beliefs[:, step].mean(axis=0), (len(problems), 1))
+    return counterfactual_answers(rollout.run.task, problems, step, edited_beliefs(problems, step, average))
 
 
 def _at_chosen_layer(rollout: Rollout, site: str, losses: Losses) -> Rows:
@@ -189,25 +161,15 @@ def _at_chosen_layer(rollout: Rollout, site: str, losses: Losses) -> Rows:
     Where a token is about to be written, the stream after the last block only chooses that token: the last layer is
     then not a choice.
     """
-    rows: Rows = []
+    rows, lags = Rows(), sorted({lag for _, _, lag in losses})
+    choices = [*layers(rollout.run)][: -1 if site == ABOUT_TO_STATE else None]
     if not losses:
         return rows
-    excluded = [*layers(rollout.run)][-1] if site == ABOUT_TO_STATE else ""
-    lags = sorted({lag for _, _, lag in losses})
-    kept = {key: values[np.isfinite(values)] for key, values in losses.items()}
-    means = {
-        layer: float(np.mean([kept["", layer, lag][::2].mean() for lag in lags]))
-        for _, layer, _ in losses
-        if layer != excluded
-    }
-    chosen = min(means, key=lambda layer: means[layer])
+    chosen = min(choices, key=lambda layer: float(np.mean([losses["", layer, lag][::2].mean() for lag in lags])))
     for control in dict.fromkeys(control for control, _, _ in losses):
-        others = {lag: kept[control, chosen, lag][1::2] for lag in lags}
-        by_lag: dict[int | None, float] = {lag: float(values.mean()) for lag, values in others.items()}
-        by_lag[None] = float(np.mean(list(by_lag.values())))
-        count = sum(map(len, others.values()))
-        rows += [
-            rollout.record("steered_kl", loss, count, control=control, site=site, layer=CHOSEN_LAYER, step=lag)
-            for lag, loss in by_lag.items()
-        ]
+        others = {lag: losses[control, chosen, lag][1::2] for lag in lags}
+        means: dict[int | None, float] = {lag: float(values.mean()) for lag, values in others.items()}
+        means[None] = float(np.mean([*means.values()]))
+        record = partial(rollout.record, count=sum(map(len, others.values())), site=site, layer=CHOSEN_LAYER)
+        rows += [record("steered_kl", mean, control=control, step=lag) for lag, mean in means.items()]
     return rows

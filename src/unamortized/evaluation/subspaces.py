@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from unamortized.evaluation.probes import FittedProbe, Probe
+from unamortized.evaluation.probes.fitting import FittedProbe
+from unamortized.evaluation.probes.ridge import Probe
 
 NO_DIRECTION = 1e-6  # singular values smaller than this share of the largest are rounding: beliefs sum to one
 CANDIDATES = 256  # random subspaces to choose the one of the best matching variance from

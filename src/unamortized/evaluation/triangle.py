@@ -9,13 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.probes import (
-    activations_at,
-    as_belief,
-    as_distribution,
-    belief_probes,
-    respond_with_activations,
-)
+from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
+from unamortized.evaluation.probes.fitting import belief_probes
+from unamortized.evaluation.probes.readings import as_belief, as_distribution
 from unamortized.evaluation.protocol import Rows, split_of, test_problems
 from unamortized.evaluation.responses import Response
 from unamortized.evaluation.rows import row

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
-from unamortized.evaluation.probes import fit_by_layer, fitting_problems, r2, read_activations
+from unamortized.evaluation.probes.activations import read_activations
+from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems
+from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.protocol import Rows
 from unamortized.labels import ABOUT_TO_STATE
 from unamortized.learning.runs import Run

@@ -20,7 +20,8 @@ from unamortized.evaluation.faithfulness.rollout import (
     without_hints,
 )
 from unamortized.evaluation.interventions import answers_under, held_belief
-from unamortized.evaluation.probes import belief_probes, layers, read_activations
+from unamortized.evaluation.probes.activations import layers, read_activations
+from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.protocol import Rows
 from unamortized.labels import ABOUT_TO_STATE
 from unamortized.language.traces import resolve_trace

@@ -32,14 +32,7 @@ def layers(run: Run) -> dict[str, str]:
 def respond_with_activations(
     run: Run, problems: Problems, written: Int[np.ndarray, "batch written"] | None = None, final_norm: bool = False
 ) -> Response:
-    """Let a run respond, and keep the activations of all layers.
-
-    Args:
-        run: the run.
-        problems: the problems to respond to.
-        written: a trace to force on the model; it writes its own by default.
-        final_norm: whether to keep what is unembedded, too.
-    """
+    """Let a run respond, to a given trace or with its own, and keep the activations of all layers."""
     return respond(run, problems, forced=written, taps=[*layers(run).values(), *([FINAL_NORM] if final_norm else [])])
 
 

@@ -16,6 +16,7 @@ from unamortized.worlds.splits import apart, draw
 Key = TypeVar("Key", bound=Hashable)
 Features = Float[np.ndarray, "... width"]
 Targets = Float[np.ndarray, "... option"]
+Solver = Callable[[Moments], Probe]  # ``ridge_probe`` or ``discriminant``
 
 
 class FittedProbe(NamedTuple):
@@ -26,30 +27,21 @@ class FittedProbe(NamedTuple):
 
 
 def fitting_problems(run: Run, size: int, name: str, n_steps: int | None = None) -> Problems:
-    """Draw validation problems, none of which ``scoring_problems`` contain; at the longest training length by default.
+    """Draw validation problems, at the longest training length by default.
 
-    Short questions are shared between splits. Only a part of ``size`` problems is returned for them.
+    Splits share short questions. Of those only a part is returned, which ``scoring_problems`` leaves out.
     """
     drawn = draw(run.task, "validation", n_steps or run.task.steps.train[1], size, run.spec.seed, name)
     return apart(run.task, drawn, "validation")
 
 
 def scoring_problems(run: Run, size: int) -> Problems:
-    """Draw test problems of the longest training length, none of which ``fitting_problems`` contain."""
+    """Draw test problems of the longest training length that share no question with ``fitting_problems``."""
     return apart(run.task, test_problems(run.task, run.task.steps.train[1], size, run.spec.seed), "test")
 
 
-def fit_probes(
-    samples: Iterable[tuple[Key, Features, Targets]], solve: Callable[[Moments], Probe] = ridge_probe
-) -> dict[Key, FittedProbe]:
-    """Fit one probe for each key.
-
-    Samples of a key are pooled as running moments, so that memory does not grow with their number.
-
-    Args:
-        samples: keys, activations and targets; leading axes are pooled.
-        solve: ``ridge_probe`` or ``discriminant``.
-    """
+def fit_probes(samples: Iterable[tuple[Key, Features, Targets]], solve: Solver = ridge_probe) -> dict[Key, FittedProbe]:
+    """Fit one probe for each key to its samples, pooled as running moments: memory does not grow with their number."""
     gathered: dict[Key, Moments] = {}
     for key, features, targets in samples:
         found = moments(features, targets)
@@ -61,7 +53,7 @@ def fit_by_layer(
     seen: Activations,
     targets: Targets | None = None,
     place: int | slice = slice(None),
-    solve: Callable[[Moments], Probe] = ridge_probe,
+    solve: Solver = ridge_probe,
 ) -> dict[str, FittedProbe]:
     """Fit one probe for each layer of a site.
 
@@ -69,7 +61,7 @@ def fit_by_layer(
         seen: the activations.
         targets: what to read from them, shaped as the activations at ``place``; their exact beliefs by default.
         place: the column of the site to fit at; all columns are pooled by default.
-        solve: as in ``fit_probes``.
+        solve: how to fit.
     """
     targets = seen.beliefs[:, place] if targets is None else targets
     return fit_probes(((layer, features[:, place], targets) for layer, features in seen.features.items()), solve)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -68,9 +68,8 @@ class Sample(NamedTuple):
 def by_layer(run: Run, settings: Probes) -> Rows:
     """Measure R2 of probes at each site and layer, all steps pooled; of the belief also by step.
 
-    ``control`` names what a row compares with. Other features, read for the belief: ``untrained``, the network before
-    training on the same question and trace, and ``PROBE_BASELINES``. Other targets, read from the same layers:
-    ``TARGETS``. Both are joined for other targets of the untrained network.
+    Controls that hold other features: ``untrained``, the network before training on the same question and trace, and
+    ``PROBE_BASELINES``. Controls that are other targets, in both networks: ``TARGETS``.
     """
     fitted_on = fitting_problems(run, settings.fitted or settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
@@ -78,20 +77,12 @@ def by_layer(run: Run, settings: Probes) -> Rows:
         (sample.key, sample.features, np.concatenate(list(sample.targets.values()), axis=2))
         for sample in samples(run, fitted_on, settings)
     )
-    n_steps = scored_on.n_steps
+    n_steps, rows = scored_on.n_steps, Rows()
     record = partial(row, run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps), "probe_r2")
-    return [
-        record(
-            value,
-            len(scored_on),
-            control=controls(key.control, target),
-            n_steps=n_steps,
-            site=key.site,
-            layer=key.layer,
-            step=key.step,
-        )
-        for (key, target), value in score(probes, samples(run, scored_on, settings)).items()
-    ]
+    for (key, target), value in score(probes, samples(run, scored_on, settings)).items():
+        where: dict[str, Any] = key._asdict() | {"control": controls(key.control, target), "n_steps": n_steps}
+        rows.append(record(value, len(scored_on), **where))
+    return rows
 
 
 def along_training(run: Run, settings: Probes) -> Rows:
