@@ -13,6 +13,7 @@ from unamortized.evaluation.probes.targets import TARGETS, resolve_target, stati
 from unamortized.language.meanings import code_meanings
 from unamortized.worlds.problems import sample_problems
 from unamortized.worlds.processes import Process, build_process
+from unamortized.worlds.splits import draw
 
 STEPS = np.array([1, 3, 6])
 WORLDS = {
@@ -177,6 +178,16 @@ def test_there_is_no_last_statement_in_the_question_or_where_not_all_is_stated(g
     run = oracle_run(slow_task(), "cot_every_4")
     response = respond_with_activations(run, given.problems)
     assert last_statement(replace(given, run=run, response=response, steps=response.trace_steps)) is None
+
+
+def test_the_window_holds_the_last_ten_observations_of_each_step(given):
+    problems = draw(given.run.task, "test", 14, 4, 0)
+    features = PROBE_BASELINES["window_10"](replace(given, problems=problems, steps=np.array([1, 12])))
+    seen = features.reshape(4, 2, 10, 6)
+    assert (seen.sum(axis=3) == 1).all()
+    symbols = seen.argmax(axis=3) - 1  # -1 stands for none yet
+    np.testing.assert_array_equal(symbols[:, 0], [[-1] * 9 + [first] for first in problems.observations[:, 0]])
+    np.testing.assert_array_equal(symbols[:, 1], problems.observations[:, 2:12])
 
 
 def test_random_features_are_of_the_last_ten_observations_and_alike_each_time(given):

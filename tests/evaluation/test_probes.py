@@ -14,7 +14,6 @@ from tests.small_tasks import small_task
 from unamortized.evaluation.probes import Probes, by_layer, fitting, sweep
 from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
 from unamortized.evaluation.probes.fitting import fitting_problems, scoring_problems
-from unamortized.evaluation.probes.probe_baselines import recent_observations
 from unamortized.evaluation.probes.readings import to_simplex
 from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.responses import respond
@@ -60,18 +59,6 @@ def test_to_simplex_gives_beliefs_and_leaves_them(points):
     np.testing.assert_allclose(projected.sum(axis=1), 1, atol=1e-12)
     assert (projected >= 0).all()
     np.testing.assert_allclose(to_simplex(projected), projected, atol=1e-12)
-
-
-# ── windows ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_window_control_sees_the_last_ten_observations_of_each_step():
-    problems = draw(slow_task(), "test", 14, 4, 0)
-    seen = recent_observations(problems, n_symbols=5, steps=np.array([1, 12])).reshape(4, 2, 10, 6)
-    assert (seen.sum(axis=3) == 1).all()
-    symbols = seen.argmax(axis=3) - 1  # -1 stands for nothing yet
-    np.testing.assert_array_equal(symbols[:, 0], [[-1] * 9 + [first] for first in problems.observations[:, 0]])
-    np.testing.assert_array_equal(symbols[:, 1], problems.observations[:, 2:12])
 
 
 # ── probes ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Heads that are known to fetch something are found out, and an edge that is cut is as good as nothing there."""
+"""Routes find the heads that are known to fetch something, and corruptions change what they name."""
 
 from pathlib import Path
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluation.crafted import FETCHES_CODE, FETCHES_SYMBOL, parity_run
+from tests.evaluation.crafted import FETCHES_CODE, FETCHES_SYMBOL, parity_run, probabilities, scrambled_run
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import GENERALISED, IN_CONTEXT
-from unamortized.evaluation.interventions import cut_edges
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.routes import (
     Routes,
@@ -28,15 +27,6 @@ FEW = Routes(problems=24, steps=(2, 5, 8, 99))
 OWN, OTHER = {"cot": ("observation", "own"), "cot_streaming": ("own", "last_code")}, "random_columns"
 
 
-def scrambled_run(condition="cot", layers=2, **fields) -> Run:
-    """Weights that nobody chose, large enough for every path to show."""
-    spec = RunSpec(task=slow_task(**fields), condition=condition, model=ModelSpec(layers=layers, width=16, heads=4))
-    model, generator = new_model(spec).eval(), torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        parameter.data += torch.randn(parameter.shape, generator=generator) * (0.5 if parameter.ndim == 2 else 0.1)
-    return Run(spec, model, Path("no folder"))
-
-
 @pytest.fixture(autouse=True)
 def _no_gradients():
     with torch.no_grad():
@@ -46,11 +36,6 @@ def _no_gradients():
 def values(rows, metric) -> dict[tuple[str, str], float]:
     """By site, or the control in its place, and layer."""
     return {(row["control"] or row["site"], row["layer"]): row["value"] for row in rows if row["metric"] == metric}
-
-
-def probabilities(trace, logits) -> np.ndarray:
-    block = trace.rollout.run.vocabulary.blocks["code"]
-    return logits[:, block].double().softmax(dim=-1).numpy()
 
 
 # ── heads that are known ─────────────────────────────────────────────────────────────────────────
@@ -83,60 +68,7 @@ def test_a_step_from_a_wrong_code_is_judged_by_the_exact_update_of_that_code():
     assert values(rows, "route_reliance")["last_code", "all"] == pytest.approx(1, abs=1e-3)
 
 
-# ── edges ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("condition", ["cot", "cot_streaming", "cot_copied"])
-def test_in_one_layer_a_column_whose_edge_is_cut_might_as_well_not_be_there(condition):
-    trace = forced_trace(scrambled_run(condition, layers=1), 8)
-    column = trace.column(5)
-    last = trace.read_before(5)
-    for name, group in groups(trace.examples, column).items():
-        if name == "own":
-            continue  # which asks
-        left = ~group
-        tokens = torch.from_numpy(trace.examples.tokens[:, : column + 1][:, left])
-        positions = torch.from_numpy(trace.examples.positions[: column + 1][left])[None]
-        expected = probabilities(trace, trace.rollout.run.model(tokens, positions).logits[:, -1])
-        cut_off = last.codes(cut_edges(group[None], {0: range(4)}))
-        np.testing.assert_allclose(cut_off, expected, atol=1e-5)
-        assert np.abs(cut_off - last.codes()).max() > 1e-4, name
-
-
-def test_cutting_at_the_last_column_is_cutting_one_row_of_scores_in_the_whole_sequence():
-    trace = forced_trace(scrambled_run(), 8)
-    last, column = trace.read_before(5), trace.column(5)
-    tokens = torch.from_numpy(trace.examples.tokens)
-    positions = torch.from_numpy(trace.examples.positions)[None]
-    clean = probabilities(trace, trace.rollout.run.model(tokens, positions).logits[:, column])
-    rng = np.random.default_rng(0)
-    for heads in ({0: [2]}, {1: [0, 3]}, {0: [0, 1, 2, 3], 1: [1]}):
-        mask = rng.random((8, column + 1)) < 0.4
-        mask[:, column] = False
-
-        def one_row(scores, chosen, mask=mask):
-            scores = scores.clone()
-            for head in chosen:
-                scores[:, head, column, : column + 1][torch.from_numpy(mask)] = -torch.inf
-            return scores
-
-        patches = {
-            f"blocks.{layer}.attn.hook_attn_scores": lambda scores, chosen=chosen: one_row(scores, chosen)
-            for layer, chosen in heads.items()
-        }
-        expected = probabilities(trace, trace.rollout.run.model(tokens, positions, patches=patches).logits[:, column])
-        np.testing.assert_allclose(last.codes(cut_edges(mask, heads)), expected, atol=1e-5)
-        np.testing.assert_allclose(last.codes(), clean, atol=1e-5)  # nothing is left over from the reading before
-
-
-def test_where_nothing_would_be_left_to_attend_to_everything_is_left():
-    trace = forced_trace(scrambled_run(), 8)
-    last = trace.read_before(5)
-    everything = np.ones((8, trace.column(5) + 1), dtype=bool)
-    everything[0, 0] = False  # of the first problem alone
-    codes, clean = last.codes(cut_edges(everything, {0: [1]})), last.codes()
-    np.testing.assert_allclose(codes[1:], clean[1:], atol=1e-6)
-    assert np.abs(codes[0] - clean[0]).max() > 1e-4
+# ── groups of columns ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("start", ["fixed", "known"])
@@ -202,7 +134,7 @@ def test_straight_to_the_output_is_what_a_head_adds_to_the_residual_stream_and_n
     change = torch.zeros_like(held[names[0]])
     change[:, :, 2] = (put[names[0]] - held[names[0]])[:, :, 2]
     added = change.flatten(2) @ model.blocks[0].attention.out.weight.T
-    codes = probabilities(trace, model.unembed(model.norm(held[names[1]] + added))[:, 0])
+    codes = probabilities(run, model.unembed(model.norm(held[names[1]] + added))[:, 0])
     clean = trace.read_before(step).codes()
     moved = (codes - clean) @ code_meanings(run.task)
     expected = (moved * corruption.should).sum() / (corruption.should**2).sum()

@@ -18,6 +18,7 @@ from unamortized.learning.runs import TrainSpec, load_run, new_model
 from unamortized.learning.training import train_run
 from unamortized.worlds.splits import draw
 
+FEW = Probes(64, steps=(2,))
 ALL = Probes(256, fitted=512, steps=(2, 8), beside=(*EVERYTHING, "belief_1_back", "belief_4_back"))
 
 
@@ -137,12 +138,20 @@ def run_with_snapshots(tmp_path_factory):
 
 
 def test_along_training_probes_the_weights_of_each_snapshot(run_with_snapshots):
-    rows = along_training(run_with_snapshots, Probes(64, steps=(2,)))
+    rows = along_training(run_with_snapshots, FEW)
     assert {row["variant"] for row in rows} == {"after_1", "after_2", "after_4"}
     assert {(row["condition"], row["control"], row["step"]) for row in rows} == {("amortized", "", None)}
     last = by_layer(load_run(run_with_snapshots.folder, 4), Probes(64, beside=()))
     where = {"site": "question", "layer": "1"}
     assert value(rows, "probe_r2", variant="after_4", **where) == value(last, "probe_r2", **where)
+
+
+def test_along_training_measures_the_task_of_the_run_that_is_passed_in(run_with_snapshots, monkeypatch):
+    measured = []
+    monkeypatch.setattr(sweep, "by_layer", lambda run, settings: measured.append(run.task.steps.test) or [])
+    longer = slow_task(steps={"train": [2, 8], "test": [5, 9]})
+    along_training(replace(run_with_snapshots, spec=run_with_snapshots.spec.model_copy(update={"task": longer})), FEW)
+    assert measured == [(5, 9)] * 3
 
 
 def test_snapshots_are_tested_on_the_task_of_the_run_that_is_measured(run_with_snapshots):

@@ -21,7 +21,7 @@ from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, 
 from unamortized.language.layout import Examples
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch
-from unamortized.models.transformer import Cache, Patches, Transformer
+from unamortized.models.transformer import Cache, Patches
 from unamortized.worlds.problems import Problems
 
 Answers = Float[np.ndarray, "batch answer"]
@@ -85,18 +85,17 @@ class LastColumn:
     Attention is causal, so that changes at the last column do not reach the columns before it.
     """
 
-    model: Transformer
+    run: Run
     tokens: Int[Tensor, "batch column"]
     positions: Int[Tensor, "1 column"]
     cache: Cache
-    block: slice  # of token ids that state a code
-    n_codes: int  # each code may have several token ids
 
     def codes(self, patches: Patches | None = None) -> Float[np.ndarray, "batch code"]:
         """Return the distribution of the next code."""
-        logits = self._read(patches=patches).logits[:, 0, self.block]
-        spelled = logits.double().softmax(dim=-1).numpy()
-        return spelled.reshape(len(spelled), -1, self.n_codes).sum(axis=1)
+        vocabulary = self.run.vocabulary
+        logits = self._read(patches=patches).logits[:, 0, vocabulary.blocks["code"]]
+        spelled = logits.double().softmax(dim=-1).numpy()  # each code may have several spellings
+        return spelled.reshape(len(spelled), -1, vocabulary.codebook.size).sum(axis=1)
 
     def activations(self, names: Sequence[str]) -> dict[str, Float[Tensor, "batch 1 ..."]]:
         """Return activations at the last column."""
@@ -105,20 +104,19 @@ class LastColumn:
     def _read(self, **changes: Any) -> Any:
         before = self.tokens.shape[1] - 1
         self.cache.length, self.cache.positions = before, self.positions[:, :before]  # forget the last reading
-        return self.model(self.tokens[:, before:], self.positions[:, before:], cache=self.cache, **changes)
+        return self.run.model(self.tokens[:, before:], self.positions[:, before:], cache=self.cache, **changes)
 
 
 def read_before(
     run: Run, examples: Examples, column: int, tokens: Int[np.ndarray, "batch column"] | None = None
 ) -> LastColumn:
     """Let a run's transformer read all columns before this one; of other tokens, if any are given."""
-    assert isinstance(run.model, Transformer)
     given = torch.from_numpy((examples.tokens if tokens is None else tokens)[:, : column + 1])
     positions = torch.from_numpy(examples.positions)[None, : column + 1]
     cache = run.model.new_cache(capacity=column + 1)
     nothing = torch.zeros(len(given), column, dtype=torch.bool)
     run.model(given[:, :-1], positions[:, :-1], cache=cache, select=nothing)
-    return LastColumn(run.model, given, positions, cache, run.vocabulary.blocks["code"], run.vocabulary.codebook.size)
+    return LastColumn(run, given, positions, cache)
 
 
 def cut_edges(mask: Bool[np.ndarray, "#batch column"], heads: Mapping[int, Sequence[int]]) -> Patches:

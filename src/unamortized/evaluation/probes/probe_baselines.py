@@ -34,16 +34,11 @@ class BaselineInput:
 BaselineFeatures = Float[np.ndarray, "batch step width"]
 
 
-def recent_observations(problems: Problems, n_symbols: int, steps: Int[np.ndarray, " step"]) -> BaselineFeatures:
-    """Return the last ten observations at each step, one-hot; zeros stand before the first."""
-    padded = np.pad(problems.observations + 1, ((0, 0), (WINDOW, 0)))
-    windows = np.stack([padded[:, step : step + WINDOW] for step in steps], axis=1)
-    return np.eye(n_symbols + 1)[windows].reshape(*windows.shape[:2], -1)
-
-
 def window(given: BaselineInput) -> BaselineFeatures:
-    """Return the last ten observations."""
-    return recent_observations(given.problems, given.run.vocabulary.n_symbols, given.steps)
+    """Return the last ten observations at each step, one-hot; the first option stands for none yet."""
+    padded = np.pad(given.problems.observations + 1, ((0, 0), (WINDOW, 0)))
+    windows = np.stack([padded[:, step : step + WINDOW] for step in given.steps], axis=1)
+    return np.eye(given.run.vocabulary.n_symbols + 1)[windows].reshape(*windows.shape[:2], -1)
 
 
 def random_relu(given: BaselineInput) -> BaselineFeatures:
