@@ -1,10 +1,12 @@
-"""A transformer whose weights are written by hand, so that it is known which head fetches what."""
+"""Transformers with known weights: written by hand, so that it is known which head fetches what, or scrambled."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from tests.evaluation.oracle import slow_task
 from tests.small_tasks import small_task
 from unamortized.language.vocabulary import THINK
 from unamortized.learning.runs import Run, RunSpec, new_model
@@ -14,21 +16,21 @@ from unamortized.worlds.tasks import Task
 SHAPE = ModelSpec(layers=2, width=16, heads=4)
 FETCHES_SYMBOL, FETCHES_CODE = 2, 1  # heads of the first layer
 IS_SYMBOL, IS_CODE, SYMBOL, CODE, FETCHED, LAST, PARITY = range(7)  # directions of the residual stream
-SHARP = 8.0  # slope of every head: what is one id away is out of sight, unless there is nothing nearer
+SHARP = 8.0  # slope of every head: a token one id away gets no attention unless there is none nearer
 
 
 def parity_task() -> Task:
-    """Two states that one of two symbols exchanges, begun in the first: c_t = c_{t-1} xor x_t, and all is certain."""
+    """Two states that one of two symbols exchanges, starting in the first: c_t = c_{t-1} xor x_t, without noise."""
     process = {"family": "group_word", "group": "Z2"}
     return small_task(process=process, steps={"train": [2, 8], "test": [4]}, codebook={"resolution": 1})
 
 
 def parity_run(condition: str = "cot", layer: int = 0, begins: float = 1.0) -> Run:
-    """One head fetches the symbol whose id is the own one, another the code; the perceptron takes their parity.
+    """One head fetches the symbol with the same position id, another the code; the perceptron computes their parity.
 
-    All of it is done in one ``layer``, the other does nothing. Where it ``begins`` at -1, that is the wrong state, and
-    every code is wrong from there on, though each step is right. Each direction of the residual stream is a channel
-    and, with the opposite sign, another one, so that normalization does not shift anything.
+    All of this happens in one ``layer``; the other does nothing. With ``begins`` = -1 the first state is wrong: every
+    code is wrong from there on, though each step is right. Each direction of the residual stream is a channel and its
+    negative another, so that normalization does not shift anything.
     """
     spec = RunSpec(task=parity_task(), condition=condition, model=SHAPE)
     model = new_model(spec)
@@ -63,3 +65,18 @@ def parity_run(condition: str = "cot", layer: int = 0, begins: float = 1.0) -> R
         block.expand.weight.data[unit] = both(FETCHED, 4 * u) + both(LAST, 4 * v)  # |u + v| - |u - v| = 2 u v
         block.contract.weight.data[:, unit] = both(PARITY, sign)
     return Run(spec, model.eval(), Path("no folder"))
+
+
+def scrambled_run(condition="cot", layers=2, **fields) -> Run:
+    """A transformer with random weights, large enough for every path to show."""
+    spec = RunSpec(task=slow_task(**fields), condition=condition, model=ModelSpec(layers=layers, width=16, heads=4))
+    model, generator = new_model(spec).eval(), torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator) * (0.5 if parameter.ndim == 2 else 0.1)
+    return Run(spec, model, Path("no folder"))
+
+
+def probabilities(run: Run, logits: torch.Tensor) -> np.ndarray:
+    """The distribution over the tokens that state a code."""
+    block = run.vocabulary.blocks["code"]
+    return logits[:, block].double().softmax(dim=-1).numpy()

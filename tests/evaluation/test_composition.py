@@ -8,28 +8,25 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from tests.evaluation.found_rows import value
 from tests.evaluation.oracle import Told, oracle_run, slow_task
 from tests.small_tasks import GENERALIZED, small_task
 from tests.worlds.brute_force import enumerate_paths, marginal
 from unamortized.evaluation.composition import Composition, composition, start_states, steps_read, window_beliefs
-from unamortized.evaluation.probes import classify, discriminant, moments, r2
+from unamortized.evaluation.probes.discriminant import discriminant
+from unamortized.evaluation.probes.ridge import moments, r2
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output, Transformer
-from unamortized.worlds.splits import apart, content_hash, draw
+from unamortized.worlds.splits import draw
 
 N_STEPS = 8
+QUESTION, END = "question", "about_to_state"
 FEW = Composition(problems=384, fitted=512)
 GROUP = {
     "process": {"family": "group_word", "group": "S3", "elements": ["213", "231"]},
     "steps": {"train": [1, N_STEPS], "test": [4]},
     "codebook": {"resolution": 1},
 }
-
-
-def value(rows, metric, condition, layer, step=None):
-    where = (metric, condition, layer, step)
-    (found,) = [row["value"] for row in rows if (row["metric"], row["condition"], row["layer"], row["step"]) == where]
-    return found
 
 
 # ── windows ──────────────────────────────────────────────────────────────────────────────────────
@@ -84,9 +81,9 @@ def test_the_discriminant_is_bayes_rule_for_normal_classes_of_one_covariance():
     expected = density * np.bincount(classes) / 400
     with_constant = np.concatenate([features, np.ones((400, 1))], axis=1)  # a feature that does not vary says nothing
     never = np.eye(5)[classes]  # the last class does not occur
-    told = classify(discriminant(moments(with_constant, never), 0.1), with_constant)
-    np.testing.assert_allclose(told[:, :4], expected / expected.sum(axis=1, keepdims=True), atol=1e-9)
-    assert (told[:, 4] == 0).all()
+    read = discriminant(moments(with_constant, never), 0.1).read(with_constant)
+    np.testing.assert_allclose(read[:, :4], expected / expected.sum(axis=1, keepdims=True), atol=1e-9)
+    assert (read[:, 4] == 0).all()
 
 
 def test_the_discriminant_tells_more_classes_apart_than_there_are_dimensions():
@@ -94,7 +91,8 @@ def test_the_discriminant_tells_more_classes_apart_than_there_are_dimensions():
     draws = np.random.default_rng(1)
     classes, centers = np.arange(3000) % 60, 10 * draws.standard_normal((60, 8))
     features = centers[classes] + 0.1 * draws.standard_normal((3000, 8))
-    assert r2(np.eye(60)[classes], classify(discriminant(moments(features, np.eye(60)[classes]), 0.01), features)) > 0.9
+    probe = discriminant(moments(features, np.eye(60)[classes]), 0.01)
+    assert r2(np.eye(60)[classes], probe.read(features)) > 0.9
 
 
 # ── what is read ─────────────────────────────────────────────────────────────────────────────────
@@ -132,14 +130,14 @@ def test_a_model_that_doubles_its_windows_is_read_as_such(task):
     spec = RunSpec(task=task, condition="amortized", model=ModelSpec(layers=3, width=40, heads=4))
     rows = composition(Run(spec, Doubler(task, spec.model).eval(), Path("no folder")), FEW)
     for layer, length in (("1", 2), ("2", 4), ("3", 8)):
-        assert value(rows, "composed_steps", "amortized", layer) == length
-        assert value(rows, "window_r2", "amortized", layer, length) > 0.97
-        longer = [value(rows, "window_r2", "amortized", layer, k) for k in range(length + 1, 9)]
+        assert value(rows, "composed_steps", layer=layer) == length
+        assert value(rows, "window_r2", site=END, layer=layer, step=length) > 0.97
+        longer = [value(rows, "window_r2", site=END, layer=layer, step=k) for k in range(length + 1, 9)]
         assert max(longer, default=0) < 0.9
-        assert value(rows, "question_window_r2", "amortized", layer, length) < 0.1  # nothing is held there
-        assert value(rows, "path_steps", "amortized", layer) == 0
-    assert value(rows, "composed_steps", "amortized", "0") == 0
-    wholes = [value(rows, "answer_path_r2", "amortized", "3", k) for k in (1, 4)]
+        assert value(rows, "window_r2", site=QUESTION, layer=layer, step=length) < 0.1  # nothing is held there
+        assert value(rows, "path_steps", site=QUESTION, layer=layer) == 0
+    assert value(rows, "composed_steps", layer="0") == 0
+    wholes = [value(rows, "path_r2", site=END, layer="3", step=k) for k in (1, 4)]
     assert max(wholes) < 0.7
 
 
@@ -147,52 +145,42 @@ def test_a_model_that_doubles_its_windows_is_read_as_such(task):
 def test_beliefs_of_the_path_are_read_at_their_own_observation(start):
     rows = composition(oracle_run(slow_task(start=start), "amortized"), FEW)
     for step in range(1, N_STEPS + 1):
-        assert value(rows, "path_r2", "amortized", "1", step) > 0.99
-        assert value(rows, "path_r2", "amortized/untrained", "1", step) < 1.0
-    assert value(rows, "answer_path_r2", "amortized", "1", N_STEPS) > 0.99
-    assert value(rows, "answer_path_r2", "amortized", "1", N_STEPS - 2) < 0.8
-    assert value(rows, "path_steps", "amortized", "1") == N_STEPS
-    assert value(rows, "path_steps", "amortized", "0") == 0
+        assert value(rows, "path_r2", site=QUESTION, layer="1", step=step) > 0.99
+        assert value(rows, "path_r2", control="untrained", site=QUESTION, layer="1", step=step) < 1.0
+    assert value(rows, "path_r2", site=END, layer="1", step=N_STEPS) > 0.99
+    assert value(rows, "path_r2", site=END, layer="1", step=N_STEPS - 2) < 0.8
+    assert value(rows, "path_steps", site=QUESTION, layer="1") == N_STEPS
+    assert value(rows, "path_steps", site=QUESTION, layer="0") == 0
 
 
 def test_what_any_network_tells_is_told_of_the_untrained_one_too():
     """An untrained network in the place of the trained one: whatever it knows by heart, it has composed nothing."""
     spec = RunSpec(task=slow_task(), condition="amortized", model=ModelSpec(layers=2, width=32))
     rows = composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW)
-    for metric, layer in itertools.product(("composed_steps", "path_steps"), "012"):
-        steps = value(rows, metric, "amortized", layer)
-        assert steps == value(rows, metric, "amortized/untrained", layer) <= 3
+    for (metric, site), layer in itertools.product((("composed_steps", ""), ("path_steps", QUESTION)), "012"):
+        steps = value(rows, metric, site=site, layer=layer)
+        assert steps == value(rows, metric, control="untrained", site=site, layer=layer) <= 3
 
 
 def test_steps_count_that_close_half_of_what_the_untrained_network_leaves_open():
-    own = {("path_r2", "1", 1): 0.6, ("path_r2", "1", 2): 0.9, ("path_r2", "1", 3): 0.65, ("window_r2", "1", 4): 0.5}
+    at = ("window_r2", QUESTION, "1")
+    own = {(*at, 1): 0.6, (*at, 2): 0.9, (*at, 3): 0.65, ("window_r2", END, "1", 4): 0.5}
     untrained = dict(zip(own, (0.6, 0.9, 0.4, -0.3), strict=True))
-    assert steps_read(own, untrained, ("path_r2",), "1") == 2  # known by heart, before and after
-    assert steps_read(own, untrained | {("path_r2", "1", 3): 0.3}, ("path_r2",), "1") == 3
-    assert steps_read(own, untrained, ("path_r2", "window_r2"), "1") == 4
-    assert steps_read(own, untrained, ("path_r2",), "2") == 0
-    forgotten = own | {("path_r2", "1", 2): 0.4}
-    assert steps_read(forgotten, untrained, ("path_r2",), "1") == 1  # known before, and no longer
-
-
-def test_short_questions_that_splits_share_are_fitted_and_scored_on_halves_apart():
-    task = small_task(
-        process={"family": "group_word", "group": "S3", "elements": ["213", "231"]}, codebook={"resolution": 1}
-    )
-    a, b = (apart(task, draw(task, split, 5, 400, 0), split) for split in ("validation", "test"))
-    assert len(a) > 50
-    assert len(b) > 50
-    assert not np.isin(content_hash(b), content_hash(a)).any()
-    longer = draw(task, "test", 14, 50, 0)
-    assert apart(task, longer, "test") is longer  # which no other split shares
+    assert steps_read(own, untrained, "window_r2", (QUESTION,), "1") == 2  # known by heart, before and after
+    assert steps_read(own, untrained | {(*at, 3): 0.3}, "window_r2", (QUESTION,), "1") == 3
+    assert steps_read(own, untrained, "window_r2", (QUESTION, END), "1") == 4
+    assert steps_read(own, untrained, "window_r2", (QUESTION,), "2") == 0
+    assert steps_read(own, untrained, "path_r2", (QUESTION,), "1") == 0
+    forgotten = own | {(*at, 2): 0.4}
+    assert steps_read(forgotten, untrained, "window_r2", (QUESTION,), "1") == 1  # known before, and no longer
 
 
 def test_each_metric_has_each_layer_and_step_once():
     rows = composition(oracle_run(slow_task(), "amortized"), Composition(32, 64))
-    names = ("path_r2", "answer_path_r2", "window_r2", "question_window_r2")
-    for condition, metric in itertools.product(("amortized", "amortized/untrained"), names):
-        own = [(row["layer"], row["step"]) for row in rows if (row["condition"], row["metric"]) == (condition, metric)]
+    for where in itertools.product(("", "untrained"), (QUESTION, END), ("path_r2", "window_r2")):
+        own = [(row["layer"], row["step"]) for row in rows if (row["control"], row["site"], row["metric"]) == where]
         assert sorted(own) == [(layer, step) for layer in "01" for step in range(1, N_STEPS + 1)]
+    assert {row["condition"] for row in rows} == {"amortized"}
     assert {row["n_steps"] for row in rows} == {N_STEPS}
     assert {row["split"] for row in rows} == {"in_distribution"}
     assert {row["count"] for row in rows} == {32}

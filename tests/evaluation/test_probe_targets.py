@@ -1,17 +1,19 @@
 """What probes are asked for is exact, and controls are what they are called."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
-from unamortized.evaluation.probes import listen, resolve_target
-from unamortized.evaluation.probes.probe_baselines import RANDOM, RIVALS, Heard
-from unamortized.evaluation.probes.targets import TARGETS, in_the_long_run, wrong_process
+from unamortized.evaluation.probes.activations import respond_with_activations
+from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, RANDOM_FEATURES, BaselineInput
+from unamortized.evaluation.probes.targets import TARGETS, resolve_target, stationary_belief, wrong_process
 from unamortized.language.meanings import code_meanings
 from unamortized.worlds.problems import sample_problems
 from unamortized.worlds.processes import Process, build_process
+from unamortized.worlds.splits import draw
 
 STEPS = np.array([1, 3, 6])
 WORLDS = {
@@ -39,26 +41,26 @@ def word_probability(process: Process, start: np.ndarray, word) -> float:
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_next_symbols_distribution_is_that_of_the_words(name):
     problems, process = problems_of(name, 8), WORLDS[name]
-    told = resolve_target("next_symbol")(problems, STEPS)
+    target = resolve_target("next_symbol")(problems, STEPS)
     for row, (place, step) in itertools.product(range(8), enumerate(STEPS)):
         word = problems.observations[row, :step].tolist()
         so_far = word_probability(process, process.initial, word)
         for symbol in range(process.n_symbols):
             expected = word_probability(process, process.initial, [*word, symbol]) / so_far
-            assert told[row, place, symbol] == pytest.approx(expected, abs=1e-9)
+            assert target[row, place, symbol] == pytest.approx(expected, abs=1e-9)
 
 
 def test_earlier_beliefs_are_those_of_earlier_steps_or_of_the_start():
     problems = problems_of("mess3")
-    told = resolve_target("belief_2_back")(problems, STEPS)
-    np.testing.assert_array_equal(told, problems.beliefs[:, [0, 1, 4]])
+    target = resolve_target("belief_2_back")(problems, STEPS)
+    np.testing.assert_array_equal(target, problems.beliefs[:, [0, 1, 4]])
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_constrained_belief_is_the_sum_of_what_each_observation_says_alone(name):
     problems, process = problems_of(name), WORLDS[name]
-    told = resolve_target("constrained_belief")(problems, STEPS)
-    usual = in_the_long_run(process)
+    target = resolve_target("constrained_belief")(problems, STEPS)
+    usual = stationary_belief(process)
     move = process.transitions.sum(axis=0)
     readout = np.ones(process.n_states) if process.readout is None else process.readout
     for row, (place, step) in itertools.product(range(5), enumerate(STEPS)):
@@ -66,20 +68,20 @@ def test_the_constrained_belief_is_the_sum_of_what_each_observation_says_alone(n
         for when in range(1, step + 1):
             says = usual @ process.transitions[problems.observations[row, when - 1]]
             expected = expected + (says / (says @ readout) - usual) @ np.linalg.matrix_power(move, int(step) - when)
-        np.testing.assert_allclose(told[row, place], expected, atol=1e-9)
+        np.testing.assert_allclose(target[row, place], expected, atol=1e-9)
 
 
 def test_after_one_observation_of_a_stationary_start_the_constrained_belief_is_the_belief():
     problems = problems_of("mess3")
-    told = resolve_target("constrained_belief")(problems, np.array([1, 2]))
-    np.testing.assert_allclose(told[:, 0], problems.beliefs[:, 1], atol=1e-12)
-    assert np.abs(told[:, 1] - problems.beliefs[:, 2]).max() > 0.01  # what was seen before changes what is seen
+    target = resolve_target("constrained_belief")(problems, np.array([1, 2]))
+    np.testing.assert_allclose(target[:, 0], problems.beliefs[:, 1], atol=1e-12)
+    assert np.abs(target[:, 1] - problems.beliefs[:, 2]).max() > 0.01  # what was seen before changes what is seen
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_in_the_long_run_nothing_moves_any_more(name):
     process = WORLDS[name]
-    usual = in_the_long_run(process)
+    usual = stationary_belief(process)
     np.testing.assert_allclose(usual @ process.transitions.sum(axis=0), usual, atol=1e-9)
     assert word_probability(process, usual, []) == pytest.approx(1)
     if name == "S3":
@@ -89,14 +91,14 @@ def test_in_the_long_run_nothing_moves_any_more(name):
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_wrong_process_has_the_same_symbols_as_often_but_other_beliefs(name):
     process = WORLDS[name]
-    wrong, usual = wrong_process(process), in_the_long_run(process)
+    wrong, usual = wrong_process(process), stationary_belief(process)
     for symbol in range(process.n_symbols):
         right = word_probability(process, usual, [symbol])
-        assert word_probability(wrong, in_the_long_run(wrong), [symbol]) == pytest.approx(right, abs=1e-9)
+        assert word_probability(wrong, stationary_belief(wrong), [symbol]) == pytest.approx(right, abs=1e-9)
     problems = problems_of(name)
-    told = resolve_target("wrong_process")(problems, STEPS)
-    assert np.isfinite(told).all()
-    assert np.abs(told - problems.beliefs[:, STEPS]).max() > 0.05
+    target = resolve_target("wrong_process")(problems, STEPS)
+    assert np.isfinite(target).all()
+    assert np.abs(target - problems.beliefs[:, STEPS]).max() > 0.05
 
 
 @pytest.mark.parametrize("name", ["S3", "mess3"])
@@ -118,74 +120,83 @@ def test_or_else_it_forgets_sooner(name):
 
 def test_shuffled_beliefs_are_those_of_the_same_step_and_of_nobody_himself():
     problems = problems_of("mess3")
-    told = resolve_target("shuffled_belief")(problems, STEPS)
+    target = resolve_target("shuffled_belief")(problems, STEPS)
     for place, step in enumerate(STEPS):
         own = problems.beliefs[:, step]
-        np.testing.assert_allclose(np.sort(told[:, place], axis=0), np.sort(own, axis=0))
-    unlike = [(told[row, 2] != problems.beliefs[row, 6]).any() for row in range(len(problems))]
+        np.testing.assert_allclose(np.sort(target[:, place], axis=0), np.sort(own, axis=0))
+    unlike = [(target[row, 2] != problems.beliefs[row, 6]).any() for row in range(len(problems))]
     assert np.mean(unlike) > 0.9  # some have the same belief
 
 
 @pytest.mark.parametrize(("name", "length", "most"), [("mess3", 4, 81), ("noisy_permutation", 3, 64)])
 def test_the_control_task_deals_out_a_belief_to_each_word(name, length, most):
     problems = problems_of(name, 2000)
-    told = resolve_target("control_task")(problems, np.array([4, 5]))
-    np.testing.assert_allclose(told.sum(axis=2), 1)
+    target = resolve_target("control_task")(problems, np.array([4, 5]))
+    np.testing.assert_allclose(target.sum(axis=2), 1)
     dealt: dict[tuple, set] = {}
     for row, (place, step) in itertools.product(range(2000), enumerate((4, 5))):
         word = tuple(problems.observations[row, step - length : step].tolist())
-        dealt.setdefault(word, set()).add(told[row, place].tobytes())
+        dealt.setdefault(word, set()).add(target[row, place].tobytes())
     assert all(len(each) == 1 for each in dealt.values())
     assert len(set.union(*dealt.values())) == len(dealt)
     assert most / 2 < len(dealt) <= most
 
 
 def test_an_unknown_target_is_an_error_that_names_those_there_are():
-    with pytest.raises(ValueError, match="no target named 'beleif'; there are constrained_belief, .*belief_<k>_back"):
+    with pytest.raises(ValueError, match="no target named 'beleif'; choose from constrained_belief, .*belief_<k>_back"):
         resolve_target("beleif")
     assert set(TARGETS) >= {"wrong_process", "control_task"}
 
 
-# ── rivals ───────────────────────────────────────────────────────────────────────────────────────
+# ── baselines ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")
-def heard():
+def given():
     run = oracle_run(slow_task(), "cot")
     problems = sample_problems(run.task.build(), 8, 30, 0)
-    return Heard(run, problems, listen(run, problems), "about_to_state", np.arange(1, 9))
+    return BaselineInput(run, problems, respond_with_activations(run, problems), "about_to_state", np.arange(1, 9))
 
 
-def test_the_last_statement_times_the_observation_holds_the_next_belief_up_to_a_factor(heard):
-    rival = RIVALS["last_statement"](heard)
-    run, process = heard.run, heard.run.task.build()
+def test_the_last_statement_times_the_observation_holds_the_next_belief_up_to_a_factor(given):
+    features = PROBE_BASELINES["last_statement"](given)
+    run, process = given.run, given.run.task.build()
     meanings = code_meanings(run.task)
     for row, place in itertools.product(range(5), (0, 3, 7)):
-        before = process.initial if place == 0 else meanings[heard.response.stated[row, place - 1]]
-        observed = heard.problems.observations[row, place]
-        pairs = rival[row, place].reshape(process.n_states, process.n_symbols)
+        before = process.initial if place == 0 else meanings[given.response.stated[row, place - 1]]
+        observed = given.problems.observations[row, place]
+        pairs = features[row, place].reshape(process.n_states, process.n_symbols)
         np.testing.assert_allclose(pairs[:, observed], before)
         assert np.delete(pairs, observed, axis=1).sum() == 0
         joint = np.einsum("iv,vij->j", pairs, process.transitions)
         np.testing.assert_allclose(joint, before @ process.transitions[observed])
 
 
-def test_there_is_no_last_statement_in_the_question_or_where_not_all_is_stated(heard):
-    assert RIVALS["last_statement"](Heard(heard.run, heard.problems, heard.response, "question", heard.steps)) is None
+def test_there_is_no_last_statement_in_the_question_or_where_not_all_is_stated(given):
+    last_statement = PROBE_BASELINES["last_statement"]
+    assert last_statement(replace(given, site="question")) is None
     run = oracle_run(slow_task(), "cot_every_4")
-    response = listen(run, heard.problems)
-    assert (
-        RIVALS["last_statement"](Heard(run, heard.problems, response, "about_to_state", response.trace_steps)) is None
-    )
+    response = respond_with_activations(run, given.problems)
+    assert last_statement(replace(given, run=run, response=response, steps=response.trace_steps)) is None
 
 
-def test_random_features_are_of_the_last_ten_observations_and_alike_each_time(heard):
-    first, again = (RIVALS["random_relu"](heard) for _ in range(2))
+def test_the_window_holds_the_last_ten_observations_of_each_step(given):
+    problems = draw(given.run.task, "test", 14, 4, 0)
+    features = PROBE_BASELINES["window_10"](replace(given, problems=problems, steps=np.array([1, 12])))
+    seen = features.reshape(4, 2, 10, 6)
+    assert (seen.sum(axis=3) == 1).all()
+    symbols = seen.argmax(axis=3) - 1  # -1 stands for none yet
+    np.testing.assert_array_equal(symbols[:, 0], [[-1] * 9 + [first] for first in problems.observations[:, 0]])
+    np.testing.assert_array_equal(symbols[:, 1], problems.observations[:, 2:12])
+
+
+def test_random_features_are_of_the_last_ten_observations_and_alike_each_time(given):
+    first, again = (PROBE_BASELINES["random_relu"](given) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert first.shape == (30, 8, RANDOM)
+    assert first.shape == (30, 8, RANDOM_FEATURES)
     assert (first >= 0).all()
     assert 0.2 < (first > 0).mean() < 0.8
-    windows = RIVALS["window_10"](heard)
+    windows = PROBE_BASELINES["window_10"](given)
     same = (windows[:, None] == windows[None]).all(axis=3)
     alike = np.isclose(first[:, None], first[None]).all(axis=3)
     np.testing.assert_array_equal(alike, same)

@@ -8,28 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.evaluation.found_rows import value
 from tests.evaluation.oracle import oracle_run, slow_task
-from unamortized.evaluation.probes import (
-    Probes,
-    by_layer,
-    listen,
-    r2,
-    read,
-    recent_observations,
-    sweep,
-    to_simplex,
-)
+from tests.small_tasks import small_task
+from unamortized.evaluation.probes import Probes, by_layer, fitting, sweep
+from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
+from unamortized.evaluation.probes.fitting import fitting_problems, scoring_problems
+from unamortized.evaluation.probes.readings import to_simplex
+from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.responses import respond
 from unamortized.worlds.splits import content_hash, draw
 
 FEW = Probes(problems=256, steps=(2, 8))
 numbers = st.floats(-3, 3, allow_subnormal=False)
-
-
-def value(rows, metric, condition, layer, step=None):
-    where = (metric, condition, layer, step)
-    (found,) = [row["value"] for row in rows if (row["metric"], row["condition"], row["layer"], row["step"]) == where]
-    return found
 
 
 # ── R² and the simplex ───────────────────────────────────────────────────────────────────────────
@@ -70,18 +61,6 @@ def test_to_simplex_gives_beliefs_and_leaves_them(points):
     np.testing.assert_allclose(to_simplex(projected), projected, atol=1e-12)
 
 
-# ── windows ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_window_control_sees_the_last_ten_observations_of_each_step():
-    problems = draw(slow_task(), "test", 14, 4, 0)
-    seen = recent_observations(problems, n_symbols=5, steps=np.array([1, 12])).reshape(4, 2, 10, 6)
-    assert (seen.sum(axis=3) == 1).all()
-    symbols = seen.argmax(axis=3) - 1  # -1 stands for nothing yet
-    np.testing.assert_array_equal(symbols[:, 0], [[-1] * 9 + [first] for first in problems.observations[:, 0]])
-    np.testing.assert_array_equal(symbols[:, 1], problems.observations[:, 2:12])
-
-
 # ── probes ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -91,49 +70,59 @@ def rows():
     return {name: by_layer(oracle_run(slow_task(), name), FEW) for name in ("cot", "cot_every_4", "amortized")}
 
 
-@pytest.mark.parametrize("metric", ["probe_r2", "question_probe_r2"])
-def test_a_belief_that_is_held_linearly_is_read(rows, metric):
+@pytest.mark.parametrize("site", SITES)
+def test_a_belief_that_is_held_linearly_is_read(rows, site):
     for condition, found in rows.items():
-        assert value(found, metric, condition, "1") > 0.99
-        assert value(found, metric, condition, "all") > 0.99
-        assert value(found, metric, condition, "1", step=8) > 0.99
+        assert {row["condition"] for row in found} == {condition}
+        assert value(found, "probe_r2", site=site, layer="1") > 0.99
+        assert value(found, "probe_r2", site=site, layer="all") > 0.99
+        assert value(found, "probe_r2", site=site, layer="1", step=8) > 0.99
 
 
-@pytest.mark.parametrize("metric", ["probe_r2", "question_probe_r2"])
-def test_what_is_not_there_is_not_read(rows, metric):
-    for condition, found in rows.items():
-        assert value(found, metric, condition, "0") < 0.05
-        assert value(found, metric, f"{condition}/shuffled_belief", "1") < 0.15  # 256 problems agree by chance
-        assert value(found, metric, f"{condition}/shuffled_belief", "all") < 0.15
+@pytest.mark.parametrize("site", SITES)
+def test_what_is_not_there_is_not_read(rows, site):
+    for found in rows.values():
+        assert value(found, "probe_r2", site=site, layer="0") < 0.05
+        for layer in ("1", "all"):  # 256 problems agree by chance
+            assert value(found, "probe_r2", control="shuffled_belief", site=site, layer=layer) < 0.15
 
 
 def test_a_probe_of_one_step_is_there_where_the_trace_states_that_step(rows):
-    assert value(rows["cot"], "probe_r2", "cot", "1", step=2) > 0.99
-    steps = {row["step"] for row in rows["cot_every_4"] if row["metric"] == "probe_r2"}
-    assert steps == {None, 8}
-    assert {row["step"] for row in rows["amortized"] if row["metric"] == "probe_r2"} == {None, 8}
+    assert value(rows["cot"], "probe_r2", site="about_to_state", layer="1", step=2) > 0.99
+    for condition in ("cot_every_4", "amortized"):
+        assert {row["step"] for row in rows[condition] if row["site"] == "about_to_state"} == {None, 8}
+        assert {row["step"] for row in rows[condition] if row["site"] == "question"} == {None, 2, 8}
+
+
+def test_only_the_belief_in_the_trained_model_gets_probes_of_single_steps(rows):
+    for found in rows.values():
+        assert {row["control"] for row in found if row["step"] is not None} == {""}
+        assert {row["control"] for row in found} == {
+            "",
+            "untrained",
+            "shuffled_belief",
+            "untrained+shuffled_belief",
+            "window_10",
+        }
 
 
 def test_the_window_is_a_control_without_layers(rows):
-    for condition in rows:
-        for metric in ("probe_r2", "question_probe_r2"):
-            assert 0.05 < value(rows[condition], metric, f"{condition}/window_10", None) < 0.9
+    for found in rows.values():
+        for site in SITES:
+            assert 0.05 < value(found, "probe_r2", control="window_10", site=site) < 0.9
 
 
 def test_the_untrained_network_reads_the_trained_ones_trace(monkeypatch):
     run, given = oracle_run(slow_task()), []
 
-    def listening(*arguments, **options):
+    def responding(*arguments, **options):
         given.append(arguments)
-        return listen(*arguments, **options)
+        return respond_with_activations(*arguments, **options)
 
-    monkeypatch.setattr(sweep, "listen", listening)
+    monkeypatch.setattr(sweep, "respond_with_activations", responding)
     found = by_layer(run, Probes(problems=16))
-    assert np.isfinite(value(found, "probe_r2", "cot/untrained", "1"))
-    assert [reader.model is run.model for reader, *_ in given] == [
-        True,
-        False,
-    ] * 4  # once for both sites, chunk by chunk
+    assert np.isfinite(value(found, "probe_r2", control="untrained", site="about_to_state", layer="1"))
+    assert [reader.model is run.model for reader, *_ in given] == [True, False] * 4  # once a chunk, for both sites
     for (_, problems), (_, same, written) in zip(given[::2], given[1::2], strict=True):
         assert same is problems
         np.testing.assert_array_equal(written, respond(run, problems).written)
@@ -142,25 +131,37 @@ def test_the_untrained_network_reads_the_trained_ones_trace(monkeypatch):
 def test_a_trace_that_is_given_is_read_as_if_it_were_written():
     run = oracle_run(slow_task())
     problems = draw(run.task, "test", 8, 32, 0)
-    free = read(run, problems, listen(run, problems), "about_to_state")
-    held = read(run, problems, listen(run, problems, respond(run, problems).written), "about_to_state")
+    free, held = (
+        activations_at(run, problems, respond_with_activations(run, problems, written), "about_to_state")
+        for written in (None, respond(run, problems).written)
+    )
     np.testing.assert_allclose(held.features["1"], free.features["1"], atol=1e-5)
     np.testing.assert_array_equal(held.steps, free.steps)
     other = respond(run, problems.take(np.roll(np.arange(32), 1))).written
-    np.testing.assert_array_equal(listen(run, problems, other).written, other)
+    np.testing.assert_array_equal(respond_with_activations(run, problems, other).written, other)
 
 
 def test_probes_are_scored_on_problems_that_they_were_not_fitted_on(monkeypatch):
     drawn = []
-    monkeypatch.setattr(sweep, "draw", lambda *arguments: drawn.append(draw(*arguments)) or drawn[-1])
-    monkeypatch.setattr(
-        sweep,
-        "test_problems",
-        lambda *arguments: drawn.append(draw(arguments[0], "test", *arguments[1:])) or drawn[-1],
-    )
+    for name in ("fitting_problems", "scoring_problems"):
+        given = getattr(fitting, name)
+        monkeypatch.setattr(sweep, name, lambda *arguments, given=given: drawn.append(given(*arguments)) or drawn[-1])
     by_layer(oracle_run(slow_task(), "amortized"), FEW)
     fitted_on, scored_on = drawn
     assert len(fitted_on) == len(scored_on) == 256
+    assert not np.isin(content_hash(scored_on), content_hash(fitted_on)).any()
+
+
+def test_short_questions_that_splits_share_are_fitted_and_scored_on_halves_apart():
+    task = small_task(
+        process={"family": "group_word", "group": "S3", "elements": ["213", "231"]},
+        codebook={"resolution": 1},
+        steps={"train": [3, 5], "test": [5]},
+    )
+    run = oracle_run(task, "amortized")
+    fitted_on, scored_on = fitting_problems(run, 400, "probes"), scoring_problems(run, 400)
+    assert len(fitted_on) > 50
+    assert len(scored_on) > 50
     assert not np.isin(content_hash(scored_on), content_hash(fitted_on)).any()
 
 
@@ -168,7 +169,7 @@ def test_features_go_with_the_beliefs_of_their_steps():
     for condition, steps in (("cot", range(1, 9)), ("cot_every_4", (4, 8)), ("amortized", (8,))):
         run = oracle_run(slow_task(), condition)
         problems = draw(run.task, "test", 8, 32, 0)
-        seen = read(run, problems, listen(run, problems), "about_to_state")
+        seen = read_activations(run, problems)["about_to_state"]
         np.testing.assert_array_equal(seen.steps, list(steps))
         np.testing.assert_array_equal(seen.beliefs, problems.beliefs[:, seen.steps])
         np.testing.assert_allclose(seen.features["1"], seen.beliefs @ run.model.map, atol=1e-5)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from unamortized.evaluation.probes import apply, fit, moments, r2, ridge_probe
+from unamortized.evaluation.probes.fitting import FittedProbe
+from unamortized.evaluation.probes.ridge import moments, r2, ridge_probe
 from unamortized.evaluation.subspaces import (
     angle_between,
     as_far,
@@ -24,12 +25,21 @@ def held(width: int, rows: int = 4000, seed: int = 0):
     return activations, beliefs
 
 
+def fitted(activations, beliefs, ridge=1e-6) -> FittedProbe:
+    found = moments(activations, beliefs)
+    return FittedProbe(ridge_probe(found, ridge), found)
+
+
+def score(activations, beliefs, ridge=1e-6) -> float:
+    """R2 of a probe on what it was fitted to."""
+    return r2(beliefs, fitted(activations, beliefs, ridge).probe.read(activations))
+
+
 @pytest.fixture(scope="module", params=[12, 40])
 def world(request):
     activations, beliefs = held(request.param)
-    found = moments(activations, beliefs)
-    probe = ridge_probe(found, 1e-6)
-    return activations, beliefs, found, probe, belief_subspace(probe, found.covariance, found.x_mean)
+    probe, found = fitted(activations, beliefs)
+    return activations, beliefs, found, probe, belief_subspace(FittedProbe(probe, found))
 
 
 def test_the_subspace_has_as_many_dimensions_as_beliefs(world):
@@ -40,9 +50,9 @@ def test_the_subspace_has_as_many_dimensions_as_beliefs(world):
 
 def test_where_it_is_erased_no_affine_probe_reads_anything(world):
     activations, beliefs, _, _, subspace = world
-    assert r2(beliefs, apply(fit(activations, beliefs, 1e-6), activations)) > 0.8
+    assert score(activations, beliefs) > 0.8
     erased = subspace.erased(activations)
-    assert r2(beliefs, apply(fit(erased, beliefs, 1e-3), erased)) < 1e-4
+    assert score(erased, beliefs, 1e-3) < 1e-4
     np.testing.assert_allclose(subspace.erased(erased), erased, atol=1e-6)
 
 
@@ -55,16 +65,16 @@ def test_no_lesser_change_erases_it(world):
     centered = activations - found.x_mean
     orthogonal = ((centered @ basis @ basis.T) ** 2).sum()  # another that erases: the directions of the covariance
     still = activations - centered @ basis @ basis.T
-    assert r2(beliefs, apply(fit(still, beliefs, 1e-3), still)) < 1e-4
+    assert score(still, beliefs, 1e-3) < 1e-4
     assert ours <= orthogonal * (1 + 1e-6)
 
 
-def test_alone_it_reads_as_well_as_before(world):
-    activations, beliefs, _, probe, subspace = world
-    np.testing.assert_allclose(apply(probe, subspace.alone(activations)), apply(probe, activations), atol=1e-6)
-    assert np.linalg.matrix_rank(subspace.alone(activations) - subspace.mean) == 2
-    both = subspace.alone(activations) + subspace.erased(activations) - subspace.mean
-    np.testing.assert_allclose(both, activations, atol=1e-8)
+def test_the_part_in_the_subspace_is_all_that_the_probe_reads(world):
+    activations, _, _, probe, subspace = world
+    part = subspace.part(activations - subspace.mean)
+    np.testing.assert_allclose(probe.read(subspace.mean + part), probe.read(activations), atol=1e-6)
+    assert np.linalg.matrix_rank(part) == 2
+    np.testing.assert_allclose(subspace.erased(activations) + part, activations, atol=1e-8)
 
 
 def test_the_likeliest_change_makes_the_probe_read_the_belief_and_none_is_likelier(world):
@@ -72,7 +82,7 @@ def test_the_likeliest_change_makes_the_probe_read_the_belief_and_none_is_likeli
     generator = np.random.default_rng(1)
     wanted = generator.dirichlet([1, 1, 1], size=len(beliefs))
     change = likeliest_change(probe, subspace, activations, wanted)
-    np.testing.assert_allclose(apply(probe, activations + change), wanted, atol=1e-6)
+    np.testing.assert_allclose(probe.read(activations + change), wanted, atol=1e-6)
     idle = generator.standard_normal((20, activations.shape[1]))
     weights = probe.weights.T
     idle -= idle @ np.linalg.pinv(weights, rcond=1e-6) @ weights  # directions that the probe does not read
@@ -81,7 +91,7 @@ def test_the_likeliest_change_makes_the_probe_read_the_belief_and_none_is_likeli
         return np.einsum("bi,ij,bj->b", changes, np.linalg.inv(found.covariance), changes)
 
     for direction in 0.1 * idle:
-        np.testing.assert_allclose(apply(probe, activations + change + direction), wanted, atol=1e-6)
+        np.testing.assert_allclose(probe.read(activations + change + direction), wanted, atol=1e-6)
         assert (unlikely(change + direction) > unlikely(change)).all()
 
 
@@ -89,9 +99,8 @@ def test_the_likeliest_change_is_the_one_by_which_beliefs_move_activations():
     generator = np.random.default_rng(1)
     beliefs, mixing = generator.dirichlet([1, 1, 1], size=4000), generator.standard_normal((3, 64))
     activations = beliefs @ mixing + 0.05 * generator.standard_normal((4000, 64))
-    found = moments(activations, beliefs)
-    probe, wanted = ridge_probe(found, 1.0), np.roll(beliefs, 1, axis=0)
-    change = likeliest_change(probe, belief_subspace(probe, found.covariance, found.x_mean), activations, wanted)
+    found, wanted = fitted(activations, beliefs, 1.0), np.roll(beliefs, 1, axis=0)
+    change = likeliest_change(found.probe, belief_subspace(found), activations, wanted)
     expected = (wanted - beliefs) @ mixing
     assert 1 - ((change - expected) ** 2).sum() / (expected**2).sum() > 0.95
 
@@ -106,9 +115,7 @@ def test_a_random_subspace_is_its_match_in_rank_and_variance_and_lies_elsewhere(
     np.testing.assert_allclose(random.across @ subspace.along, 0, atol=1e-8)
     np.testing.assert_allclose(subspace.across @ random.along, 0, atol=1e-8)
     still = random.erased(activations)  # what is read is still there
-    assert r2(beliefs, apply(fit(still, beliefs, 1e-6), still)) == pytest.approx(
-        r2(beliefs, apply(fit(activations, beliefs, 1e-6), activations)), abs=0.01
-    )
+    assert score(still, beliefs) == pytest.approx(score(activations, beliefs), abs=0.01)
     kept = np.trace(np.cov(subspace.part(activations - subspace.mean).T)) / np.trace(np.cov(activations.T))
     assert subspace.variance(found.covariance) == pytest.approx(kept, rel=1e-6)
 
@@ -125,14 +132,14 @@ def test_changes_elsewhere_are_as_long_and_lie_there(world):
 
 def test_where_nothing_varies_there_is_nothing():
     activations, beliefs = np.full((50, 6), 2.0), held(12, 50)[1]
-    found = moments(activations, beliefs)
-    subspace = belief_subspace(ridge_probe(found, 1.0), found.covariance, found.x_mean)
-    assert subspace.variance(found.covariance) == 0
+    found = fitted(activations, beliefs, 1.0)
+    covariance, subspace = found.moments.covariance, belief_subspace(found)
+    assert subspace.variance(covariance) == 0
     np.testing.assert_array_equal(subspace.part(np.ones((3, 6))), 0)
-    random = random_subspace(subspace, found.covariance, np.random.default_rng(0))
+    random = random_subspace(subspace, covariance, np.random.default_rng(0))
     np.testing.assert_array_equal(as_far(np.ones((3, 6)), random, np.random.default_rng(0)), 0)
     assert np.isnan(angle_between(subspace.along, np.eye(6)[:, :2]))
-    assert effective_dimension(found.covariance) == 0
+    assert effective_dimension(covariance) == 0
 
 
 def test_effective_dimension_counts_directions_of_equal_variance():

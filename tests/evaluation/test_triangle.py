@@ -6,7 +6,7 @@ import pytest
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.worlds.brute_force import word_probability
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.examples import Told, told
+from unamortized.evaluation.examples import ExampleProblems, example_problems
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.triangle import (
@@ -59,14 +59,15 @@ def test_a_trace_too_short_for_any_step_states_no_belief():
     rows = triangle(run, Triangle(problems=32))
     assert {row["metric"] for row in rows} == {"probed_kl"}
     assert {row["step"] for row in rows if row["n_steps"] == 8} == {8}
-    assert "stated" not in set(told(run, Told(problems=2, simplex_problems=8, probe_problems=32))["source"])
+    few = ExampleProblems(problems=2, simplex_problems=8, probe_problems=32)
+    assert "stated" not in set(example_problems(run, few)["source"])
 
 
 def test_without_a_trace_beliefs_are_read_in_the_question():
     run = oracle_run(slow_task(), "amortized")
     assert best_site(run) == "question"
     problems = draw(run.task, "test", 8, 64, 0)
-    response, steps, belief = belief_reader(run, 256, 1.0)(problems)
+    response, steps, belief = belief_reader(run, 256)(problems)
     np.testing.assert_array_equal(response.answers, respond(run, problems).answers)
     np.testing.assert_array_equal(steps, np.arange(1, 9))
     np.testing.assert_allclose(belief, problems.beliefs[:, 1:], atol=0.03)

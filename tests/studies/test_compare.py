@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.probes import WINDOW
+from unamortized.evaluation.probes.probe_baselines import WINDOW
 from unamortized.evaluation.rows import row, to_table
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.conditions import resolve_condition

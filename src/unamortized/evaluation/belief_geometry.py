@@ -1,44 +1,61 @@
-"""BeliefGeometry: beliefs of many steps and what each layer tells of them, for pictures of the residual stream's geometry."""
+"""Belief geometry: the belief after each of many histories, exact and as probes of each layer read it, for pictures."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
-from unamortized.evaluation.examples import EXAMPLE_COLUMNS, as_examples
-from unamortized.evaluation.probes import apply, fit, listen, read
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS, example_rows, example_table
+from unamortized.evaluation.probes.activations import read_activations
+from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.protocol import test_problems
+from unamortized.labels import QUESTION
 from unamortized.learning.runs import Run
-from unamortized.worlds.splits import apart, draw
+from unamortized.worlds.problems import Problems
+from unamortized.worlds.splits import content_hash
 
-PLACES = 4  # decimals of coordinates
-EMBEDDING = "0"  # the layer that holds one symbol, and so no more points than there are symbols
+EMBEDDING = "0"  # holds one symbol, and so no more points than there are symbols
+REPEATED = 4  # problems drawn, for each that is needed if no history occurs twice
 
 
 @dataclass(frozen=True)
 class BeliefGeometry:
-    """How much is kept."""
+    """How many problems and points."""
 
     problems: int = 512  # to fit on
-    points: int = 1024
-    ridge: float = 1.0
+    points: int = 8192  # pairs of a problem and a step, at most
 
 
-def clouds(run: Run, settings: BeliefGeometry) -> pd.DataFrame:
-    """Exact beliefs at the observations of test problems, and what probes of each layer, and of all, read there.
+def belief_geometry(run: Run, settings: BeliefGeometry) -> pd.DataFrame:
+    """Tabulate exact beliefs at the observations of test problems, and what probes of each layer and of all read.
 
-    Of models that predict the next symbol; nothing of others. The sources are ``cloud exact`` and ``cloud layer 1``,
-    .., ``cloud layer all``: their problems are others than those that are told in full.
+    Only for models that predict the next symbol. Sources: ``exact``, and ``probed`` with a layer. Problems and steps
+    are those of distinct histories; the problems are not those of ``examples.example_problems``.
     """
     if not run.condition.predicts_question:
         return pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
-    n_steps, seed = run.task.steps.train[1], run.spec.seed
-    fitted_on = apart(run.task, draw(run.task, "validation", n_steps, settings.problems, seed, "clouds"), "validation")
-    shown = apart(run.task, test_problems(run.task, n_steps, settings.problems, seed), "test")
-    shown = shown.take(slice(max(1, settings.points // n_steps)))
-    fitting, seen = (read(run, each, listen(run, each), "question") for each in (fitted_on, shown))
-    told = {"cloud exact": (seen.steps, seen.beliefs.round(PLACES))}
+    n_steps = run.task.steps.train[1]
+    probes = belief_probes(run, settings.problems, "clouds", QUESTION)
+    size = max(1, REPEATED * settings.points // n_steps)
+    problems = test_problems(run.task, n_steps, size, run.spec.seed)
+    seen = read_activations(run, problems)[QUESTION]
+    shown = first_of_each_history(problems, settings.points)
+    values = {("exact", ""): seen.beliefs}
     for layer, features in seen.features.items():
         if layer != EMBEDDING:
-            probe = fit(fitting.features[layer], fitting.beliefs, settings.ridge)
-            told[f"cloud layer {layer}"] = (seen.steps, apply(probe, features).round(PLACES))
-    return as_examples(run, n_steps, told)
+            values["probed", layer] = probes[layer].probe.read(features)
+    tables = []
+    for (source, layer), each in values.items():
+        table = example_rows(seen.steps, each, source, site=QUESTION, layer=layer)
+        tables.append(table[shown[table["problem"], table["step"] - 1]])
+    return example_table(run, n_steps, tables)
+
+
+def first_of_each_history(problems: Problems, most: int) -> Bool[np.ndarray, "batch step"]:
+    """Select the first problem with each history of observations, up to a number of points in all."""
+    hashes = np.stack([content_hash(problems, step) for step in range(1, problems.n_steps + 1)], axis=1)
+    shown = np.zeros(hashes.shape, dtype=bool)
+    for step, column in enumerate(hashes.T):
+        shown[np.unique(column, return_index=True)[1], step] = True
+    return shown & (shown.cumsum().reshape(shown.shape) <= most)

@@ -1,11 +1,10 @@
-"""Composition: how many steps a model that writes none has put together, at which token, after which layer.
+"""Composition: how many steps a model without a trace has composed, at which token and after which layer.
 
-A model without a trace may walk the path inside, one belief after the other, or take a shortcut: windows of two, of
-four, of eight observations, each twice as long as those of the layer before (Liu et al. 2023). Both leave beliefs that
-can be read off: those of the path at the observations, those of windows where the question ends.
+Such a model may walk the path inside, one belief after the other, or take a shortcut: windows of two, four, eight
+observations, each twice as long as those of the layer before (Liu et al. 2023). Probes can read both: beliefs of the
+path at the observations, those of windows where the question ends.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -13,164 +12,157 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.probes import apply, classify, discriminant, fit, layers, listen, moments, r2, read
-from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.probes.activations import layers, read_activations
+from unamortized.evaluation.probes.discriminant import discriminant
+from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
+from unamortized.evaluation.probes.ridge import r2, ridge_probe
+from unamortized.evaluation.protocol import Rows, split_of
 from unamortized.evaluation.rows import row
+from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.processes import Process
-from unamortized.worlds.splits import apart, draw
 
-MOST_OPTIONS = 64  # numbers that a window is described by, if one start state does not have to do
+MOST_OPTIONS = 64  # a window's beliefs given each start state, at most; given one state where there are more
 UNKNOWN = 1e-9  # weight of all other start states, so that no window is impossible
-CERTAIN = 1e-6  # a belief that is nearer than this to a state is one
-READ = 0.5  # share of what the untrained network leaves unexplained that has to be read, to count
+CERTAIN = 1e-6  # a belief closer than this to a state is certain
+READ = 0.5  # share of the variance that must be read, and of the variance that the untrained network leaves unread
 
 Belief = Float[np.ndarray, "batch option"]
 
 
 @dataclass(frozen=True)
 class Composition:
-    """How much is evaluated."""
+    """How many problems."""
 
     problems: int = 1024  # to score on
     fitted: int = 1024  # to fit on
-    ridge: float = 1.0  # of beliefs, which are read by regression
-    shrinkage: float = 0.1  # of states that are certain, which are classes: read by a linear discriminant
 
 
-class ProbeQuestion(NamedTuple):
-    """What is asked of the activations at one token of each problem."""
+class TokenTarget(NamedTuple):
+    """Distributions to read from the activations at one token of each problem."""
 
     metric: str
     step: int  # t of a belief, or the length of a window
-    site: str  # as ``probes.SITES``
-    place: int  # which of the site's tokens; -1 is the last
-    targets: tuple[Belief, ...]  # distributions over states, side by side
+    site: str
+    place: int  # of the token among those of the site; -1 is the last
+    beliefs: tuple[Belief, ...]  # over states
 
 
 def composition(run: Run, settings: Composition) -> Rows:
-    """Beliefs of the path and of windows by layer, at the longest training length, and how many steps that makes.
+    """Measure R2 of the path's and of windows' beliefs by layer at the longest training length, and the composed steps.
 
-    Nothing for runs that write a trace, and where predictive vectors are over no states. Beside them
-    ``<condition>/untrained``, the network before training.
+    For runs without a trace whose process has states. The control ``untrained`` is the network before training.
     """
-    task, seed, condition = run.task, run.spec.seed, run.spec.condition
+    task = run.task
     if run.condition.trace != "none" or task.build().is_generalized:
         return []
-    n_steps = task.steps.train[1]
-    fitted_on = apart(task, draw(task, "validation", n_steps, settings.fitted, seed, "probes"), "validation")
-    scored_on = apart(task, test_problems(task, n_steps, settings.problems, seed), "test")
-    on = (questions(fitted_on), questions(scored_on))
-    unlearned = replace(run, model=new_model(run.spec).eval())
-    own, before = (r2_by_layer(each, fitted_on, scored_on, on, settings) for each in (run, unlearned))
-    record = partial(row, task.name, seed=seed, split=split_of(task, n_steps), count=len(scored_on), n_steps=n_steps)
-    rows = [
-        record(name, metric=metric, value=value, layer=layer, step=step)
-        for name, found in ((condition, own), (f"{condition}/untrained", before))
-        for (metric, layer, step), value in found.items()
-    ]
-    for metric, among in (("path_steps", ("path_r2",)), ("composed_steps", ("window_r2", "question_window_r2"))):
-        for name, found in ((condition, own), (f"{condition}/untrained", before)):
-            rows += [
-                record(name, metric=metric, value=steps_read(found, before, among, at), layer=at) for at in layers(run)
-            ]
+    fitted_on = fitting_problems(run, settings.fitted, "probes")
+    scored_on = scoring_problems(run, settings.problems)
+    targets = (token_targets(fitted_on), token_targets(scored_on))
+    before = replace(run, model=new_model(run.spec).eval())
+    scores = {
+        control: r2_by_layer(each, fitted_on, scored_on, *targets)
+        for control, each in (("", run), ("untrained", before))
+    }
+    n_steps = scored_on.n_steps
+    record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps))
+    record = partial(record, count=len(scored_on), n_steps=n_steps)
+    rows: Rows = []
+    for control, found in scores.items():
+        for (metric, site, layer, step), value in found.items():
+            rows.append(record(metric, value, control=control, site=site, layer=layer, step=step))
+        for layer in layers(run):
+            path = steps_read(found, scores["untrained"], "path_r2", (QUESTION,), layer)
+            windows = steps_read(found, scores["untrained"], "window_r2", (QUESTION, ABOUT_TO_STATE), layer)
+            rows.append(record("path_steps", path, control=control, site=QUESTION, layer=layer))
+            rows.append(record("composed_steps", windows, control=control, layer=layer))
     return rows
 
 
-# ── what is asked for ────────────────────────────────────────────────────────────────────────────
+# ── targets ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def questions(problems: Problems) -> list[ProbeQuestion]:
-    """Each belief of the path, where its observation was just read and at the answer mark; each window at the end."""
-    asked, beliefs = [], problems.beliefs
+def token_targets(problems: Problems) -> list[TokenTarget]:
+    """List each belief of the path, at its observation and at the answer mark, and each window where it ends."""
+    targets = []
     for k in range(1, problems.n_steps + 1):
-        window = window_beliefs(problems, k)
-        asked += [
-            ProbeQuestion("path_r2", k, "question", k - 1, (beliefs[:, k],)),
-            ProbeQuestion("answer_path_r2", k, "about_to_state", -1, (beliefs[:, k],)),
-            ProbeQuestion("window_r2", k, "about_to_state", -1, window),
-            ProbeQuestion("question_window_r2", k, "question", -1, window),
+        path, window = (problems.beliefs[:, k],), window_beliefs(problems, k)
+        targets += [
+            TokenTarget("path_r2", k, QUESTION, k - 1, path),
+            TokenTarget("path_r2", k, ABOUT_TO_STATE, -1, path),
+            TokenTarget("window_r2", k, ABOUT_TO_STATE, -1, window),
+            TokenTarget("window_r2", k, QUESTION, -1, window),
         ]
-    return asked
+    return targets
 
 
 def window_beliefs(problems: Problems, length: int) -> tuple[Belief, ...]:
-    r"""The last k observations alone, as what they make of known states.
+    r"""Return the beliefs after the last k observations alone, given each start state (``start_states``).
 
-    $e_i T^{(x_{n-k+1})} \cdots T^{(x_n)}$, normalized, for each start state i (``start_states``). From a state in which
-    they are impossible, what they tell of any.
+    $e_i T^{(x_{n-k+1})} \cdots T^{(x_n)}$, normalized, for start state i. Where the observations are impossible from
+    it, the belief given any state.
     """
-    process, seen = problems.process, problems.observations[:, problems.n_steps - length :]
+    process, window = problems.process, problems.observations[:, problems.n_steps - length :]
     known = (1 - UNKNOWN) * np.eye(process.n_states) + UNKNOWN / process.n_states
     starts = start_states(process)
-    return tuple(filter_beliefs(process.transitions, known[start], seen).beliefs[:, -1] for start in starts)
+    return tuple(filter_beliefs(process.transitions, known[start], window).beliefs[:, -1] for start in starts)
 
 
 def start_states(process: Process) -> Int[np.ndarray, " start"]:
-    """The states that windows begin in: all, where they are few; else the first of the likeliest.
+    """Return the states that windows start in: all if they are few, else the first of the most probable ones.
 
-    In a group one is enough, as an element is known from what it makes of the identity.
+    In a group one is enough: its image of the identity determines an element.
     """
     states = np.arange(process.n_states)
     return states if len(states) ** 2 <= MOST_OPTIONS else states[[np.argmax(np.atleast_2d(process.initial)[0])]]
 
 
-# ── what is read ─────────────────────────────────────────────────────────────────────────────────
+# ── scores ───────────────────────────────────────────────────────────────────────────────────────
 
-Found = dict[tuple[str, str, int], float]  # R2 by metric, layer and step
+Scores = dict[tuple[str, str, str, int], float]  # R2 by metric, site, layer and step
 
 
 def r2_by_layer(
     run: Run,
     fitted_on: Problems,
     scored_on: Problems,
-    asked: tuple[list[ProbeQuestion], list[ProbeQuestion]],
-    settings: Composition,
-) -> Found:
-    """R2 of all that is asked, at each layer; each token, layer and distribution has a probe of its own."""
-    fitting, scoring = activations(run, fitted_on), activations(run, scored_on)
-    found: Found = {}
-    for known, wanted in zip(*asked, strict=True):
-        exact = np.concatenate(wanted.targets, axis=1)
+    fitting_targets: list[TokenTarget],
+    scoring_targets: list[TokenTarget],
+) -> Scores:
+    """Score a probe of its own for each token, layer and distribution; those of one target are pooled.
+
+    Where all states are certain, they are classes, and the probe is a linear discriminant.
+    """
+    fitting, scoring = read_activations(run, fitted_on), read_activations(run, scored_on)
+    scores: Scores = {}
+    for target, wanted in zip(fitting_targets, scoring_targets, strict=True):
+        probes = []
+        for belief in target.beliefs:
+            states = belief.round()
+            certain = np.abs(belief - states).max() < CERTAIN
+            solve = discriminant if certain else ridge_probe
+            probes.append(fit_by_layer(fitting[target.site], states if certain else belief, target.place, solve))
         for layer in layers(run):
-            seen, unseen = (heard(known.site, known.place, layer) for heard in (fitting, scoring))
-            read_off = [reading(seen, target, unseen, settings) for target in known.targets]
-            found[known.metric, layer, known.step] = r2(exact, np.concatenate(read_off, axis=1))
-    return found
+            features = scoring[target.site].features[layer][:, target.place]
+            readings = np.concatenate([each[layer].probe.read(features) for each in probes], axis=1)
+            scores[target.metric, target.site, layer, target.step] = r2(
+                np.concatenate(wanted.beliefs, axis=1), readings
+            )
+    return scores
 
 
-def reading(
-    seen: Float[np.ndarray, "fitted width"],
-    target: Float[np.ndarray, "fitted option"],
-    unseen: Float[np.ndarray, "batch width"],
-    settings: Composition,
-) -> Belief:
-    """What a probe, fitted on some problems, says of others: a discriminant where states are certain, else a line."""
-    states = target.round()
-    if np.abs(target - states).max() < CERTAIN:
-        return classify(discriminant(moments(seen, states), settings.shrinkage), unseen)
-    return apply(fit(seen, target, settings.ridge), unseen)
+def steps_read(own: Scores, untrained: Scores, metric: str, sites: tuple[str, ...], layer: str) -> int:
+    """Return the most steps that can be read after a layer at any of these sites; 0 if none can.
 
-
-def activations(run: Run, problems: Problems) -> Callable[[str, int, str], Float[np.ndarray, "batch width"]]:
-    """A run's activations while it answers, by site, place and layer."""
-    response = listen(run, problems)
-    features = {site: read(run, problems, response, site).features for site in ("question", "about_to_state")}
-    return lambda site, place, layer: features[site][layer][:, place]
-
-
-def steps_read(own: Found, untrained: Found, metrics: tuple[str, ...], layer: str) -> int:
-    """The most steps that can be read after a layer by any of these metrics; 0 if none can.
-
-    They are read where half of the variance is explained, and half of what the untrained network leaves. A few steps
-    are words that can be known by heart, and are read from an untrained network, too: of them the first will do.
+    A step is read where half of the variance is explained, and half of what the untrained network leaves unexplained.
+    An untrained network holds the first few observations, too: for steps that it holds, the first condition is enough.
     """
 
-    def is_read(metric: str, step: int) -> bool:
-        before, now = max(0.0, untrained[metric, layer, step]), own[metric, layer, step]
+    def is_read(site: str, step: int) -> bool:
+        before, now = max(0.0, untrained[metric, site, layer, step]), own[metric, site, layer, step]
         return now >= READ and (before >= READ or now - before >= READ * (1 - before))
 
-    steps = {(metric, step) for metric, at, step in own if metric in metrics and at == layer}
-    return max((step for metric, step in steps if is_read(metric, step)), default=0)
+    steps = {(site, step) for name, site, at, step in own if name == metric and site in sites and at == layer}
+    return max((step for site, step in steps if is_read(site, step)), default=0)

@@ -1,70 +1,80 @@
-"""Single problems told in full: what was observed, exact, stated and probed beliefs, and the answers.
+"""Examples: single problems with their observations, beliefs and answers, as rows.
 
-A second table beside the metrics, so that pictures of single problems and of belief geometry too are drawn
-from a file that anyone can read, and never from a model.
+A second table beside the metrics, so that pictures of single problems and of belief geometry are drawn from a file that
+anyone can read, and never from a model.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int, Num
 
 from unamortized.evaluation.protocol import test_problems
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 
-NEGLIGIBLE = 1e-6  # beliefs smaller than this are left out; a state that is not listed has none
-EXAMPLE_COLUMNS = ("task", "condition", "seed", "n_steps", "problem", "step", "source", "state", "value")
+DECIMALS = 4  # of values; a state with a value of zero is left out
+EXAMPLE_COLUMNS = (
+    *("task", "world", "condition", "variant", "control", "seed", "n_steps", "problem", "step"),
+    *("site", "layer", "source", "state", "value", "run"),
+)
+EXAMPLE_TEXT = ("world", "variant", "control", "site", "layer", "run")  # empty where they do not apply
+COUNTED = ("observation", "latent")  # sources whose value is a symbol or state, and may be zero
 
 
 @dataclass(frozen=True)
-class Told:
-    """How much is kept."""
+class ExampleProblems:
+    """How many problems."""
 
-    problems: int = 4
-    simplex_problems: int = 120  # for tasks of three states, whose beliefs can be seen on a triangle
-    probe_problems: int = 512
+    problems: int = 1
+    simplex_problems: int = 120  # of tasks with three states, whose beliefs a triangle can show
+    probe_problems: int = 512  # to fit the probe on
 
 
-def told(run: Run, settings: Told) -> pd.DataFrame:
-    """A few test problems of the longest training length as rows: source, step, state and value.
+def example_problems(run: Run, settings: ExampleProblems) -> pd.DataFrame:
+    """Tabulate test problems of the longest training length.
 
-    Sources: ``observation`` and ``latent`` (value is the symbol or state), ``exact``, ``stated``, ``probed``
-    (value is the belief in ``state``), ``exact_answer`` and ``answer``.
+    Sources: ``observation`` and ``latent`` (the value is the symbol or state), ``exact``, ``stated`` and ``probed``
+    beliefs (the value is the belief in ``state``), ``exact_answer`` and ``answer``.
     """
-    task, seed = run.task, run.spec.seed
-    n_steps = task.steps.train[1]
-    three = run.vocabulary.n_states == 3
-    problems = test_problems(task, n_steps, settings.simplex_problems if three else settings.problems, seed)
-    response, steps, probed = belief_reader(run, settings.probe_problems, 1.0)(problems)
-    beliefs = {"exact": (np.arange(n_steps + 1), problems.beliefs), "probed": (steps, probed)}
+    task, n_steps = run.task, run.task.steps.train[1]
+    size = settings.simplex_problems if run.vocabulary.n_states == 3 else settings.problems
+    problems = test_problems(task, n_steps, size, run.spec.seed)
+    response, steps, probed = belief_reader(run, settings.probe_problems)(problems)
+    every_step, last = np.arange(n_steps + 1), np.array([n_steps])
+    tables = [
+        example_rows(every_step, problems.beliefs, source="exact"),
+        example_rows(steps, probed, source="probed"),
+        example_rows(last, problems.answer_distribution[:, None], source="exact_answer"),
+        example_rows(last, response.answers[:, None], source="answer"),
+        example_rows(every_step[1:], problems.observations[:, :, None], source="observation"),
+        example_rows(every_step, problems.latents[:, :, None], source="latent"),
+    ]
     if run.condition.trace != "none":
-        beliefs["stated"] = (response.trace_steps, stated_beliefs(run, response))
-    last = np.array([n_steps])
-    beliefs["exact_answer"] = (last, problems.answer_distribution[:, None])
-    beliefs["answer"] = (last, response.answers[:, None])
-    beliefs["observation"] = (np.arange(1, n_steps + 1), problems.observations[:, :, None])
-    beliefs["latent"] = (np.arange(n_steps + 1), problems.latents[:, :, None])
-    return as_examples(run, n_steps, beliefs)
+        tables.append(example_rows(response.trace_steps, stated_beliefs(run, response), source="stated"))
+    return example_table(run, n_steps, tables)
 
 
-def as_examples(run: Run, n_steps: int, told: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """Rows of what sources say: for each source its steps (step,) and values (batch, step, state)."""
-    table = pd.concat([_belief_rows(source, *said) for source, said in told.items()], ignore_index=True)
-    table = table[(table["value"].abs() >= NEGLIGIBLE) | table["source"].isin(("observation", "latent"))]
-    named = table.assign(task=run.task.name, condition=run.spec.condition, seed=run.spec.seed, n_steps=n_steps)
-    return named[list(EXAMPLE_COLUMNS)]
+def example_rows(
+    steps: Int[np.ndarray, " step"], values: Num[np.ndarray, "batch step state"], source: str, **where: str
+) -> pd.DataFrame:
+    """Make the rows of one source: problem, step, state and rounded value.
+
+    Args:
+        steps: the steps of the second axis.
+        values: the values.
+        source: name of the source.
+        where: ``control``, ``site`` and ``layer`` as they apply.
+    """
+    problem, place, state = np.indices(values.shape).reshape(3, -1)
+    columns = {"problem": problem, "step": steps[place], "state": state, "value": values.reshape(-1).round(DECIMALS)}
+    table = pd.DataFrame(columns).assign(**dict.fromkeys(EXAMPLE_TEXT, "") | {"source": source} | where)
+    return table if source in COUNTED else table[table["value"] != 0]
 
 
-def _belief_rows(source: str, steps: np.ndarray, values: np.ndarray) -> pd.DataFrame:
-    batch, n_steps, n_states = values.shape
-    index = np.indices(values.shape).reshape(3, -1)
-    return pd.DataFrame(
-        {
-            "problem": index[0],
-            "step": steps[index[1]],
-            "source": source,
-            "state": index[2],
-            "value": values.reshape(batch * n_steps * n_states).astype(float),
-        }
-    )
+def example_table(run: Run, n_steps: int, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join rows of sources; world, variant and run are filled in when tables are collected."""
+    named = {"task": run.task.name, "condition": run.spec.condition, "seed": run.spec.seed, "n_steps": n_steps}
+    table = pd.concat(tables, ignore_index=True).assign(**named).astype({"value": float})
+    return table[list(EXAMPLE_COLUMNS)]

@@ -1,157 +1,144 @@
-"""Geometry: how many directions activations and beliefs spread over, which these are, and whether they stay the same.
+"""Geometry: how many directions activations and beliefs spread over, and whether the belief subspace stays the same.
 
-Elsewhere is at lengths beyond training, and in the model of another condition that began from the same weights.
+It is compared across lengths beyond training, and with a model of another condition that began from the same weights.
 """
 
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from unamortized.evaluation.probes import (
-    SITES,
-    Read,
-    apply,
-    layers,
-    listen,
-    moments,
-    r2,
-    read,
-)
+from unamortized.evaluation.probes.activations import SITES, Activations, layers, read_activations
+from unamortized.evaluation.probes.fitting import FittedProbe, fit_by_layer
+from unamortized.evaluation.probes.ridge import moments, r2
 from unamortized.evaluation.protocol import Rows, split_of
 from unamortized.evaluation.rows import row
 from unamortized.evaluation.subspaces import (
-    FittedSubspace,
     Subspace,
     angle_between,
+    belief_subspace,
     effective_dimension,
-    fitted,
     random_subspace,
 )
+from unamortized.labels import joined
 from unamortized.learning.runs import Run, load_run, sibling
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import apart, draw
 
-LONGER = 2  # test lengths beyond training that are looked at
+LONGER = 2  # test lengths beyond training to compare with
+AGAIN = "geometry again"  # name of a second draw of problems
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How much is evaluated."""
+    """How many problems, and the condition to compare with."""
 
     problems: int = 512
-    ridge: float = 1.0
-    against: str = "amortized"  # the condition whose model of the same seed is compared with
+    against: str = "amortized"  # its model of the same seed
 
 
-def _fitted(seen: Read, layer: str, settings: Geometry) -> FittedSubspace:
-    return fitted(moments(seen.features[layer], seen.beliefs), settings.ridge)
-
-
-def _reads(
-    run: Run, n_steps: int, settings: Geometry, site: str, name: str = "geometry", split: str = "validation"
-) -> Read:
-    """Activations of some problems; of steps beyond training alone, where their length is beyond it."""
-    problems = apart(run.task, draw(run.task, split, n_steps, settings.problems, run.spec.seed, name), split)
-    seen = read(run, problems, listen(run, problems), site)
-    kept = seen.steps > (run.task.steps.train[1] if n_steps > run.task.steps.train[1] else 0)
-    features = {layer: values[:, kept] for layer, values in seen.features.items()}
-    return Read(features, seen.beliefs[:, kept], seen.steps[kept])
+Fits = dict[str, dict[str, FittedProbe]]  # by site and layer
 
 
 def dimensions(run: Run, settings: Geometry) -> Rows:
-    """Effective dimension of activations by site and layer, and the share of their variance that is of the belief.
+    """Measure the effective dimension of activations, and the share of their variance that is of the belief.
 
-    Under ``<condition>/exact_belief``, the effective dimension of the exact beliefs themselves; under
-    ``/random_subspace``, the variance that the random subspaces of other evaluations reach, which are to match it.
+    The control ``exact_belief`` is the effective dimension of the exact beliefs; ``random_subspace``, the variance of
+    the random subspaces that other evaluations match with the belief's.
     """
     n_steps, rows = run.task.steps.train[1], Rows()
-    for site in SITES:
-        seen = _reads(run, n_steps, settings, site)
-        record = partial(_row, run, site, n_steps, settings.problems)
-        for layer in layers(run):
-            found = _fitted(seen, layer, settings)
-            covariance = found.moments.covariance
+    for site, seen in _read(run, n_steps, settings).items():
+        record = partial(_record, run, settings, n_steps, site)
+        for layer, fitted in fit_by_layer(seen).items():
+            covariance = fitted.moments.covariance
+            belief, random = belief_subspace(fitted), _random(run, site, layer, fitted)
             rows += [
-                record("", "effective_dimension", effective_dimension(covariance), layer=layer),
-                record("", "belief_variance", found.subspace.variance(covariance), layer=layer),
-                record(
-                    "random_subspace",
-                    "belief_variance",
-                    _random(run, site, layer, found).variance(covariance),
-                    layer=layer,
-                ),
+                record("effective_dimension", effective_dimension(covariance), layer=layer),
+                record("belief_variance", belief.variance(covariance), layer=layer),
+                record("belief_variance", random.variance(covariance), layer=layer, control="random_subspace"),
             ]
-        beliefs = moments(seen.beliefs, seen.beliefs).covariance
-        rows.append(record("exact_belief", "effective_dimension", effective_dimension(beliefs)))
+        exact = effective_dimension(moments(seen.beliefs, seen.beliefs).covariance)
+        rows.append(record("effective_dimension", exact, control="exact_belief"))
     return rows
 
 
 def across_lengths(run: Run, settings: Geometry) -> Rows:
-    """Whether beliefs beyond the training lengths lie where they lie within, by site, layer and n.
+    """Measure whether beliefs beyond the training lengths are held where they are within, by site, layer and n.
 
-    ``probe_r2`` of the probe that was fitted at the longest training length, on steps beyond it alone; under
-    ``/refitted`` of one that was fitted there, too: is the belief elsewhere, or nowhere? ``subspace_angle`` between
-    their subspaces, beside how near they could be (``/refit``) and would be by chance (``/random_subspace``).
+    ``probe_r2`` of the probe fitted at the longest training length, on steps beyond it alone; the control ``refitted``
+    is fitted there, too: is the belief held elsewhere, or nowhere? ``subspace_angle`` between their subspaces; the
+    controls are the least angle to expect (``refit``) and chance (``random_subspace``).
     """
     trained, rows = run.task.steps.train[1], Rows()
-    for site in SITES:
-        home, again = (_reads(run, trained, settings, site, name) for name in ("geometry", "geometry again"))
-        at_home = {layer: (_fitted(home, layer, settings), _fitted(again, layer, settings)) for layer in layers(run)}
-        for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
-            there = _reads(run, n_steps, settings, site)
-            scored = _reads(run, n_steps, settings, site, split="test")
-            record = partial(_row, run, site, n_steps, settings.problems)
-            for layer, (own, refit) in at_home.items():
-                elsewhere = _fitted(there, layer, settings)
-                for name, probe in (("", own.probe), ("refitted", elsewhere.probe)):
-                    score = r2(scored.beliefs, apply(probe, scored.features[layer]))
-                    rows.append(record(name, "probe_r2", score, layer=layer))
-                for name, angle in _angles(run, site, layer, own, {"": elsewhere, "refit": refit}).items():
-                    rows.append(record(name, "subspace_angle", angle, layer=layer))
+    own, refit = _fit(run, trained, settings), _fit(run, trained, settings, AGAIN)
+    for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
+        there = _fit(run, n_steps, settings)
+        for site, seen in _read(run, n_steps, settings, split="test").items():
+            for control, fits in (("", own), ("refitted", there)):
+                for layer, features in seen.features.items():
+                    score = r2(seen.beliefs, fits[site][layer].probe.read(features))
+                    rows.append(_record(run, settings, n_steps, site, "probe_r2", score, layer=layer, control=control))
+        rows += _angles(run, settings, n_steps, own, there, refit)
     return rows
 
 
 def between_conditions(run: Run, settings: Geometry) -> Rows:
-    """The angle between the belief subspaces of this run and of the same seed's run of another condition.
+    """Measure the angle between the belief subspaces of this run and of the same seed's run of another condition.
 
-    Both began from the same weights, so that their activations can be compared direction by direction.
-    ``subspace_angle`` under ``<condition>/<other>``, and beside it under ``/<other>_refit`` how near they could be and
-    ``/<other>_random_subspace`` would be by chance.
+    Both began from the same weights, so that their activations can be compared direction by direction. The control is
+    the other condition's name, followed by ``refit`` for the least angle to expect and by ``random_subspace`` for
+    chance.
 
     Raises:
         ValueError: if there is no such run.
     """
     other = load_run(sibling(run.spec, settings.against, run.folder.parent.parent))
-    n_steps, rows = run.task.steps.train[1], Rows()
-    for site in SITES:
-        own, again = (_reads(run, n_steps, settings, site, name) for name in ("geometry", "geometry again"))
-        theirs = _reads(other, n_steps, settings, site)
-        for layer in layers(run):
-            others = {"": _fitted(theirs, layer, settings), "refit": _fitted(again, layer, settings)}
-            for name, angle in _angles(run, site, layer, _fitted(own, layer, settings), others).items():
-                beside = "_".join(part for part in (settings.against, name) if part)
-                rows.append(_row(run, site, n_steps, settings.problems, beside, "subspace_angle", angle, layer=layer))
-    return rows
+    n_steps = run.task.steps.train[1]
+    own, theirs = (_fit(each, n_steps, settings) for each in (run, other))
+    return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), settings.against)
+
+
+def _read(
+    run: Run, n_steps: int, settings: Geometry, name: str = "geometry", split: str = "validation"
+) -> dict[str, Activations]:
+    """Read activations by site; of a length beyond training, only the steps beyond it."""
+    problems = apart(run.task, draw(run.task, split, n_steps, settings.problems, run.spec.seed, name), split)
+    trained, beyond = run.task.steps.train[1], {}
+    for site, seen in read_activations(run, problems).items():
+        kept = seen.steps > (trained if n_steps > trained else 0)
+        features = {layer: seen.features[layer][:, kept] for layer in layers(run)}
+        beyond[site] = Activations(features, seen.beliefs[:, kept], seen.steps[kept])
+    return beyond
+
+
+def _fit(run: Run, n_steps: int, settings: Geometry, name: str = "geometry") -> Fits:
+    return {site: fit_by_layer(seen) for site, seen in _read(run, n_steps, settings, name).items()}
 
 
 def _angles(
-    run: Run, site: str, layer: str, own: FittedSubspace, others: dict[str, FittedSubspace]
-) -> dict[str, float]:
-    """Mean principal angles of a subspace with others; and, by chance, with what is as large where the first one is."""
-    random = _random(run, site, layer, others[""])
-    subspaces = {name: each.subspace for name, each in others.items()} | {"random_subspace": random}
-    return {name: angle_between(own.subspace.along, each.along) for name, each in subspaces.items()}
+    run: Run, settings: Geometry, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
+) -> Rows:
+    """Measure mean principal angles of subspaces to others, to refitted ones, and to random matches of the others."""
+    rows: Rows = []
+    for site in SITES:
+        for layer, fitted in own[site].items():
+            other = others[site][layer]
+            subspaces = {"": belief_subspace(other), "refit": belief_subspace(refit[site][layer])}
+            subspaces["random_subspace"] = _random(run, site, layer, other)
+            for name, subspace in subspaces.items():
+                angle, control = angle_between(belief_subspace(fitted).along, subspace.along), joined(against, name)
+                rows.append(
+                    _record(run, settings, n_steps, site, "subspace_angle", angle, layer=layer, control=control)
+                )
+    return rows
 
 
-def _random(run: Run, site: str, layer: str, like: FittedSubspace) -> Subspace:
+def _random(run: Run, site: str, layer: str, fitted: FittedProbe) -> Subspace:
     generator = stream("random_subspace", run.task.fingerprint(), run.spec.seed, site, layer)
-    return random_subspace(like.subspace, like.moments.covariance, generator)
+    return random_subspace(belief_subspace(fitted), fitted.moments.covariance, generator)
 
 
-def _row(
-    run: Run, site: str, n_steps: int, count: int, beside: str, metric: str, value: float, **where: Any
+def _record(
+    run: Run, settings: Geometry, n_steps: int, site: str, metric: str, value: float, **where: Any
 ) -> dict[str, Any]:
-    name = f"{run.spec.condition}/{beside}" if beside else run.spec.condition
-    prefix = "question_" if site == "question" else ""
-    split = split_of(run.task, n_steps)
-    return row(run.task.name, name, run.spec.seed, split, prefix + metric, value, count, n_steps=n_steps, **where)
+    named = (run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps))
+    return row(*named, metric, value, settings.problems, n_steps=n_steps, site=site, **where)

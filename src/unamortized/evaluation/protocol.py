@@ -1,7 +1,10 @@
 """The evaluation protocol: which problems every run is tested on, and the rows that come back."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from unamortized.learning.runs import Run, load_run, snapshot_steps
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
 from unamortized.worlds.tasks import Task
@@ -46,3 +49,12 @@ def shifted_tests(task: Task) -> list[TestSet]:
 def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift = ()) -> Problems:
     """The test problems of a length and seed: the same for every condition, so that differences are paired."""
     return draw(task, "test", n_steps, size, seed, shift=shift)
+
+
+def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
+    """Yield each training step at which a run kept its weights, with the run as it was then.
+
+    The specification stays that of ``run``, whose tests may differ from those it was trained under.
+    """
+    for step in snapshot_steps(run.spec):
+        yield step, replace(load_run(run.folder, step), spec=run.spec)

@@ -1,4 +1,4 @@
-"""The triangle: the exact belief, the belief that a trace states, and the belief that is probed inside."""
+"""The triangle: the exact belief, the belief that the trace states, and the belief that a probe reads inside."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,75 +9,74 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.probes import apply, as_belief, as_distribution, fit, listen, read
+from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
+from unamortized.evaluation.probes.fitting import belief_probes
+from unamortized.evaluation.probes.readings import as_belief, as_distribution
 from unamortized.evaluation.protocol import Rows, split_of, test_problems
 from unamortized.evaluation.responses import Response
 from unamortized.evaluation.rows import row
+from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
-from unamortized.worlds.splits import draw
+
+LONGER = 2  # test lengths beyond training to measure
 
 
 @dataclass(frozen=True)
 class Triangle:
-    """How much is evaluated."""
+    """How many problems."""
 
     problems: int = 512
-    ridge: float = 1.0
 
 
-def best_site(run: Run) -> str:
-    """Where a belief of every step may be read: before it is stated or, without a trace, in the question."""
-    return "question" if run.condition.trace == "none" else "about_to_state"
-
-
-class Probed(NamedTuple):
-    """A run's response to problems, and the belief that is probed inside at each step of its best site."""
+class ProbedResponse(NamedTuple):
+    """A run's response, and the belief that a probe reads at each step of a site."""
 
     response: Response
     steps: Int[np.ndarray, " step"]
     probed: Float[np.ndarray, "batch step option"]
 
 
-def belief_reader(run: Run, problems: int, ridge: float) -> Callable[[Problems], Probed]:
-    """A probe on the last layer, fitted at the longest training length: from problems to what it reads."""
-    n_steps, seed, site = run.task.steps.train[1], run.spec.seed, best_site(run)
-    fitted_on = draw(run.task, "validation", n_steps, problems, seed, "probes")
-    fitting = read(run, fitted_on, listen(run, fitted_on), site)
-    last = str(run.spec.model.layers)
-    probe = fit(fitting.features[last], fitting.beliefs, ridge)
+def best_site(run: Run) -> str:
+    """Return the site where a probe can read every step: before the trace states it, or in the question."""
+    return QUESTION if run.condition.trace == "none" else ABOUT_TO_STATE
 
-    def reader(asked: Problems) -> Probed:
-        response = listen(run, asked)
-        seen = read(run, asked, response, site)
-        return Probed(response, seen.steps, as_belief(as_distribution(run, apply(probe, seen.features[last]))))
+
+def belief_reader(run: Run, size: int) -> Callable[[Problems], ProbedResponse]:
+    """Fit a probe on the last layer at the longest training length; return the function that applies it to problems."""
+    site, last = best_site(run), str(run.spec.model.layers)
+    probe = belief_probes(run, size, "probes", site)[last].probe
+
+    def reader(problems: Problems) -> ProbedResponse:
+        response = respond_with_activations(run, problems)
+        seen = activations_at(run, problems, response, site)
+        readings = probe.read(seen.features[last])
+        return ProbedResponse(response, seen.steps, as_belief(as_distribution(run, readings)))
 
     return reader
 
 
 def triangle(run: Run, settings: Triangle) -> Rows:
-    """Stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
+    """Compare stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
 
-    The probe is fitted at the longest training length; at greater lengths it is the same probe.
+    The probe is fitted at the longest training length, and is the same at greater lengths.
     """
-    if resolve_trace(run.condition.trace).hinted:  # what is exact here is so without a hint
+    if resolve_trace(run.condition.trace).hinted:  # the exact beliefs ignore hints
         return []
-    task, seed = run.task, run.spec.seed
-    longest = task.steps.train[1]
-    lengths = sorted({longest, *[n for n in task.steps.test if n > longest][:2]})
-    reader = belief_reader(run, settings.problems, settings.ridge)
+    task, trained = run.task, run.task.steps.train[1]
+    reader = belief_reader(run, settings.problems)
     rows: Rows = []
-    for n_steps in lengths:
-        problems = test_problems(task, n_steps, settings.problems, seed)
+    for n_steps in sorted({trained, *[n for n in task.steps.test if n > trained][:LONGER]}):
+        problems = test_problems(task, n_steps, settings.problems, run.spec.seed)
         response, steps, probed = reader(problems)
         exact = as_distribution(run, problems.beliefs[:, steps])
         pairs = {"probed_kl": kl(exact, probed)}
-        if len(response.trace_steps) and run.condition.trace != "state":  # a drawn state is no belief
+        if len(response.trace_steps) and run.condition.trace != "state":  # a sampled state is not a belief
             stated = stated_beliefs(run, response)
             pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
-        record = partial(row, task.name, run.spec.condition, seed, split_of(task, n_steps), n_steps=n_steps)
+        record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps), n_steps=n_steps)
         rows += [
             record(metric, value, len(problems), step=int(step))
             for metric, values in pairs.items()
@@ -87,8 +86,7 @@ def triangle(run: Run, settings: Triangle) -> Rows:
 
 
 def stated_beliefs(run: Run, response: Response) -> Float[np.ndarray, "batch step option"]:
-    """The beliefs that the trace of a run's response states."""
-    codes = run.condition.trace != "state"
-    return as_distribution(
-        run, (code_meanings(run.task) if codes else np.eye(run.vocabulary.n_states))[response.stated]
-    )
+    """Return the beliefs that a trace states; a sampled state is one-hot."""
+    states_codes = run.condition.trace != "state"
+    meanings = code_meanings(run.task) if states_codes else np.eye(run.vocabulary.n_states)
+    return as_distribution(run, meanings[response.stated])

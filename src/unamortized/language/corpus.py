@@ -17,7 +17,8 @@ from jaxtyping import Int
 
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import ARRAYS, Problems
-from unamortized.worlds.randomness import digest, read_sources, source_version
+from unamortized.worlds.randomness import digest
+from unamortized.worlds.source_code import read_sources, source_version
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
@@ -62,7 +63,7 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
     Raises:
         ValueError: if there are fewer questions than lengths, or each problem brings its own transitions.
     """
-    if task.build().drawn is not None:
+    if task.build().sampler is not None:
         raise ValueError(
             f"{task.name}: train.questions needs one process for all problems, but each brings its own transitions; "
             "leave out train.questions"

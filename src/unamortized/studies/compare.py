@@ -25,7 +25,13 @@ def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ..
         Evaluation("light_cone", faithfulness.light_cone, faithfulness.FaithfulnessSettings(problems, lags)),
         Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
         Evaluation("triangle", triangle.triangle, triangle.Triangle(problems)),
-        Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
+        Evaluation(
+            "examples",
+            examples.example_problems,
+            examples.ExampleProblems(probe_problems=problems),
+            gives="examples",
+            only_seed=0,
+        ),
     )
 
 

@@ -66,9 +66,19 @@ def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
         Evaluation("steering", steering.steering, moved),
         Evaluation("routes", routes.routes, routes.Routes(problems // 2)),
         Evaluation(
-            "clouds", belief_geometry.clouds, belief_geometry.BeliefGeometry(problems), gives="examples", only_seed=0
+            "clouds",
+            belief_geometry.belief_geometry,
+            belief_geometry.BeliefGeometry(problems),
+            gives="examples",
+            only_seed=0,
         ),
-        Evaluation("examples", examples.told, examples.Told(probe_problems=problems), gives="examples", only_seed=0),
+        Evaluation(
+            "examples",
+            examples.example_problems,
+            examples.ExampleProblems(probe_problems=problems),
+            gives="examples",
+            only_seed=0,
+        ),
     )
 
 

@@ -1,41 +1,36 @@
-"""Linear discriminant: which of many classes an activation belongs to, where there are more of them than dimensions.
+"""Linear discriminant: a probe of classes, for targets with more classes than the activations have dimensions.
 
-Regression cannot tell: of S one-hot classes, d < S - 1 dimensions explain but a part, however well they separate them.
+Regression fails there: of S one-hot classes, d < S - 1 dimensions explain only a part, however well they separate them.
 """
 
 import numpy as np
-from jaxtyping import Float
 from scipy.linalg import solve
-from scipy.special import softmax
 
-from unamortized.evaluation.probes.ridge import CONSTANT, Moments, Probe, apply
+from unamortized.evaluation.probes.ridge import CONSTANT, Moments, Probe
+
+SHRINKAGE = 0.1
 
 
-def discriminant(given: Moments, shrinkage: float) -> Probe:
-    r"""Log-odds of classes that are normal with one covariance, affine in the features (Fisher 1936).
+def discriminant(given: Moments, shrinkage: float = SHRINKAGE) -> Probe:
+    r"""Fit the log-odds of normal classes with one covariance, which are affine in the features (Fisher 1936).
 
     $\log p_c - \frac12 \mu_c^\top \Sigma^{-1} \mu_c + \mu_c^\top \Sigma^{-1} x$ up to a constant, with the covariance
-    within classes regularized by $\lambda$ times the diagonal of the whole one (as in Friedman 1989); a feature that
-    does not vary is left out. Classes that do not occur have no chance.
+    within classes regularized by $\lambda$ times the diagonal of the total covariance (as in Friedman 1989). A feature
+    that does not vary gets no weight, and a class that does not occur has probability zero.
 
     Args:
-        given: moments of what is fitted on; the targets are one-hot.
+        given: moments of features and one-hot targets.
         shrinkage: lambda.
     """
     deviation = np.sqrt(given.xx.diagonal() / given.rows)
     scale = np.where(deviation > CONSTANT * (1 + np.abs(given.x_mean)), deviation, np.inf)
     occurs = given.y_mean > 0
     share = given.y_mean[occurs]
-    away = given.xy[:, occurs] / scale[:, None] / (given.rows * share)  # of each class's mean from that of all
-    within = given.covariance / np.outer(scale, scale) - (away * share) @ away.T
-    weights = solve(within + shrinkage * np.eye(len(scale)), away, assume_a="sym")
-    odds = np.log(share) - (away * weights).sum(axis=0) / 2
-    probe = Probe(np.zeros_like(given.xy), np.full(len(occurs), -np.inf))
+    offsets = given.xy[:, occurs] / scale[:, None] / (given.rows * share)  # of class means from the mean of all
+    within = given.covariance / np.outer(scale, scale) - (offsets * share) @ offsets.T
+    weights = solve(within + shrinkage * np.eye(len(scale)), offsets, assume_a="sym")
+    odds = np.log(share) - (offsets * weights).sum(axis=0) / 2
+    probe = Probe(np.zeros_like(given.xy), np.full(len(occurs), -np.inf), classifies=True)
     probe.weights[:, occurs] = weights / scale[:, None]
     probe.offset[occurs] = odds - given.x_mean @ probe.weights[:, occurs]
     return probe
-
-
-def classify(probe: Probe, features: Float[np.ndarray, "... width"]) -> Float[np.ndarray, "... option"]:
-    """The probability of each class."""
-    return softmax(apply(probe, features), axis=-1)

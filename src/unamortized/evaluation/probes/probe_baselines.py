@@ -1,6 +1,6 @@
-"""What else a belief could be read from: features that no learning was needed for, or none of a belief.
+"""Probe baselines: features that need no learning, or hold no belief, from which a belief might be read as well.
 
-A probe of the residual stream says something about the network only as far as it does better than these.
+A probe of the residual stream tells something of the network only where it beats these.
 """
 
 from dataclasses import dataclass
@@ -8,71 +8,67 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.probes.sites import LAST
+from unamortized.evaluation.probes.activations import FINAL_NORM
 from unamortized.evaluation.responses import Response
+from unamortized.labels import ABOUT_TO_STATE
 from unamortized.language.meanings import code_meanings
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
 
-WINDOW = 10  # observations that the window control sees
-RANDOM = 512  # random features of them
+WINDOW = 10  # observations in the window
+RANDOM_FEATURES = 512
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a rival may look at."""
+class BaselineInput:
+    """What a baseline may compute its features from."""
 
     run: Run
     problems: Problems
-    response: Response  # of ``listen``, with its output
+    response: Response  # of ``respond_with_activations``, with its final norm
     site: str
     steps: Int[np.ndarray, " step"]
 
 
-Features = Float[np.ndarray, "batch step width"]
+BaselineFeatures = Float[np.ndarray, "batch step width"]
 
 
-def recent_observations(problems: Problems, n_symbols: int, steps: np.ndarray) -> Features:
-    """One-hot of the last ten observations at each step, nothing before the first."""
-    padded = np.pad(problems.observations + 1, ((0, 0), (WINDOW, 0)))
-    windows = np.stack([padded[:, step : step + WINDOW] for step in steps], axis=1)
-    return np.eye(n_symbols + 1)[windows].reshape(*windows.shape[:2], -1)
+def window(given: BaselineInput) -> BaselineFeatures:
+    """Return the last ten observations at each step, one-hot; the first option stands for none yet."""
+    padded = np.pad(given.problems.observations + 1, ((0, 0), (WINDOW, 0)))
+    windows = np.stack([padded[:, step : step + WINDOW] for step in given.steps], axis=1)
+    return np.eye(given.run.vocabulary.n_symbols + 1)[windows].reshape(*windows.shape[:2], -1)
 
 
-def window(heard: Heard) -> Features:
-    """The last ten observations."""
-    return recent_observations(heard.problems, heard.run.vocabulary.n_symbols, heard.steps)
+def random_relu(given: BaselineInput) -> BaselineFeatures:
+    """Return 512 random features of the last ten observations, $max(0, G x + b)$: what any wide layer holds of them."""
+    recent = window(given)
+    generator = stream("random_relu", recent.shape[-1])
+    weights = generator.standard_normal((recent.shape[-1], RANDOM_FEATURES)) / np.sqrt(WINDOW)
+    return np.maximum(recent @ weights + generator.standard_normal(RANDOM_FEATURES), 0.0)
 
 
-def random_relu(heard: Heard) -> Features:
-    """512 random features of the last ten observations, $max(0, G x + b)$: what any wide layer would do with them."""
-    seen = window(heard)
-    generator = stream("random_relu", seen.shape[-1])
-    weights = generator.standard_normal((seen.shape[-1], RANDOM)) / np.sqrt(WINDOW)
-    return np.maximum(seen @ weights + generator.standard_normal(RANDOM), 0.0)
-
-
-def own_output(heard: Heard) -> Features | None:
-    """The model's own distribution over what comes next: is there more inside than what is about to be said?"""
-    unembed = getattr(heard.run.model, "unembed", None)
-    if unembed is None or LAST not in heard.response.taps:
+def own_output(given: BaselineInput) -> BaselineFeatures | None:
+    """Return the model's distribution over the next token: does the stream hold more than it is about to say?"""
+    unembed = getattr(given.run.model, "unembed", None)
+    if unembed is None or FINAL_NORM not in given.response.taps:
         return None
-    last = heard.response.taps[LAST][:, heard.response.columns[heard.site]]
+    last = given.response.taps[FINAL_NORM][:, given.response.columns[given.site]]
     logits = last.astype(np.float64) @ unembed.weight.detach().double().numpy().T
     likely = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return likely / likely.sum(axis=-1, keepdims=True)
 
 
-def last_statement(heard: Heard) -> Features | None:
-    """The belief that was stated last times the observation that comes next, each pair of their entries.
+def last_statement(given: BaselineInput) -> BaselineFeatures | None:
+    """Return the products of the last stated belief's entries with the next observation's.
 
-    All that a step of the trace needs and none of what it computes, up to a common factor. Nothing where a trace does
-    not state every belief, or in the question.
+    These are the inputs of the trace's next step, before the update that the model has to compute: the next belief is
+    linear in them, up to a common factor. None in the question, and where the trace does not state every belief.
     """
-    run, problems, response = heard.run, heard.problems, heard.response
-    says_all = np.array_equal(response.trace_steps, np.arange(1, problems.n_steps + 1))
-    if heard.site != "about_to_state" or not says_all or run.condition.trace == "state":
+    run, problems, response = given.run, given.problems, given.response
+    every_step = np.array_equal(response.trace_steps, np.arange(1, problems.n_steps + 1))
+    if given.site != ABOUT_TO_STATE or not every_step or run.condition.trace == "state":
         return None
     before = code_meanings(run.task)[response.stated[:, :-1]]
     before = np.concatenate([problems.start_beliefs[:, None], before], axis=1)
@@ -80,7 +76,7 @@ def last_statement(heard: Heard) -> Features | None:
     return (before[..., :, None] * observed[..., None, :]).reshape(*observed.shape[:2], -1)
 
 
-RIVALS = {  # by what is appended to a condition's name
+PROBE_BASELINES = {  # by the name that the column ``control`` gives them
     f"window_{WINDOW}": window,
     "random_relu": random_relu,
     "own_output": own_output,

@@ -1,4 +1,4 @@
-"""What is read off activations as a belief: projected to the simplex, and compared as a distribution."""
+"""A probe's readings as beliefs: projected to the simplex, and compared as distributions."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from unamortized.learning.runs import Run
 
 
 def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
-    """Euclidean projection on the simplex (Duchi et al. 2008)."""
+    """Project points to the nearest point of the simplex (Duchi et al. 2008)."""
     descending = -np.sort(-points, axis=-1)
     ranks = np.arange(1, points.shape[-1] + 1)
     shift = (descending.cumsum(axis=-1) - 1) / ranks
@@ -16,11 +16,11 @@ def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "
 
 
 def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:
-    """Beliefs as they are or, of a generalized process, what its predictive vectors say of the next symbol."""
+    """Return beliefs unchanged; for a generalized process, the next symbol's distribution by each predictive vector."""
     coded = run.vocabulary.coded
     return beliefs if coded is None else beliefs @ coded
 
 
-def as_belief(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
-    """A probe's output as a belief that rules nothing out: projected, with 1 % spread evenly."""
-    return 0.99 * to_simplex(points) + 0.01 / points.shape[-1]
+def as_belief(readings: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """Turn readings into beliefs without zeros: project them to the simplex, and spread 1 % evenly."""
+    return 0.99 * to_simplex(readings) + 0.01 / readings.shape[-1]

@@ -1,16 +1,18 @@
-"""Ridge regression from running moments: however many activations there are, a chunk of them is held at a time."""
+"""Ridge regression from running moments: only one chunk of activations is held in memory at a time."""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve
+from scipy.special import softmax
 
-CONSTANT = 1e-12  # standard deviation, beside the mean, of a feature that does not vary
+CONSTANT = 1e-12  # a feature with a smaller standard deviation, relative to its mean, does not vary
+RIDGE = 1.0  # penalty of all probes
 
 
 class Moments(NamedTuple):
-    """Counts, means and centered sums of squares and products of features x and targets y; chunks are merged."""
+    """Counts, means and centered sums of squares and products of features x and targets y."""
 
     rows: int
     x_mean: Float[np.ndarray, " width"]
@@ -19,7 +21,7 @@ class Moments(NamedTuple):
     xy: Float[np.ndarray, "width option"]
 
     def merge(self, other: "Moments") -> "Moments":
-        """The moments of both together (Chan, Golub & LeVeque 1983), without the cancellation of raw sums."""
+        """Return the moments of both together (Chan, Golub & LeVeque 1983), without the cancellation of raw sums."""
         count = self.rows + other.rows
         share, weight = other.rows / count, self.rows * other.rows / count
         x, y = other.x_mean - self.x_mean, other.y_mean - self.y_mean
@@ -31,29 +33,27 @@ class Moments(NamedTuple):
             self.xy + other.xy + weight * np.outer(x, y),
         )
 
-    def options(self, which: slice) -> "Moments":
-        """The moments with some of the targets alone."""
-        return self._replace(y_mean=self.y_mean[which], xy=self.xy[:, which])
-
     @property
     def covariance(self) -> Float[np.ndarray, "width width"]:
-        """Of the features."""
+        """Covariance of the features."""
         return self.xx / self.rows
 
 
 class Probe(NamedTuple):
-    """An affine map from activations to what is read off them."""
+    """An affine map from activations to readings, or to the log-odds of classes."""
 
     weights: Float[np.ndarray, "width option"]
     offset: Float[np.ndarray, " option"]
+    classifies: bool = False
 
-    def options(self, which: slice) -> "Probe":
-        """The probe of some of the targets it was fitted to."""
-        return Probe(self.weights[:, which], self.offset[which])
+    def read(self, features: Float[np.ndarray, "... width"]) -> Float[np.ndarray, "... option"]:
+        """Return the probe's readings; probabilities if it classifies."""
+        readings = features @ self.weights + self.offset
+        return softmax(readings, axis=-1) if self.classifies else readings
 
 
 def moments(features: Float[np.ndarray, "... width"], targets: Float[np.ndarray, "... option"]) -> Moments:
-    """The moments of one chunk, in float64; leading axes are pooled."""
+    """Compute the moments of one chunk in float64; leading axes are pooled."""
     x = features.reshape(-1, features.shape[-1]).astype(np.float64)
     y = targets.reshape(-1, targets.shape[-1]).astype(np.float64)
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
@@ -61,14 +61,14 @@ def moments(features: Float[np.ndarray, "... width"], targets: Float[np.ndarray,
     return Moments(len(x), x_mean, y_mean, x.T @ x, x.T @ y)
 
 
-def ridge_probe(given: Moments, ridge: float) -> Probe:
-    r"""Ridge regression on standardized features, with an intercept that is not penalised.
+def ridge_probe(given: Moments, ridge: float = RIDGE) -> Probe:
+    r"""Fit a ridge regression on standardized features; the intercept is not penalized.
 
-    $\min_W \|Y - X W\|^2 + \alpha \|W\|^2$ where the columns of X have mean 0 and standard deviation 1; a feature that
-    does not vary is left out.
+    $\min_W \|Y - X W\|^2 + \alpha \|W\|^2$ where the columns of X have mean 0 and standard deviation 1. A feature that
+    does not vary gets no weight.
 
     Args:
-        given: moments of what is fitted on.
+        given: moments of features and targets.
         ridge: alpha.
     """
     deviation = np.sqrt(given.xx.diagonal() / given.rows)
@@ -79,22 +79,16 @@ def ridge_probe(given: Moments, ridge: float) -> Probe:
     return Probe(weights, given.y_mean - given.x_mean @ weights)
 
 
-def fit(features: Float[np.ndarray, "... width"], targets: Float[np.ndarray, "... option"], ridge: float) -> Probe:
-    """The ridge probe of activations that are all at hand; leading axes are pooled."""
-    return ridge_probe(moments(features, targets), ridge)
+def r2(targets: Float[np.ndarray, "... option"], readings: Float[np.ndarray, "... option"]) -> float:
+    """Return the share of the targets' variance that readings explain, all options pooled.
 
-
-def apply(probe: Probe, features: Float[np.ndarray, "... width"]) -> Float[np.ndarray, "... option"]:
-    """What a probe reads."""
-    return features @ probe.weights + probe.offset
-
-
-def r2(targets: Float[np.ndarray, "... option"], read_off: Float[np.ndarray, "... option"]) -> float:
-    """Share of the targets' variance explained, all options pooled; problems are drawn, so P-weighted.
-
-    Not a number where the targets do not vary.
+    Problems are drawn, so that each counts by its probability. Not a number where the targets do not vary.
     """
+    return explained(float(((targets - readings) ** 2).sum()), targets)
+
+
+def explained(error: float, targets: Float[np.ndarray, "... option"]) -> float:
+    """Return R2 from the sum of squared errors and the targets."""
     flat = targets.reshape(-1, targets.shape[-1])
-    spread = ((flat - flat.mean(axis=0)) ** 2).sum()
-    missed = ((targets - read_off) ** 2).sum()
-    return float(1 - missed / spread) if spread > 1e-12 else np.nan
+    spread = float(((flat - flat.mean(axis=0)) ** 2).sum())
+    return 1 - error / spread if spread > 1e-12 else np.nan
