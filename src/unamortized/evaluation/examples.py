@@ -14,7 +14,10 @@ from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 
 NEGLIGIBLE = 1e-6  # beliefs smaller than this are left out; a state that is not listed has none
-EXAMPLE_COLUMNS = ("task", "condition", "seed", "n_steps", "problem", "step", "source", "state", "value")
+EXAMPLE_COLUMNS = (
+    *("task", "world", "condition", "variant", "control", "seed", "n_steps", "problem", "step", "site", "layer"),
+    *("source", "state", "value", "run"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def as_examples(run: Run, n_steps: int, told: dict[str, tuple[np.ndarray, np.nda
     table = pd.concat([_belief_rows(source, *said) for source, said in told.items()], ignore_index=True)
     table = table[(table["value"].abs() >= NEGLIGIBLE) | table["source"].isin(("observation", "latent"))]
     named = table.assign(task=run.task.name, condition=run.spec.condition, seed=run.spec.seed, n_steps=n_steps)
+    named = named.assign(**dict.fromkeys(("world", "variant", "control", "site", "layer", "run"), ""))
     return named[list(EXAMPLE_COLUMNS)]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unamortized.evaluation import dynamics, generalization
+from unamortized.evaluation import generalization
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, Range
@@ -53,7 +53,6 @@ def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """What is measured, with how many problems a test."""
     settings = generalization.ByLength(problems)
     return (
-        Evaluation("dynamics", dynamics.dynamics, dynamics.Dynamics(), of="task", only_seed=0),
         Evaluation("baselines", generalization.baselines_by_length, settings, of="task"),
         Evaluation("shifted_baselines", generalization.baselines_by_shift, settings, of="task"),
         Evaluation("by_length", generalization.by_length, settings),

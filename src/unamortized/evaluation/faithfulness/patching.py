@@ -47,11 +47,11 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
     found = {layer: fitted(moments(fitting.features[layer], fitting.beliefs), RIDGE) for layer in layers(run)}
     rows, last = Rows(), [*layers(run)][-1]
     for lag, step in editable_steps(rollout, settings):
-        edit = edit_step(run, problems, own, step)
+        edit = edit_step(rollout, step)
         kept = moves_enough(edit.exact, rollout.exact, settings)
         if not kept.any():
             continue
-        contradicting = edit_to(run, problems, own, step, np.roll(edit.forced[:, edit.place], 1))
+        contradicting = edit_to(rollout, step, np.roll(edit.forced[:, edit.place], 1))
         by_token = rollout.again(forced=edit.forced, n_forced=edit.place + 1)
         at = int(np.flatnonzero(seen.steps == step)[0])
         column, free = int(own.columns["about_to_state"][at]), edit.place
