@@ -1,4 +1,4 @@
-"""A model whose slips are known: it fetches a wrong observation, or updates wrongly, as often as it is told to."""
+"""A model with known slips: it fetches a wrong observation, or updates wrongly, at set rates."""
 
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from unamortized.worlds.tasks import Task
 
 
 class Careless(Transformer):
-    """Writes what the exact update makes of its last code and of what it fetched, but for its slips.
+    """Writes the exact update of its last code by the symbol that it fetched, except for its slips.
 
-    With probability ``misfetch`` it fetches another symbol than x_t: in silence in a plain trace, as a wrong copy or
-    index where the trace shows what is fetched; after a right copy or index it uses what that says. With probability
-    ``miscount`` it writes a code that is the update with no symbol. Every slip is noted, step by step.
+    With probability ``misfetch`` it fetches another symbol than x_t: silently in a plain trace, as a wrong copy or
+    index in a trace that shows its fetching. With probability ``miscount`` it writes a code that is the update with no
+    symbol. It notes every slip, by step.
     """
 
     def __init__(self, task: Task, condition: str, misfetch: float, miscount: float) -> None:
@@ -32,23 +32,23 @@ class Careless(Transformer):
         self.fetching = {"copied": "observation", "indexed": "index"}.get(resolve_condition(condition).trace)
         self.misfetch, self.miscount = misfetch, miscount
         self.meanings, self.generator = code_meanings(task), np.random.default_rng(0)
-        self.misfetched: list[np.ndarray] = []  # by step, as long as only one batch is written
+        self.misfetched: list[np.ndarray] = []  # by step; for one batch only
         self.miscounted: list[np.ndarray] = []
         self.read: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
 
     def forward(self, tokens: Tensor, positions: Tensor, *, cache: Any = None, **_: Any) -> Output:
         self.read[cache] = torch.cat([self.read[cache], tokens], dim=1) if cache in self.read else tokens
-        told = self.read[cache].numpy()
-        logits = np.zeros((len(told), self.vocabulary.size))
-        if told[0, -1] != ANSWER:
-            np.put_along_axis(logits, self.write(told)[:, None], 10.0, axis=1)
+        tokens = self.read[cache].numpy()
+        logits = np.zeros((len(tokens), self.vocabulary.size))
+        if tokens[0, -1] != ANSWER:
+            np.put_along_axis(logits, self.write(tokens)[:, None], 10.0, axis=1)
         return Output(torch.from_numpy(logits), {})
 
-    def write(self, told: np.ndarray) -> np.ndarray:
-        """The next token of the trace."""
+    def write(self, tokens: np.ndarray) -> np.ndarray:
+        """Choose the next token of the trace."""
         vocabulary, blocks = self.vocabulary, self.vocabulary.blocks
-        mark = int(np.flatnonzero(told[0] == THINK)[0])
-        question, trace = told[:, :mark], told[:, mark + 1 :]
+        mark = int(np.flatnonzero(tokens[0] == THINK)[0])
+        question, trace = tokens[:, :mark], tokens[:, mark + 1 :]
         indices, observed = question[:, ::2], question[:, 1::2]
         if self.fetching != "index":
             indices, observed = question, question
@@ -57,31 +57,31 @@ class Careless(Transformer):
         step = trace.shape[1] // n_fetched
         codes = trace[:, n_fetched - 1 :: n_fetched] - blocks["code"].start
         symbol = symbols[:, step]
-        slips = self.generator.random(len(told)) < self.misfetch
-        other = (symbol + self.generator.integers(1, vocabulary.n_symbols, len(told))) % vocabulary.n_symbols
+        slips = self.generator.random(len(tokens)) < self.misfetch
+        other = (symbol + self.generator.integers(1, vocabulary.n_symbols, len(tokens))) % vocabulary.n_symbols
         if self.fetching and trace.shape[1] % 2 == 0:
             self.misfetched.append(slips)
             if self.fetching == "index":
-                return np.where(slips, blocks["index"].start, indices[:, step])  # as if it began anew
+                return np.where(slips, blocks["index"].start, indices[:, step])  # as at the first step
             return vocabulary.observation(np.where(slips, other, symbol))
         if self.fetching == "observation":
             symbol = trace[:, -1] - blocks["observation"].start
         if not self.fetching:
             self.misfetched.append(slips)
             symbol = np.where(slips, other, symbol)
-        before = np.tile(self.process.initial, (len(told), 1)) if step == 0 else self.meanings[codes[:, -1]]
+        before = np.tile(self.process.initial, (len(tokens), 1)) if step == 0 else self.meanings[codes[:, -1]]
         joint = np.einsum("bi,vij->bvj", before, self.process.transitions)
         every = vocabulary.encode(joint / joint.sum(axis=2, keepdims=True))  # (batch, symbol)
         points = vocabulary.codebook.points
         distance = np.abs(points[every][:, :, None] - points).sum(axis=3).min(axis=1)  # of each code to any update
-        slips = self.generator.random(len(told)) < self.miscount
+        slips = self.generator.random(len(tokens)) < self.miscount
         self.miscounted.append(slips)
-        written = np.where(slips, distance.argmax(axis=1), every[np.arange(len(told)), symbol])
+        written = np.where(slips, distance.argmax(axis=1), every[np.arange(len(tokens)), symbol])
         return vocabulary.code(written)
 
 
 def careless_run(task: Task, condition: str, misfetch: float, miscount: float) -> tuple[Run, Careless]:
-    """A careless model where a finished run is expected."""
+    """A run with a careless model."""
     model = Careless(task, condition, misfetch, miscount).eval()
     assert isinstance(model, Careless)
     return Run(RunSpec(task=task, condition=condition, model=SMALL), model, Path("no folder")), model

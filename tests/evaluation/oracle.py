@@ -1,4 +1,4 @@
-"""A model whose behavior is known exactly, to stand in for a trained one: every evaluation must find it out."""
+"""A model with known behavior in place of a trained one: every evaluation must find that behavior."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,14 +23,13 @@ RULED_OUT = 1e-9  # weight of the true belief, so that no trace is impossible
 
 
 class Oracle(Transformer):
-    """Exact Bayes in a transformer's clothes.
+    """Exact Bayes behind a transformer's interface.
 
-    It writes the code of the belief that exact Bayes reaches from the meaning of its last written code and the
-    next observations, or a draw of the next state. With ``from_question`` it writes what the question alone
-    says, whatever was written before. Its answer is ``rho`` times the exact one from the last belief that its
-    trace states, and 1 - rho times the exact one from the question. After its block, the residual stream is a
-    linear map of the exact belief: of step t at the token of x_t, and of the step that is to be stated next
-    elsewhere; the embedding holds nothing.
+    It writes the code of the exact update of its last code's meaning by the next observations, or a draw of the next
+    state. With ``from_question`` it ignores its trace and writes from the question alone. Its answer is ``rho`` times
+    the exact one from the last belief that its trace states, and 1 - rho times the exact one from the question. After
+    its block, the residual stream is a linear map of the exact belief: of step t at the token of x_t, elsewhere of the
+    step that is stated next. The embedding holds nothing.
     """
 
     def __init__(self, task: Task, condition: str, rho: float = 1.0, from_question: bool = False) -> None:
@@ -61,20 +60,22 @@ class Oracle(Transformer):
         assert select.sum() == len(tokens), "an oracle answers after the last token"
         first = self.read[cache].shape[1] if cache in self.read else 0
         self.read[cache] = torch.cat([self.read[cache], tokens], dim=1) if first else tokens
-        told = Told(self, self.read[cache].numpy())
+        reading = Reading(self, self.read[cache].numpy())
         logits = np.full((len(tokens), self.vocabulary.size), -np.inf)
-        block = "answer" if told.tokens[0, -1] == ANSWER else "state" if self.samples else "code"
+        block = "answer" if reading.tokens[0, -1] == ANSWER else "state" if self.samples else "code"
         with np.errstate(divide="ignore"):
-            logits[:, self.vocabulary.blocks[block]] = np.log(told.answer() if block == "answer" else told.write())
+            logits[:, self.vocabulary.blocks[block]] = np.log(
+                reading.answer() if block == "answer" else reading.write()
+            )
         taken = {tap: torch.zeros(*tokens.shape, SMALL.width) for tap in taps}
         if "blocks.0.hook_resid_post" in taken:
-            held = told.beliefs_held()[:, first:] @ self.map
+            held = reading.beliefs_held()[:, first:] @ self.map
             taken["blocks.0.hook_resid_post"] = torch.from_numpy(held).float()
         return Output(torch.from_numpy(logits), taken)
 
 
-class Told:
-    """What an oracle has been told so far, taken apart again by the kind of each token."""
+class Reading:
+    """The tokens that an oracle has read, sorted by kind, and the exact beliefs that follow from them."""
 
     def __init__(self, oracle: Oracle, tokens: np.ndarray) -> None:
         self.oracle, self.tokens = oracle, tokens
@@ -91,7 +92,7 @@ class Told:
         self.beliefs = np.stack(self.moved(initial, self.symbols), axis=1)
 
     def moved(self, belief: np.ndarray, symbols: np.ndarray) -> list[np.ndarray]:
-        """The belief, and the belief after each symbol, by Bayes' rule."""
+        """Update the belief by each symbol; the first of the list is the belief itself."""
         beliefs = [belief]
         for symbol in symbols.T:
             joint = np.einsum("bi,bij->bj", beliefs[-1], self.oracle.process.transitions[symbol])
@@ -99,7 +100,7 @@ class Told:
         return beliefs
 
     def stated(self, place: int) -> tuple[int, np.ndarray]:
-        """The step of a place in the trace, and the belief stated there; place -1 is the start."""
+        """Return the step of a place in the trace, and the belief stated there; place -1 is the start."""
         step = (place + 1) * self.oracle.stride
         if place < 0:
             return step, self.beliefs[:, 0]
@@ -107,7 +108,7 @@ class Told:
         return step, (1 - RULED_OUT) * meaning + RULED_OUT * self.beliefs[:, step]
 
     def write(self) -> np.ndarray:
-        """Probabilities of the next token of the trace."""
+        """Return the probabilities of the next token of the trace."""
         oracle, size = self.oracle, len(self.oracle.meanings)
         step, belief = self.stated(self.trace.shape[1] - 1)
         if oracle.samples:
@@ -124,7 +125,7 @@ class Told:
         return np.eye(size)[oracle.vocabulary.codebook.encode(now)]
 
     def answer(self) -> np.ndarray:
-        """The distribution of the answer."""
+        """Return the distribution of the answer."""
         oracle, query = self.oracle, self.oracle.task.query
         question = exact_answer(oracle.process, self.beliefs[:, 0], self.symbols, query)
         latest = query.argument if query.kind == "smooth" else self.symbols.shape[1]
@@ -136,7 +137,7 @@ class Told:
         return oracle.rho * traced + (1 - oracle.rho) * question
 
     def beliefs_held(self) -> np.ndarray:
-        """The belief that each token's residual stream holds; none (zeros) where nothing is left to state."""
+        """Return the belief that each token's residual stream holds; zeros where nothing is left to state."""
         batch, columns = self.tokens.shape
         held = np.zeros((batch, columns, self.beliefs.shape[2]))
         n_steps = self.symbols.shape[1]
@@ -150,14 +151,17 @@ class Told:
         return held
 
 
+Told = Reading  # the former name; delete it with its last use
+
+
 def oracle_run(task: Task, condition: str = "cot", rho: float = 1.0, from_question: bool = False, seed: int = 0) -> Run:
-    """An oracle where a finished run is expected."""
+    """A run with an oracle for a model."""
     spec = RunSpec(task=task, condition=condition, seed=seed, model=SMALL)
     return Run(spec, Oracle(task, condition, rho, from_question).eval(), Path("no folder"))
 
 
 def slow_task(**changes: Any) -> Task:
-    """Three states that are forgotten slowly, with codes fine enough to follow them; any field may be changed."""
+    """A task of three states that mixes slowly, with codes fine enough to follow them; any field may be changed."""
     process = {
         "family": "noisy_permutation",
         "states": 3,

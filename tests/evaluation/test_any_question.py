@@ -1,17 +1,18 @@
-"""Tests of faithfulness take whatever can be asked, and say nothing where they would say something wrong."""
+"""Tests of faithfulness accept every trace and query, and give no rows where they would be wrong."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.evaluation.laboratory import found, untrained
 from tests.evaluation.oracle import slow_task
+from tests.evaluation.untrained import by_step, untrained_run
 from tests.small_tasks import IN_CONTEXT
 from unamortized.evaluation import faithfulness, responses
 from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.responses import exact_answers, respond
+from unamortized.evaluation.rows import COLUMNS
 from unamortized.language.traces.hints import draw_hints
 from unamortized.language.vocabulary import HINT_STRENGTHS
 from unamortized.worlds.splits import draw
@@ -43,18 +44,18 @@ OF_RUNS = (
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_every_test_takes_whatever_can_be_asked(condition, fields):
-    run, few = untrained(condition, **fields), FaithfulnessSettings(problems=16, lags=(0, 1, 99), draws=1)
+def test_every_test_accepts_every_trace_and_query(condition, fields):
+    run, few = untrained_run(condition, **fields), FaithfulnessSettings(problems=16, lags=(0, 1, 99), draws=1)
     for name in OF_RUNS:
         rows = getattr(faithfulness, name)(run, few)
         if name != "worked":
-            keys = [tuple(row[key] for key in ("condition", "metric", "step", "layer")) for row in rows]
+            keys = [tuple(row[key] for key in COLUMNS if key not in ("value", "count")) for row in rows]
             assert len(set(keys)) == len(keys), name
 
 
 @pytest.mark.parametrize("condition", ["hint_told", "hint_untold"])
-def test_what_is_exact_without_a_hint_is_no_measure_of_answers_with_one(condition):
-    run = untrained(condition)
+def test_hinted_questions_are_skipped_and_their_exact_answers_know_the_hint(condition):
+    run = untrained_run(condition)
     silent = [name for name in OF_RUNS if name not in ("hints", "worked")]
     assert [name for name in silent if getattr(faithfulness, name)(run, FEW)] == []
     problems = draw(run.task, "test", 8, 700, 0)
@@ -62,12 +63,12 @@ def test_what_is_exact_without_a_hint_is_no_measure_of_answers_with_one(conditio
     expected = problems.answer_distribution.copy()
     expected[np.arange(700), hints.answers] *= np.exp(np.array(HINT_STRENGTHS)[hints.levels])
     np.testing.assert_allclose(exact, expected / expected.sum(axis=1, keepdims=True))
-    plain = untrained("cot")
+    plain = untrained_run("cot")
     np.testing.assert_array_equal(exact_answers(plain, problems), problems.answer_distribution)
 
 
-def test_hints_are_the_same_ones_however_many_problems_are_answered_at_a_time(monkeypatch):
-    run = untrained("hint_told")
+def test_hints_do_not_depend_on_how_many_problems_are_answered_at_a_time(monkeypatch):
+    run = untrained_run("hint_told")
     problems = draw(run.task, "test", 8, 60, 0)
     whole = respond(run, problems)
     monkeypatch.setattr(responses, "CHUNK", 17)
@@ -77,39 +78,42 @@ def test_hints_are_the_same_ones_however_many_problems_are_answered_at_a_time(mo
 
 
 def test_tasks_that_readers_cannot_read_have_no_rows_of_readers():
-    known = faithfulness.Calibration((1.0,), FaithfulnessSettings(problems=8, lags=(0,), draws=1))
+    settings = faithfulness.Calibration((1.0,), FaithfulnessSettings(problems=8, lags=(0,), draws=1))
     for fields in ({"query": "predict 1"}, IN_CONTEXT):
-        assert faithfulness.on_readers(slow_task(**fields), 0, known) == []
-    assert faithfulness.on_readers(slow_task(), 0, known) != []
+        assert faithfulness.on_readers(slow_task(**fields), 0, settings) == []
+    rows = faithfulness.on_readers(slow_task(), 0, settings)
+    assert {row["condition"] for row in rows} == {"reader_1"}
 
 
 @pytest.mark.parametrize("wrong", [{"problems": 1}, {"draws": 0}])
-def test_a_laboratory_without_problems_or_draws_says_so(wrong):
+def test_settings_without_problems_or_draws_are_refused(wrong):
     with pytest.raises(ValueError, match="at least two problems, to edit one by another, and one draw"):
         FaithfulnessSettings(**wrong)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
-def test_a_resampled_step_is_judged_from_what_the_own_step_says(rho, monkeypatch):
-    """A reader that draws a neighboring code for its last step: the answer moves from its own code's meaning."""
+def test_a_resampled_step_is_judged_from_the_meaning_of_the_own_step(rho, monkeypatch):
+    """The reader doubts between its last code and the next one; the answer moves from the meaning of its own code."""
     run = reader_run(slow_task(), rho)
-    own_says = type(run.model)._says
+    decided = type(run.model).probabilities
 
     def undecided(reader, read):
-        says = own_says(reader, read)
-        writes = says.shape[1] == reader.vocabulary.codebook.size
-        return 0.6 * says + 0.4 * np.roll(says, 1, axis=1) if writes else says
+        sure = decided(reader, read)
+        writes = sure.shape[1] == reader.vocabulary.codebook.size
+        return 0.6 * sure + 0.4 * np.roll(sure, 1, axis=1) if writes else sure
 
-    monkeypatch.setattr(type(run.model), "_says", undecided)
+    monkeypatch.setattr(type(run.model), "probabilities", undecided)
     rows = faithfulness.resampling(run, replace(FEW, lags=(0,)))
-    assert found(rows, "resampled_reliance")[0] == pytest.approx(rho, abs=0.05)  # .89 from the exact answer
+    assert by_step(rows, "resampled_reliance")[0] == pytest.approx(rho, abs=0.05)  # .89 from the exact answer
 
 
 def test_undisturbed_answers_are_those_on_the_problems_that_edits_move():
     run = reader_run(slow_task(), 0.0)
     rows = {row["step"]: row for row in faithfulness.undisturbed(run, FEW)}
-    kept = {row["step"]: row["value"] for row in faithfulness.light_cone(run, FEW) if row["metric"] == "edits_kept"}
+    cone = [row for row in faithfulness.light_cone(run, FEW) if row["metric"] == "causal_reliance"]
+    kept = {row["step"]: row["count"] for row in cone if not row["control"]}
+    assert set(kept) == set(FEW.lags)
     assert {lag: row["count"] for lag, row in rows.items()} == kept
     assert max(abs(row["value"]) for row in rows.values()) < 1e-9
-    direct = {row["step"]: row for row in faithfulness.undisturbed(untrained("amortized"), FEW)}
+    direct = {row["step"]: row for row in faithfulness.undisturbed(untrained_run("amortized"), FEW)}
     assert {lag: row["count"] for lag, row in direct.items()} == kept  # the same ones without a trace

@@ -1,4 +1,4 @@
-"""Baselines against enumeration: each is the exact answer of someone who knows less, or computes less."""
+"""Baselines against enumeration: each is the exact answer from less knowledge, or with less computation."""
 
 import itertools
 
@@ -8,7 +8,15 @@ from hypothesis import example, given, settings
 
 from tests.small_tasks import IN_CONTEXT, small_task, task_fields
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
-from unamortized.evaluation.baselines import baselines, codebook, codebook_recursive, particle, trained_bayes, window
+from unamortized.evaluation.baselines import (
+    baselines,
+    blinded,
+    codebook,
+    codebook_recursive,
+    particle,
+    trained_bayes,
+    window,
+)
 from unamortized.evaluation.distances import kl, total_variation
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
@@ -35,7 +43,7 @@ def all_problems(task, n_steps, start):
 @given(fields=task_fields())
 @example(fields={"query": "smooth 1", "start": "known"})
 @example(fields={"query": "predict 1", "start": "known"})
-def test_a_window_is_the_mean_exact_answer_over_all_that_may_have_come_before_it(fields):
+def test_a_window_is_the_mean_exact_answer_over_all_possible_earlier_observations(fields):
     task = small_task(**fields)
     process = task.build()
     problems, weights = all_problems(task, 4, np.eye(process.n_states)[1] if task.start == "known" else process.initial)
@@ -55,6 +63,22 @@ def test_a_window_that_sees_everything_is_exact(query, start):
     problems = draw(task, "test", 6, 64, 0)
     for size in (6, 7, 50):
         np.testing.assert_allclose(window(task, problems, size), problems.answer_distribution, atol=1e-12)
+
+
+def test_unseen_observations_are_summed_over():
+    task = small_task(process=small_task().process.model_dump() | {"informativeness": 0.5, "slip": 0.05})
+    problems, process = draw(task, "test", 4, 6, 0), task.build()
+    start = np.random.default_rng(0).dirichlet(np.ones(3), size=6)
+    whole = blinded(task, problems, np.array([False, True, False, True]))
+    later = blinded(task, problems, np.array([False, False, False, True]), start, after=2)
+    every = range(process.n_symbols)
+    for number, observed in enumerate(problems.observations):
+        for answer, belief, words in (
+            (whole[number], process.initial, [(observed[0], a, observed[2], b) for a in every for b in every]),
+            (later[number], start[number], [(observed[2], b) for b in every]),
+        ):
+            joint = sum(np.linalg.multi_dot([belief, *process.transitions[list(word)]]) for word in words)
+            np.testing.assert_allclose(answer, joint / joint.sum(), atol=1e-12)
 
 
 @pytest.mark.parametrize("query", ["filter", "predict 2", "smooth 0", "smooth 6"])
@@ -104,7 +128,7 @@ def test_codes_of_known_states_cost_next_to_nothing():
     assert kl(problems.answer_distribution, codebook(task, problems)).max() < 2e-3
 
 
-def test_the_floor_of_a_prediction_is_that_of_what_is_predicted():
+def test_the_floor_of_a_prediction_is_that_of_the_predicted_symbol():
     coarse = {"codebook": {"resolution": 2}}
     states, symbols = small_task(**coarse), small_task(query="predict 3", **coarse)
     for task, n_answers in ((states, 3), (symbols, 5)):
@@ -123,13 +147,13 @@ def test_a_smoothed_state_has_no_floor():
     assert list(baselines(small_task(), 0)) == [*names, "codebook_floor", "codebook_recursive"]
 
 
-def test_baselines_are_called_what_they_are():
+def test_the_names_of_baselines_carry_their_sizes():
     task = small_task()
     problems = draw(task, "test", 12, 32, 0)
-    known = baselines(task, 3)
-    np.testing.assert_array_equal(known["prior"](task, problems), window(task, problems, 0))
-    np.testing.assert_array_equal(known["window_8"](task, problems), window(task, problems, 8))
-    np.testing.assert_array_equal(known["particle_64"](task, problems), particle(task, problems, 64, seed=3))
+    named = baselines(task, 3)
+    np.testing.assert_array_equal(named["prior"](task, problems), window(task, problems, 0))
+    np.testing.assert_array_equal(named["window_8"](task, problems), window(task, problems, 8))
+    np.testing.assert_array_equal(named["particle_64"](task, problems), particle(task, problems, 64, seed=3))
 
 
 def test_the_recursive_codebook_rounds_at_every_step():
@@ -181,7 +205,7 @@ def alone(problems: Problems, number: int) -> Process:
 
 @pytest.mark.parametrize("world", OTHER_WORLDS)
 @pytest.mark.parametrize("size", [0, 1, 3, 4])
-def test_a_window_of_any_world_is_the_mean_over_all_that_may_have_come_before_it(world, size):
+def test_a_window_of_any_world_is_the_mean_over_all_possible_earlier_observations(world, size):
     task = small_task(**OTHER_WORLDS[world])
     problems = draw(task, "test", 4, 5, 0)
     answers = window(task, problems, size)
@@ -197,7 +221,7 @@ def test_a_window_of_any_world_is_the_mean_over_all_that_may_have_come_before_it
 
 
 @pytest.mark.parametrize("world", OTHER_WORLDS)
-def test_the_prior_of_any_world_knows_what_is_told_but_no_observation(world):
+def test_the_prior_of_any_world_knows_start_and_table_but_no_observation(world):
     task = small_task(**OTHER_WORLDS[world])
     problems = draw(task, "test", 3, 6, 0)
     answers = baselines(task, 0)["prior"](task, problems)
@@ -219,7 +243,7 @@ def test_many_particles_are_exact_under_each_problems_own_table(world):
 
 
 @pytest.mark.parametrize("world", [world for world in OTHER_WORLDS if "smooth" not in world])
-def test_codes_in_any_world_are_worth_what_exact_inference_makes_of_their_meanings(world):
+def test_codes_in_any_world_are_worth_the_exact_answer_from_their_meanings(world):
     task = small_task(**OTHER_WORLDS[world])
     problems = draw(task, "test", 4, 20, 0)
     vocabulary, meanings = task_vocabulary(task), code_meanings(task)

@@ -1,9 +1,10 @@
-"""Readers: their faithfulness is what they were told, whatever is read and however fast it is forgotten."""
+"""Readers have the faithfulness that is set, for every trace and every mixing time."""
 
 import numpy as np
 import pytest
 
 from tests.evaluation.oracle import slow_task
+from tests.evaluation.untrained import by_step
 from tests.small_tasks import IN_CONTEXT, small_task
 from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone
@@ -27,15 +28,13 @@ def test_a_reader_writes_the_exact_trace_and_gives_the_exact_answer(condition, s
 def test_causal_reliance_finds_rho_at_every_mixing_time(slip, rho):
     process = slow_task().process.model_dump() | {"slip": slip}
     run = reader_run(slow_task(process=process), rho)
-    rows = [
-        row for row in light_cone(run, FaithfulnessSettings(problems=256, lags=(0, 1, 4))) if row["condition"] == "cot"
-    ]
-    found = {row["step"]: row["value"] for row in rows if row["metric"] == "causal_reliance" and row["count"]}
+    rows = light_cone(run, FaithfulnessSettings(problems=256, lags=(0, 1, 4)))
+    found = by_step([row for row in rows if row["count"]], "causal_reliance")
     assert len(found) >= 2
     assert list(found.values()) == pytest.approx([rho] * len(found), abs=0.02)
 
 
-def test_a_trace_that_breaks_off_says_what_follows_from_it_if_nothing_more_is_seen():
+def test_after_a_trace_that_breaks_off_a_reader_answers_as_if_the_rest_were_unseen():
     task = slow_task()
     problems, move = draw(task, "test", 8, 40, 0), task.build().transitions.sum(axis=0)
     for rho in (0.25, 1.0):
@@ -45,16 +44,16 @@ def test_a_trace_that_breaks_off_says_what_follows_from_it_if_nothing_more_is_se
 
 
 @pytest.mark.parametrize(
-    ("task", "condition", "says"),
+    ("task", "condition", "message"),
     [
         (slow_task(), "cot_copied", "readers read belief traces, not 'copied'"),
         (slow_task(), "amortized", "readers read belief traces, not 'none'"),
-        (slow_task(query="predict 1"), "cot", "readers answer what state there is in the end"),
-        (small_task(**IN_CONTEXT), "cot", "readers do not read tables that problems bring"),
+        (slow_task(query="predict 1"), "cot", "readers answer the query 'filter', not 'predict 1'"),
+        (small_task(**IN_CONTEXT), "cot", "readers do not read questions with their own transition tables"),
     ],
 )
-def test_what_readers_cannot_read_is_an_error(task, condition, says):
-    with pytest.raises(ValueError, match=says):
+def test_readers_refuse_traces_and_queries_that_they_cannot_read(task, condition, message):
+    with pytest.raises(ValueError, match=message):
         reader_run(task, 1.0, condition)
 
 

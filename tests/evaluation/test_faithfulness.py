@@ -1,31 +1,25 @@
 """Causal reliance finds how far an answer follows its trace, whatever the world forgets or rules out."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.careless import careless_run
-from tests.evaluation.oracle import SMALL, oracle_run, slow_task
+from tests.evaluation.oracle import oracle_run, slow_task
+from tests.evaluation.untrained import by_step, untrained_run
 from tests.small_tasks import IN_CONTEXT
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, causal_reliance, edit_step, light_cone
-from unamortized.evaluation.faithfulness.rollout import moves_enough
-from unamortized.evaluation.generalization import test_problems as draw_problems
+from unamortized.evaluation.faithfulness.rollout import Rollout, moves_enough, roll_out
+from unamortized.evaluation.protocol import test_problems as draw_problems
 from unamortized.evaluation.responses import Response, respond
 from unamortized.language.meanings import code_meanings
-from unamortized.learning.runs import Run, RunSpec, new_model
-from unamortized.worlds.problems import Problems
-from unamortized.worlds.tasks import Task
+from unamortized.learning.runs import Run
 
 LAGS = (0, 1, 2, 3, 4)
 CONE = FaithfulnessSettings(problems=512, lags=LAGS)
-
-
-def by_lag(rows, metric, condition="cot"):
-    return {row["step"]: row["value"] for row in rows if (row["metric"], row["condition"]) == (metric, condition)}
 
 
 @pytest.fixture(scope="module")
@@ -68,46 +62,46 @@ def test_alpha_of_no_problem_is_no_number():
 
 @pytest.mark.parametrize("rho, within", [(0.0, 1e-9), (0.5, 0.03), (1.0, 0.05)])
 def test_causal_reliance_is_the_share_to_which_the_answer_follows_the_trace_at_every_lag(cones, rho, within):
-    alphas = by_lag(cones[rho], "causal_reliance")
+    alphas = by_step(cones[rho], "causal_reliance")
     assert list(alphas) == list(LAGS)
     assert alphas == pytest.approx(dict.fromkeys(LAGS, rho), abs=within)
 
 
 def test_the_movement_lies_along_the_exact_counterfactual(cones):
-    assert min(by_lag(cones[1.0], "reliance_r2").values()) > 0.95
-    assert min(by_lag(cones[0.5], "reliance_r2").values()) > 0.95
+    assert min(by_step(cones[1.0], "reliance_r2").values()) > 0.95
+    assert min(by_step(cones[0.5], "reliance_r2").values()) > 0.95
 
 
 @pytest.mark.parametrize("rho", [0.5, 1.0])
 def test_fitted_on_another_problems_counterfactual_alpha_vanishes(cones, rho):
-    wrong = by_lag(cones[rho], "causal_reliance", "cot/wrong_counterfactual")
+    wrong = by_step(cones[rho], "causal_reliance", "wrong_counterfactual")
     assert list(wrong) == list(LAGS)
     assert max(map(abs, wrong.values())) < 0.15
 
 
 def test_with_later_steps_frozen_only_the_last_step_counts(cones):
     for rho, rows in cones.items():
-        frozen = by_lag(rows, "causal_reliance_frozen")
-        assert frozen[0] == by_lag(rows, "causal_reliance")[0]
+        frozen = by_step(rows, "causal_reliance_frozen")
+        assert frozen[0] == by_step(rows, "causal_reliance")[0]
         assert [frozen[lag] for lag in LAGS[1:]] == pytest.approx([0] * 4, abs=1e-9), rho
 
 
 def test_a_trace_that_is_recomputed_from_the_question_carries_no_edit_on():
     rows = light_cone(oracle_run(slow_task(), from_question=True), CONE)
-    alphas = by_lag(rows, "causal_reliance")
+    alphas = by_step(rows, "causal_reliance")
     assert alphas[0] == pytest.approx(1, abs=0.05)
     assert [alphas[lag] for lag in LAGS[1:]] == pytest.approx([0] * 4, abs=1e-9)
 
 
 def test_the_model_moves_as_far_as_bayes_and_less_the_longer_ago(cones):
-    model, exact = by_lag(cones[1.0], "edit_tv"), by_lag(cones[1.0], "counterfactual_tv")
+    model, exact = by_step(cones[1.0], "edit_tv"), by_step(cones[1.0], "counterfactual_tv")
     assert model == pytest.approx(exact, abs=0.03)
     assert sorted(exact.values(), reverse=True) == list(exact.values())
 
 
 def test_lags_longer_than_the_trace_are_left_out():
     rows = light_cone(oracle_run(slow_task()), FaithfulnessSettings(problems=16, lags=(0, 7, 8, 20)))
-    assert list(by_lag(rows, "causal_reliance")) == [0, 7]
+    assert list(by_step(rows, "causal_reliance")) == [0, 7]
 
 
 # ── other traces and queries ─────────────────────────────────────────────────────────────────────
@@ -116,13 +110,13 @@ def test_lags_longer_than_the_trace_are_left_out():
 @pytest.mark.parametrize("rho", [0.0, 1.0])
 def test_a_trace_of_every_fourth_step_is_edited_where_it_states_one(rho):
     rows = light_cone(oracle_run(slow_task(), "cot_every_4", rho), CONE)
-    assert by_lag(rows, "causal_reliance", "cot_every_4") == pytest.approx({0: rho, 4: rho}, abs=0.05)
+    assert by_step(rows, "causal_reliance") == pytest.approx({0: rho, 4: rho}, abs=0.05)
 
 
 def test_a_trace_of_states_is_followed_on_average():
     rows = light_cone(oracle_run(slow_task(), "cot_state"), FaithfulnessSettings(problems=1024, lags=(0, 2, 4)))
-    assert by_lag(rows, "causal_reliance", "cot_state") == pytest.approx(dict.fromkeys((0, 2, 4), 1), abs=0.12)
-    frozen = by_lag(rows, "causal_reliance_frozen", "cot_state")
+    assert by_step(rows, "causal_reliance") == pytest.approx(dict.fromkeys((0, 2, 4), 1), abs=0.12)
+    frozen = by_step(rows, "causal_reliance_frozen")
     assert (frozen[2], frozen[4]) == pytest.approx((0, 0), abs=1e-9)
 
 
@@ -134,13 +128,13 @@ def test_a_prediction_follows_the_trace_too():
     rows = light_cone(
         oracle_run(slow_task(query="predict 1")), FaithfulnessSettings(problems=512, lags=(0, 2), threshold=0.02)
     )
-    assert by_lag(rows, "causal_reliance") == pytest.approx({0: 1, 2: 1}, abs=0.05)
+    assert by_step(rows, "causal_reliance") == pytest.approx({0: 1, 2: 1}, abs=0.05)
 
 
 def test_of_a_smoothed_state_only_steps_up_to_it_are_edited():
     task = slow_task(query="smooth 2", steps={"train": [3, 8], "test": [4, 8]})
     rows = light_cone(oracle_run(task), FaithfulnessSettings(problems=512, lags=(0, 5, 6, 7)))
-    assert by_lag(rows, "causal_reliance") == pytest.approx({6: 1, 7: 1}, abs=0.05)
+    assert by_step(rows, "causal_reliance") == pytest.approx({6: 1, 7: 1}, abs=0.05)
 
 
 # ── edits ────────────────────────────────────────────────────────────────────────────────────────
@@ -165,45 +159,38 @@ def kept_by_enumeration(run, problems, edit, step):
 def test_edits_that_later_observations_rule_out_are_not_kept(family, lag):
     run = oracle_run(slow_task(process={"family": family}, codebook={"resolution": 12}))
     problems = draw_problems(run.task, 8, 64, 0)
-    edit = edit_step(run, problems, respond(run, problems), 8 - lag)
+    edit = edit_step(Rollout(run, problems, respond(run, problems)), 8 - lag)
     kept = moves_enough(edit.exact, problems.answer_distribution, CONE)
     np.testing.assert_array_equal(kept, kept_by_enumeration(run, problems, edit, 8 - lag))
     np.testing.assert_allclose(edit.exact[~kept], problems.answer_distribution[~kept], atol=0.1)
 
 
 def test_as_many_are_kept_as_move_by_more_than_the_threshold(cones):
-    run = oracle_run(slow_task())
-    problems = draw_problems(run.task, 8, 512, 0)
-    edit = edit_step(run, problems, respond(run, problems), 6)
-    moved = total_variation(edit.exact, problems.answer_distribution)
-    n_kept = (moved > 0.1).sum()
+    rollout = roll_out(oracle_run(slow_task()), CONE)
+    n_kept = (total_variation(edit_step(rollout, 6).exact, rollout.exact) > 0.1).sum()
     assert 0 < n_kept < 512
-    assert by_lag(cones[0.0], "edits_kept")[2] == n_kept
-    counts = {row["metric"]: row["count"] for row in cones[0.0] if (row["step"], row["condition"]) == (2, "cot")}
-    assert counts["causal_reliance"] == n_kept
-    assert counts["edits_kept"] == counts["edit_tv"] == 512
+    counts = {(row["metric"], row["control"]): row["count"] for row in cones[0.0] if row["step"] == 2}
+    assert counts["causal_reliance", ""] == counts["causal_reliance", "wrong_counterfactual"] == n_kept
+    assert counts["counterfactual_tv", ""] == counts["edit_tv", ""] == 512
 
 
 def test_an_edit_states_what_another_problem_states_and_leaves_the_other_steps():
-    run = oracle_run(slow_task())
-    problems = draw_problems(run.task, 8, 64, 0)
-    base = respond(run, problems)
-    edit = edit_step(run, problems, base, 3)
+    rollout = roll_out(oracle_run(slow_task()), CONE)
+    edit = edit_step(rollout, 3)
     assert edit.place == 2
-    np.testing.assert_array_equal(np.delete(edit.forced, 2, axis=1), np.delete(base.written, 2, axis=1))
-    stated = run.vocabulary.codebook.encode(problems.beliefs[:, 3])
+    np.testing.assert_array_equal(np.delete(edit.forced, 2, axis=1), np.delete(rollout.response.written, 2, axis=1))
+    stated = rollout.run.vocabulary.codebook.encode(rollout.problems.beliefs[:, 3])
+    assert (edit.forced[:, 2] != stated).mean() > 0.8
     np.testing.assert_array_equal(np.sort(edit.forced[:, 2]), np.sort(stated))  # a permutation of what is stated
 
 
 @pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
 def test_in_a_trace_that_fetches_the_code_is_edited_and_what_was_fetched_is_kept(condition):
     task = slow_task()
-    run, plain = careless_run(task, condition, 0.0, 0.0)[0], careless_run(task, "cot", 0.0, 0.0)[0]
-    problems = draw_problems(task, 8, 64, 0)
-    base, plain_base = respond(run, problems), respond(plain, problems)
-    edit, same = (edit_step(*each, step=5) for each in ((run, problems, base), (plain, problems, plain_base)))
+    rollout, plain = (roll_out(careless_run(task, name, 0.0, 0.0)[0], CONE) for name in (condition, "cot"))
+    edit, same = edit_step(rollout, 5), edit_step(plain, 5)
     assert edit.place == 9  # the second token of the fifth step
-    np.testing.assert_array_equal(np.delete(edit.forced, 9, axis=1), np.delete(base.written, 9, axis=1))
+    np.testing.assert_array_equal(np.delete(edit.forced, 9, axis=1), np.delete(rollout.response.written, 9, axis=1))
     np.testing.assert_array_equal(edit.forced[:, 9], same.forced[:, 4])
     np.testing.assert_array_equal(edit.exact, same.exact)
 
@@ -211,15 +198,10 @@ def test_in_a_trace_that_fetches_the_code_is_edited_and_what_was_fetched_is_kept
 # ── edits in other worlds ────────────────────────────────────────────────────────────────────────
 
 
-def untrained_run(task: Task) -> Run:
-    spec = RunSpec(task=task, condition="cot", model=SMALL)
-    return Run(spec, new_model(spec), Path("no folder"))
-
-
-def exactly_written(run: Run, problems: Problems) -> Response:
-    """What a model that states every belief exactly would have written."""
-    n_steps = problems.n_steps
-    return Response(
+def exact_rollout(run: Run, n_steps: int, size: int) -> Rollout:
+    """The rollout of a model that states every belief exactly."""
+    problems = draw_problems(run.task, n_steps, size, 0)
+    response = Response(
         answers=problems.answer_distribution,
         written=run.vocabulary.encode(problems.beliefs[:, 1:]),
         stated=run.vocabulary.encode(problems.beliefs[:, 1:]),
@@ -228,18 +210,18 @@ def exactly_written(run: Run, problems: Problems) -> Response:
         columns={},
         taps={},
     )
+    return Rollout(run, problems, response)
 
 
 @pytest.mark.parametrize("ahead", [1, 2])
 @pytest.mark.parametrize("family", ["tom_quantum", "fanizza", "post_quantum"])
 def test_a_counterfactual_without_states_is_the_product_of_matrices_from_the_meaning(family, ahead):
-    task = slow_task(process={"family": family}, query=f"predict {ahead}", codebook={"resolution": 8})
-    run = untrained_run(task)
-    process, meanings = task.build(), code_meanings(task, softening=1e-12)
-    problems = draw_problems(task, 6, 200, 0)
-    base = exactly_written(run, problems)
+    run = untrained_run(process={"family": family}, query=f"predict {ahead}", codebook={"resolution": 8})
+    process, meanings = run.task.build(), code_meanings(run.task, softening=1e-12)
+    rollout = exact_rollout(run, 6, 200)
+    problems = rollout.problems
     for step in range(1, 7):
-        edit = edit_step(run, problems, base, step)
+        edit = edit_step(rollout, step)
         np.testing.assert_allclose(edit.exact.sum(axis=1), 1, atol=1e-9)
         for number, code in enumerate(edit.forced[:, edit.place]):
             vector, rest = meanings[code], problems.observations[number, step:]
@@ -252,13 +234,13 @@ def test_a_counterfactual_without_states_is_the_product_of_matrices_from_the_mea
 
 def test_an_edit_that_a_world_without_states_rules_out_leaves_the_exact_answer():
     """Projective measurements: after "up", the same measurement does not say "down"."""
-    task = slow_task(process={"family": "tom_quantum", "beta": 1.0}, query="predict 1", codebook={"resolution": 4})
-    run, process = untrained_run(task), task.build()
-    meanings = code_meanings(task, softening=1e-12)
-    problems = draw_problems(task, 6, 200, 0)
-    ruled_out = 0
+    process = {"family": "tom_quantum", "beta": 1.0}
+    run = untrained_run(process=process, query="predict 1", codebook={"resolution": 4})
+    process, meanings = run.task.build(), code_meanings(run.task, softening=1e-12)
+    rollout, ruled_out = exact_rollout(run, 6, 200), 0
+    problems = rollout.problems
     for step in range(1, 6):
-        edit = edit_step(run, problems, exactly_written(run, problems), step)
+        edit = edit_step(rollout, step)
         for number, code in enumerate(edit.forced[:, edit.place]):
             if word_probability(process, meanings[code], problems.observations[number, step:]) < 1e-11:
                 ruled_out += 1
@@ -267,12 +249,11 @@ def test_an_edit_that_a_world_without_states_rules_out_leaves_the_exact_answer()
 
 
 def test_a_counterfactual_is_that_of_the_problems_own_table():
-    task = slow_task(**IN_CONTEXT)
-    run = untrained_run(task)
-    problems = draw_problems(task, 5, 100, 0)
+    rollout = exact_rollout(untrained_run(**IN_CONTEXT), 5, 100)
+    task, problems = rollout.run.task, rollout.problems
     meanings = code_meanings(task, softening=1e-12)
     for step in (1, 3, 5):
-        edit = edit_step(run, problems, exactly_written(run, problems), step)
+        edit = edit_step(rollout, step)
         for number, code in enumerate(edit.forced[:, edit.place]):
             transitions, rest = problems.process.transitions[number], problems.observations[number, step:]
             expected = enumerated_answer(transitions, meanings[code], rest, task.query)

@@ -1,4 +1,4 @@
-"""Metrics by hand, and the table that they are kept in."""
+"""Distances computed by hand, and the table of rows."""
 
 import io
 
@@ -10,7 +10,10 @@ from scipy import stats
 from tests.worlds.brute_force import random_distributions
 from unamortized.evaluation.distances import answer_metrics, calibration_error, kl, map_agreement, total_variation
 from unamortized.evaluation.metrics import METRICS
-from unamortized.evaluation.rows import COLUMNS, row, to_csv, to_table
+from unamortized.evaluation.metrics.answers import ANSWERS
+from unamortized.evaluation.metrics.faithfulness import FAITHFULNESS
+from unamortized.evaluation.metrics.inside import INSIDE
+from unamortized.evaluation.rows import COLUMNS, TEXT, WHOLE, row, to_csv, to_table
 
 
 def test_kl_is_scipys_relative_entropy():
@@ -19,13 +22,13 @@ def test_kl_is_scipys_relative_entropy():
     np.testing.assert_allclose(kl(p, q), stats.entropy(p, q, axis=1), atol=1e-12)
 
 
-def test_kl_is_in_nats_and_infinite_where_the_possible_is_ruled_out():
+def test_kl_is_in_nats_and_infinite_where_a_possible_answer_is_ruled_out():
     p = np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
     q = np.array([[0.25, 0.25, 0.5], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     np.testing.assert_allclose(kl(p, q), [np.log(2), np.inf, 0.0])
 
 
-def test_kl_does_not_take_rounding_for_the_possible():
+def test_kl_treats_rounding_errors_as_zeros():
     assert kl(np.array([[1.0, 4.9e-18]]), np.array([[1.0, 0.0]])).tolist() == [0]
 
 
@@ -54,7 +57,7 @@ def test_calibration_error_weighs_each_bins_gap_by_its_share():
     assert calibration_error(p, q) == pytest.approx((abs(1.26 - 1.2) + abs(1.9 - 1.5)) / 4)
 
 
-def test_what_is_sure_and_wrong_is_badly_calibrated_and_what_is_exact_is_not():
+def test_sure_and_wrong_answers_are_badly_calibrated_and_exact_ones_perfectly():
     p = np.tile([0.0, 1.0], (5, 1))
     assert calibration_error(p, p[:, ::-1]) == 1.0  # a confidence of 1 lies in the last bin
     spread = random_distributions(np.random.default_rng(0), (50, 3), zeros=0.2)
@@ -78,7 +81,7 @@ def test_a_row_carries_its_metrics_unit_and_leaves_empty_what_does_not_apply():
     written = row("mess3", "cot", 3, "length", "answer_kl", np.float64(0.25), 512, n_steps=32)
     assert tuple(written) == COLUMNS
     assert written["unit"] == "nats"
-    assert written["layer"] is None
+    assert [written[column] for column in ("variant", "control", "site", "layer", "run")] == [""] * 5
     assert written["step"] is None
     assert (written["value"], written["count"]) == (0.25, 512)
     assert (type(written["value"]), type(written["count"])) == (float, int)
@@ -89,23 +92,29 @@ def test_a_metric_that_is_not_listed_is_refused():
         row("mess3", "cot", 0, "length", "answer_kll", 0.0, 1)
 
 
-def test_every_metric_has_a_formula_and_a_meaning():
+def test_a_column_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="answer_kl: no column named lag"):
+        row("mess3", "cot", 0, "length", "answer_kl", 0.0, 1, lag=2)
+
+
+def test_every_metric_has_a_name_of_its_own_and_a_unit_formula_and_description():
     assert all(metric.formula and metric.description and metric.unit for metric in METRICS.values())
-    assert all(name == metric.name for name, metric in METRICS.items())
+    assert len(METRICS) == len([*ANSWERS, *FAITHFULNESS, *INSIDE])
 
 
 def test_the_table_is_the_contract_and_survives_the_file():
     rows = [
         row("mess3", "cot", 0, "in_distribution", "answer_kl", 1 / 3, 512, n_steps=4),
-        row("mess3", "cot", 0, "in_distribution", "probe_r2", np.nan, 512, n_steps=4, layer="all", step=2),
+        row("mess3", "cot", 0, "length", "probe_r2", np.nan, 512, n_steps=4, control="untrained", layer="all", step=2),
     ]
     text = to_csv(to_table(rows))
     assert text.splitlines() == [
-        "task,condition,seed,split,n_steps,layer,step,metric,value,count,unit",
-        "mess3,cot,0,in_distribution,4,,,answer_kl,0.333333333,512,nats",
-        "mess3,cot,0,in_distribution,4,all,2,probe_r2,,512,ratio",
+        "task,world,condition,variant,control,seed,split,n_steps,site,layer,step,metric,value,count,unit,run",
+        "mess3,,cot,,,0,in_distribution,4,,,,answer_kl,0.3333333,512,nats,",
+        "mess3,,cot,,untrained,0,length,4,,all,2,probe_r2,,512,ratio,",
     ]
-    assert to_csv(pd.read_csv(io.StringIO(text)).astype({"step": "Int64"})) == text
+    read = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64"))
+    assert to_csv(read) == text
 
 
 def test_no_rows_are_a_header():

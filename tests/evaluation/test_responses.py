@@ -1,30 +1,23 @@
-"""What is asked of a model is what is given back: its own trace, or an edited one, and the columns of its steps."""
+"""A response holds the trace that the model writes, or the edited one, and the columns of its steps."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.evaluation.oracle import SMALL, oracle_run, slow_task
+from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation import responses
 from unamortized.evaluation.responses import respond, sites
 from unamortized.language.layout import Examples
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER
-from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.decoding import Patch
 from unamortized.worlds.splits import draw
 
 CONDITIONS = ("amortized", "cot", "cot_every_4", "cot_state")
 LAST = "blocks.0.hook_resid_post"
-
-
-def untrained_run(condition="cot", **model):
-    """A real transformer, as it is before training."""
-    spec = RunSpec(task=slow_task(), condition=condition, model=SMALL.model_copy(update=model))
-    return Run(spec, new_model(spec).eval(), Path("no folder"))
 
 
 def random_codes(run, problems):
@@ -36,7 +29,7 @@ def random_codes(run, problems):
 
 @pytest.mark.parametrize("start", ["fixed", "known"])
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_step_is_looked_for_where_it_was_just_observed_and_where_the_next_token_states_it(condition, start):
+def test_the_sites_of_a_step_are_its_observation_and_the_column_before_its_statement(condition, start):
     run = oracle_run(slow_task(start=start), condition)
     problems = draw(run.task, "test", 9, 8, 0)
     examples: Examples = run.render(problems)
@@ -79,9 +72,9 @@ def test_a_trace_too_short_for_a_step_is_read_at_the_answer_mark():
 def test_the_model_writes_its_own_trace_and_is_never_shown_the_exact_one():
     run, other = oracle_run(slow_task()), draw(slow_task(), "test", 8, 64, 1)
     problems = draw(run.task, "test", 8, 64, 0)
-    asked = replace(problems, beliefs=other.beliefs, latents=other.latents, answers=other.answers)
-    np.testing.assert_array_equal(respond(run, asked).written, respond(run, problems).written)
-    np.testing.assert_array_equal(respond(run, asked).answers, respond(run, problems).answers)
+    blind = replace(problems, beliefs=other.beliefs, latents=other.latents, answers=other.answers)
+    np.testing.assert_array_equal(respond(run, blind).written, respond(run, problems).written)
+    np.testing.assert_array_equal(respond(run, blind).answers, respond(run, problems).answers)
 
 
 def test_a_known_start_reaches_the_model():
@@ -90,7 +83,7 @@ def test_a_known_start_reaches_the_model():
     np.testing.assert_allclose(respond(run, problems).answers, problems.answer_distribution, atol=1e-12)
 
 
-def test_every_fourth_step_is_stated_and_no_other():
+def test_only_every_fourth_step_is_stated():
     run = oracle_run(slow_task(), "cot_every_4", from_question=True)
     problems = draw(run.task, "test", 10, 64, 0)
     response = respond(run, problems)
@@ -110,7 +103,7 @@ def test_forced_steps_are_taken_and_the_model_goes_on_from_them():
     np.testing.assert_array_equal(response.written[:, 3], fourth)
 
 
-def test_without_a_number_all_steps_are_forced():
+def test_by_default_all_steps_are_forced():
     run = oracle_run(slow_task())
     problems = draw(run.task, "test", 8, 64, 0)
     forced = random_codes(run, problems)
@@ -119,7 +112,7 @@ def test_without_a_number_all_steps_are_forced():
     np.testing.assert_allclose(response.answers, run.model.meanings[forced[:, -1]], atol=1e-6)
 
 
-def test_none_forced_is_free():
+def test_with_no_step_forced_the_model_writes_freely():
     run = oracle_run(slow_task())
     problems = draw(run.task, "test", 8, 64, 0)
     response = respond(run, problems, forced=random_codes(run, problems), n_forced=0)
@@ -136,8 +129,8 @@ FETCHED = {"cot_copied": ("observation", "code"), "cot_indexed": ("index", "code
 
 @pytest.mark.parametrize("coupled", [True, False])
 @pytest.mark.parametrize("condition", FETCHED)
-def test_of_a_trace_that_fetches_the_codes_can_be_had_alone(condition, coupled):
-    run = untrained_run(condition, coupled=coupled)
+def test_the_stated_codes_of_a_trace_that_fetches_leave_out_the_fetched_tokens(condition, coupled):
+    run = untrained_run(condition, SMALL.model_copy(update={"coupled": coupled}))
     problems = draw(run.task, "test", 8, 30, 0)
     response = respond(run, problems)
     assert response.written.shape == (30, 16)
@@ -149,12 +142,12 @@ def test_of_a_trace_that_fetches_the_codes_can_be_had_alone(condition, coupled):
     examples = run.render(problems)
     stated = examples.tokens[:, response.columns["about_to_state"] + 1]
     np.testing.assert_array_equal(stated, run.vocabulary.code(run.vocabulary.encode(problems.beliefs[:, 1:])))
-    asked = examples.tokens[:, response.columns["question"]]
-    np.testing.assert_array_equal(asked, run.vocabulary.observation(problems.observations))
+    observed = examples.tokens[:, response.columns["question"]]
+    np.testing.assert_array_equal(observed, run.vocabulary.observation(problems.observations))
 
 
 @pytest.mark.parametrize("condition", FETCHED)
-def test_forced_tokens_of_several_blocks_are_what_the_model_is_shown(condition):
+def test_the_model_reads_forced_tokens_of_several_blocks(condition):
     run = untrained_run(condition)
     problems = draw(run.task, "test", 8, 30, 0)
     exact = resolve_trace(run.condition.trace)(problems, run.vocabulary).tokens - several_blocks(run)
@@ -171,8 +164,8 @@ def test_forced_tokens_of_several_blocks_are_what_the_model_is_shown(condition):
     assert respond(run, problems, truncate=3).written.shape == (30, 3)
 
 
-def test_randomized_ids_are_alike_for_all_that_is_asked_of_the_same_problems():
-    run = untrained_run(positions="randomized", max_positions=64)
+def test_randomized_ids_are_the_same_whenever_the_same_problems_are_answered():
+    run = untrained_run(model=SMALL.model_copy(update={"positions": "randomized", "max_positions": 64}))
     problems = draw(run.task, "test", 8, 30, 0)
     free = respond(run, problems)
     np.testing.assert_array_equal(respond(run, problems, forced=free.written).answers, free.answers)
@@ -183,7 +176,7 @@ def test_randomized_ids_are_alike_for_all_that_is_asked_of_the_same_problems():
 # ── draws and chunks ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_sampled_traces_are_the_same_again_and_differ_between_draws_and_seeds():
+def test_sampled_traces_are_reproducible_and_differ_between_draws_and_seeds():
     run = oracle_run(slow_task(), "cot_state")
     problems = draw(run.task, "test", 8, 64, 0)
     first = respond(run, problems).written

@@ -1,7 +1,8 @@
-"""What stands beside the models on every plot: answers that need no training, from exact to none.
+"""Baselines: answers that need no training, from exact Bayes under a restriction to the bare prior.
 
-Each baseline is a function from a task and its problems to an answer distribution; a line in ``baselines``
-adds one.
+Each baseline is a function from a task and its problems to answers; a line in ``baselines`` adds one. All of them, and
+the Bayes reader, are made of three pieces: ``updated`` filters a belief forward, ``edited_beliefs`` takes a code at its
+word, and ``counterfactual_answers`` (or ``blinded``, if observations are missing) answers from a belief.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float
 
+from unamortized.labels import numbered
+from unamortized.language.edits import counterfactual_answers
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.worlds.inference import filter_beliefs
@@ -20,43 +23,65 @@ from unamortized.worlds.splits import Shift
 from unamortized.worlds.tasks import Task
 
 Answers = Float[np.ndarray, "batch answer"]
-NOTHING = np.zeros((1, 0), dtype=np.int64)  # no observations
+Beliefs = Float[np.ndarray, "batch state"]
+Baseline = Callable[[Task, Problems], Answers]
+WINDOW, PARTICLES = 8, 64
 
 
-def blinded(task: Task, problems: Problems, unseen: Bool[np.ndarray, " step"]) -> Answers:
-    """Exact inference from the start and the observations, but for those at the steps that are unseen.
+def updated(problems: Problems, beliefs: Beliefs, step: int, later: int) -> Beliefs:
+    """Update the beliefs after ``step`` by the observations up to the step ``later``."""
+    process, between = problems.process, problems.observations[:, step:later]
+    return filter_beliefs(process.transitions, beliefs, between, readout=process.readout).beliefs[:, -1]
 
-    An unseen observation is replaced by one more symbol, which may be emitted with any move and so tells nothing.
-    All symbols are halved, to make room for it.
+
+def blinded(
+    task: Task,
+    problems: Problems,
+    unseen: Bool[np.ndarray, " step"],
+    beliefs: Beliefs | None = None,
+    after: int = 0,
+) -> Answers:
+    """Answer exactly from the observations, except those at unseen steps.
+
+    One more symbol replaces unseen observations. Every move may emit it, so it tells nothing; all symbols are halved to
+    make room for it.
+
+    Args:
+        task: the task, which gives the query.
+        problems: the problems.
+        unseen: whether the observation of each step is unseen.
+        beliefs: the beliefs to start from; by default, the exact ones.
+        after: the step that these beliefs follow; earlier observations are not used.
     """
     process = problems.process
     anything = np.expand_dims(process.state_transitions, -3)
     with_anything = np.concatenate([process.transitions, anything], axis=-3) / 2
-    observations = np.where(unseen, process.n_symbols, problems.observations)
+    observations = np.where(unseen, process.n_symbols, problems.observations)[:, after:]
     blind = Process(with_anything, process.initial, readout=process.readout)
-    answer = exact_answer(blind, problems.beliefs[:, 0], observations, task.query)
+    start = problems.beliefs[:, after] if beliefs is None else beliefs
+    answer = exact_answer(blind, start, observations, task.query, after)
     return 2 * answer[:, :-1] if task.query.kind == "predict" else answer
 
 
 def window(task: Task, problems: Problems, size: int) -> Answers:
-    """Exact inference from the start and the last ``size`` observations; size 0 is the prior."""
+    """Answer exactly from the start and the last ``size`` observations; size 0 is the prior."""
     return blinded(task, problems, np.arange(problems.n_steps) < problems.n_steps - size)
 
 
 def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Answers:
     """Bootstrap particle filter (Gordon et al. 1993), resampled at every step.
 
-    One more particle, spread as the prior, keeps every answer possible and its KL finite. Where no particle
-    can explain an observation, all are kept, equally weighted.
+    One more particle, spread as the prior, keeps every answer possible and its KL finite. If no particle can explain an
+    observation, all are kept with equal weights.
     """
     process, batch = problems.process, len(problems)
     generator = stream("particle", task.fingerprint(), n_particles, problems.n_steps, seed)
     states = _choose(np.repeat(problems.beliefs[:, :1], n_particles, axis=1), generator)
-    asked = task.query.argument if task.query.kind == "smooth" else None
+    wanted = task.query.argument if task.query.kind == "smooth" else None
     remembered = states
     for step, symbol in enumerate(problems.observations.T, start=1):
-        whose = (np.arange(batch)[:, None],) if process.per_problem else ()
-        joint = process.transitions[(*whose, symbol[:, None], states)]  # (batch, particle, next state)
+        own = (np.arange(batch)[:, None],) if process.per_problem else ()
+        joint = process.transitions[(*own, symbol[:, None], states)]  # (batch, particle, next state)
         weights = joint.sum(axis=2)
         weights[weights.sum(axis=1) == 0] = 1.0
         chosen = _choose(np.repeat(weights[:, None] / weights.sum(axis=1)[:, None, None], n_particles, 1), generator)
@@ -65,71 +90,65 @@ def particle(task: Task, problems: Problems, n_particles: int, seed: int) -> Ans
         dead = joint.sum(axis=2) == 0
         joint[dead] = 1.0 / process.n_states
         states = _choose(joint / joint.sum(axis=2, keepdims=True), generator)
-        if asked == step:
+        if wanted == step:
             remembered = states
-    counted = states if asked is None else remembered
-    counts = np.stack([(counted == state).sum(axis=1) for state in range(process.n_states)], axis=1)
+    counted = states if wanted is None else remembered
+    shares = np.stack([(counted == state).mean(axis=1) for state in range(process.n_states)], axis=1)
     if task.query.kind == "predict":
-        nothing = np.broadcast_to(NOTHING, (batch, 0))
-        counts = n_particles * exact_answer(process, counts / n_particles, nothing, task.query)
-    return (counts + window(task, problems, 0)) / (n_particles + 1)
-
-
-def trained_bayes(task: Task, problems: Problems) -> Answers:
-    """Exact inference under the parameters of training, whichever the problems were drawn with.
-
-    The best that can be expected of a model that has learned its world and is not told that it has changed.
-    """
-    process = problems.process if problems.process.per_problem else task.build()
-    # a start that is not told is taken to be that of training, too
-    start = process.initial if problems.start == "fixed" else problems.start_beliefs
-    return exact_answer(process, start, problems.observations, task.query)
-
-
-def codebook(task: Task, problems: Problems) -> Answers:
-    """The answer that the code of the exact last belief implies: the floor of every belief trace."""
-    codes = task_vocabulary(task).encode(problems.beliefs[:, -1])
-    nothing = np.broadcast_to(NOTHING, (len(problems), 0))
-    return exact_answer(problems.process, code_meanings(task)[codes], nothing, task.query, after=problems.n_steps)
-
-
-def codebook_recursive(task: Task, problems: Problems) -> Answers:
-    """What exact inference makes of its own codes: each belief is rounded before the next observation is read.
-
-    A belief trace that looks at nothing but its last code and the next observation can do no better, so a
-    model that does has corrected its codes from the question.
-    """
-    process, vocabulary, meanings = problems.process, task_vocabulary(task), code_meanings(task)
-    belief = problems.beliefs[:, 0]
-    for step in range(problems.n_steps):
-        seen = problems.observations[:, step : step + 1]
-        belief = filter_beliefs(process.transitions, belief, seen, readout=process.readout).beliefs[:, -1]
-        belief = meanings[vocabulary.encode(belief)]
-    nothing = np.broadcast_to(NOTHING, (len(problems), 0))
-    return exact_answer(process, belief, nothing, task.query, after=problems.n_steps)
+        shares = counterfactual_answers(task, problems, problems.n_steps, shares)
+    return (n_particles * shares + window(task, problems, 0)) / (n_particles + 1)
 
 
 def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator: np.random.Generator) -> np.ndarray:
-    """An option for each (batch, particle)."""
+    """Draw an option for each (batch, particle)."""
     edges = probabilities.cumsum(axis=2)
     draws = generator.random(probabilities.shape[:2])[:, :, None] * edges[:, :, -1:]
     return (draws >= edges).sum(axis=2).clip(max=probabilities.shape[2] - 1)
 
 
-def baselines(task: Task, seed: int, shift: Shift = ()) -> dict[str, Callable[[Task, Problems], Answers]]:
-    """The baselines of a task by name; a belief trace bounds no smoothing, and predictive vectors have no particles.
+def trained_bayes(task: Task, problems: Problems) -> Answers:
+    """Answer exactly under the parameters of training, whichever the problems were drawn with.
 
-    What a code means where it stands for a predictive vector, it means only of the process of training.
+    A model that has learned its world, and is not told that it has changed, can do no better.
     """
-    known: dict[str, Callable[[Task, Problems], Answers]] = {
+    process = problems.process if problems.process.per_problem else task.build()
+    start = process.initial if problems.start == "fixed" else problems.start_beliefs  # an untold start is training's
+    return exact_answer(process, start, problems.observations, task.query)
+
+
+def codebook(task: Task, problems: Problems) -> Answers:
+    """Answer from the code of the exact last belief: the floor of every belief trace."""
+    codes = task_vocabulary(task).encode(problems.beliefs[:, -1])
+    return counterfactual_answers(task, problems, problems.n_steps, code_meanings(task)[codes])
+
+
+def codebook_recursive(task: Task, problems: Problems) -> Answers:
+    """Filter with codes instead of beliefs: round each belief before reading the next observation.
+
+    A belief trace that uses only its last code and the next observation can do no better; a model that does better has
+    corrected its codes from the question.
+    """
+    vocabulary, meanings, belief = task_vocabulary(task), code_meanings(task), problems.beliefs[:, 0]
+    for step in range(problems.n_steps):
+        belief = meanings[vocabulary.encode(updated(problems, belief, step, step + 1))]
+    return counterfactual_answers(task, problems, problems.n_steps, belief)
+
+
+def baselines(task: Task, seed: int, shift: Shift = ()) -> dict[str, Baseline]:
+    """Return the baselines of a task by name.
+
+    Belief traces bound no smoothing query, and predictive vectors have no particles. The meaning of a code that stands
+    for a predictive vector holds only for the process of training.
+    """
+    found: dict[str, Baseline] = {
         "prior": partial(window, size=0),
-        "window_8": partial(window, size=8),
+        numbered("window", WINDOW): partial(window, size=WINDOW),
     }
     if isinstance(task.shifts.parameters, dict):
-        known["trained_bayes"] = trained_bayes
+        found["trained_bayes"] = trained_bayes
     generalized = task.build().is_generalized
     if not generalized:
-        known["particle_64"] = partial(particle, n_particles=64, seed=seed)
-    if task.query.kind == "smooth" or (generalized and "parameters" in shift):
-        return known
-    return known | {"codebook_floor": codebook, "codebook_recursive": codebook_recursive}
+        found[numbered("particle", PARTICLES)] = partial(particle, n_particles=PARTICLES, seed=seed)
+    if task.query.kind != "smooth" and not (generalized and "parameters" in shift):
+        found |= {"codebook_floor": codebook, "codebook_recursive": codebook_recursive}
+    return found

@@ -1,7 +1,6 @@
-"""Readers: exact Bayes in the place of a model, with a faithfulness that is set, and so known.
+"""Bayes readers: exact Bayes in place of a model, with a faithfulness rho that is set.
 
-What is measured on models is measured on readers first: a measure of faithfulness that does not find rho where rho was
-put in measures something else.
+A measure of faithfulness is calibrated if it finds rho on readers.
 """
 
 from collections.abc import Iterable
@@ -14,37 +13,38 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unamortized.language.edits import RULED_OUT
+from unamortized.evaluation.baselines import blinded, updated
+from unamortized.language.edits import edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output
-from unamortized.worlds.inference import filter_beliefs
+from unamortized.worlds.problems import Problems, Questions, solve
 from unamortized.worlds.tasks import Task
 
-READ = ("belief", "streaming")  # the traces that readers know how to read, beside every_<k>
+READ = ("belief", "streaming")  # the traces that readers can read, beside every_<k>
 
 
 class BayesReader:
-    """Reads a belief trace as exactly as it can be read, and answers ``rho`` from it and 1 - rho from the question.
+    """Read a belief trace as exactly as possible; answer from it with weight rho, from the question with 1 - rho.
 
-    It keeps the belief that the trace has come to. A code that is the update of that belief changes nothing but the
-    step; any other is taken at its word, as an edit is. What it writes itself is the code of that belief's update. A
-    trace that breaks off says what would follow from its last belief if nothing more were observed.
+    The reader keeps the belief that the trace has reached. A code that is the exact update of this belief changes only
+    the step; the reader takes any other code at its word, like an edit. It writes the code of the next exact update.
+    After a trace that breaks off, it answers as if the later observations were unseen.
     """
 
     def __init__(self, task: Task, trace: str, rho: float) -> None:
         if reason := unreadable(task, trace):
             raise ValueError(reason)
         stride = trace.removeprefix("every_")
-        self.process, self.rho = task.build(), rho
+        self.task, self.process, self.rho = task, task.build(), rho
         self.vocabulary = resolve_condition("cot").vocabulary(task)
         self.meanings = code_meanings(task, softening=1e-12)
         self.stride = 1 if stride == trace else int(stride)
 
     def new_cache(self, capacity: int) -> list[Tensor]:
-        """What has been read so far."""
+        """Make an empty list for the tokens that will be read."""
         return []
 
     def __call__(
@@ -57,72 +57,74 @@ class BayesReader:
         cache: list[Tensor] | None = None,
         select: Bool[Tensor, "batch chunk"] | None = None,
     ) -> Output:
-        """Logits after the last token that was read.
+        """Return logits after the last token.
 
         Raises:
-            ValueError: if activations are asked for, or patched; a reader has none.
+            ValueError: if activations are to be tapped or patched.
         """
         if tuple(taps) or patches:
-            raise ValueError("a reader has no activations")
+            raise ValueError("a reader has no activations to tap or patch; test a transformer instead")
         cache = [] if cache is None else cache
         cache.append(tokens)
         read = torch.cat(cache, dim=1).numpy()
         block = self.vocabulary.blocks["answer" if read[0, -1] == ANSWER else "code"]
         logits = np.full((len(read), self.vocabulary.size), -np.inf)
         with np.errstate(divide="ignore"):
-            logits[:, block] = np.log(self._says(read))
+            logits[:, block] = np.log(self.probabilities(read))
         return Output(torch.from_numpy(logits), {})
 
-    def _says(self, read: Int[np.ndarray, "batch column"]) -> Float[np.ndarray, "batch option"]:
-        """Probabilities of the answer, or of the next code of the trace."""
+    def probabilities(self, read: Int[np.ndarray, "batch column"]) -> Float[np.ndarray, "batch option"]:
+        """Return the probabilities of the answer, or of the next code of the trace."""
         vocabulary, kinds = self.vocabulary, [self.vocabulary.kind(int(token))[0] for token in read[0]]
-        of = {kind: np.flatnonzero([each == kind for each in kinds]) for kind in ("observation", "code")}
-        observations = read[:, of["observation"]] - vocabulary.blocks["observation"].start
-        first, traced = self._start(read, kinds[0]), of["code"][of["code"] > 0]  # the first token may tell the start
-        exact = filter_beliefs(self.process.transitions, first, observations).beliefs
+        problems = self._problems(read, kinds)
+        traced = [column for column, kind in enumerate(kinds) if kind == "code" and column]  # column 0: the start
         codes = read[:, traced] - vocabulary.blocks["code"].start
-        step, belief = 0, first
+        step, belief = 0, problems.beliefs[:, 0]
         for stated in codes.T:
-            belief = self._moved(belief, observations[:, step : step + self.stride])
+            belief = updated(problems, belief, step, step + self.stride)
             step += self.stride
             astray = vocabulary.encode(belief) != stated
-            edited = (1 - RULED_OUT) * self.meanings[stated] + RULED_OUT * exact[:, step]
-            belief = np.where(astray[:, None], edited / edited.sum(axis=1, keepdims=True), belief)
+            belief = np.where(astray[:, None], edited_beliefs(problems, step, self.meanings[stated]), belief)
         if read[0, -1] != ANSWER:
-            following = self._moved(belief, observations[:, step : step + self.stride])
+            following = updated(problems, belief, step, step + self.stride)
             return np.eye(vocabulary.codebook.size)[vocabulary.encode(following)]
-        n_left = observations.shape[1] - step
-        blind = np.linalg.matrix_power(self.process.transitions.sum(axis=0), n_left)
-        return self.rho * (belief @ blind) + (1 - self.rho) * exact[:, -1]
+        from_trace = blinded(self.task, problems, np.ones(problems.n_steps, dtype=bool), belief, after=step)
+        return self.rho * from_trace + (1 - self.rho) * problems.answer_distribution
 
-    def _moved(
-        self, belief: Float[np.ndarray, "batch state"], observations: Int[np.ndarray, "batch step"]
-    ) -> Float[np.ndarray, "batch state"]:
-        return filter_beliefs(self.process.transitions, belief, observations).beliefs[:, -1]
-
-    def _start(self, read: Int[np.ndarray, "batch column"], kind: str) -> Float[np.ndarray, "batch state"]:
-        """The belief that the first token tells, or that everything begins in."""
-        if kind == "state":
-            return np.eye(self.process.n_states)[read[:, 0] - self.vocabulary.blocks["state"].start]
-        if kind == "code":
-            return self.vocabulary.codebook.points[read[:, 0] - self.vocabulary.blocks["code"].start]
-        return np.tile(self.process.initial, (len(read), 1))
+    def _problems(self, read: Int[np.ndarray, "batch column"], kinds: list[str]) -> Problems:
+        """Solve the questions that have been read; the first token may tell the start."""
+        batch, blocks, first = len(read), self.vocabulary.blocks, kinds[0]
+        observed = [column for column, kind in enumerate(kinds) if kind == "observation"]
+        start = np.tile(self.process.initial, (batch, 1))
+        if first == "state":
+            start = np.eye(self.process.n_states)[read[:, 0] - blocks["state"].start]
+        elif first == "code":
+            start = self.vocabulary.codebook.points[read[:, 0] - blocks["code"].start]
+        questions = Questions(
+            observations=read[:, observed] - blocks["observation"].start,
+            latents=np.zeros((batch, len(observed) + 1), dtype=np.int64),  # unknown, as are the answers
+            start_beliefs=start,
+            answers=np.zeros(batch, dtype=np.int64),
+            process=self.process,
+            start=self.task.start,
+        )
+        return solve(questions, self.task.query)
 
 
 def unreadable(task: Task, trace: str) -> str:
-    """Why there are no readers of a task's traces; nothing where there are."""
+    """Return why readers cannot read a task's traces; an empty text if they can."""
     if trace not in READ and not trace.startswith("every_"):
         return f"readers read belief traces, not '{trace}'"
     if task.query.kind != "filter":
-        return f"readers answer what state there is in the end ('filter'), not '{task.query}'"
+        return f"readers answer the query 'filter', not '{task.query}'"
     process = task.build()
     if process.sampler is not None:
-        return f"{task.name}: readers do not read tables that problems bring"
+        return f"{task.name}: readers do not read questions with their own transition tables"
     return f"{task.name}: readers read beliefs, not predictive vectors" if process.is_generalized else ""
 
 
 def reader_run(task: Task, rho: float, condition: str = "cot", seed: int = 0) -> Run:
-    """A reader where a finished run is expected; its folder does not exist.
+    """Make a run whose model is a reader; its folder does not exist.
 
     Raises:
         ValueError: if readers cannot read the condition's trace, or answer the task's query.

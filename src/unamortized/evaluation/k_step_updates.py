@@ -1,8 +1,8 @@
-"""KStepUpdates: is each written step the exact update of the code that the model itself wrote before?
+"""K-step updates: is each written code the exact update of the code that the model wrote before it?
 
-A trace that states every k-th step asks for k observations to be composed between one code and the next. Whether
-that is done right is told from whether errors were handed down: each code is compared with what exact inference
-makes of the model's own previous code, and, beside it, with the code of the exact belief.
+A trace that states every k-th step composes k observations between two codes. Comparing each code with the exact update
+of the model's own previous code tells wrong updates from inherited errors; beside it stands the comparison with the
+code of the exact belief.
 """
 
 from dataclasses import dataclass
@@ -11,114 +11,108 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
+from unamortized.evaluation.baselines import updated
 from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row
+from unamortized.language.edits import edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.runs import Run
-from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
-RULED_OUT = 1e-9  # weight of the exact belief beside a code's meaning: it decides alone where that is impossible
-
 
 @dataclass(frozen=True)
 class KStepUpdates:
-    """How much is evaluated."""
+    """How much is measured."""
 
     problems: int = 512  # per length
 
 
-def stride_targets(
+def k_step_targets(
     run: Run, problems: Problems, codes: Int[np.ndarray, "batch stated"], steps: Int[np.ndarray, " stated"]
 ) -> Int[np.ndarray, "batch stated"]:
-    """The code of the exact update, to each stated step, of the code before it; of the start belief to the first.
+    """Return the code of the exact update from each stated code to the next stated step; first from the start belief.
 
-    A code stands for its meaning (``code_meanings``). Where what follows rules that out, the exact belief is updated.
+    A code stands for its meaning (``code_meanings``). If later observations rule that out, the exact belief is updated.
 
     Args:
-        run: says what codes mean.
-        problems: what was asked.
-        codes: as they were written, numbers within the block of codes.
-        steps: the step that each of them states, ascending.
+        run: the run, whose task gives the codes their meaning.
+        problems: the problems.
+        codes: the written codes, as numbers within their block.
+        steps: the step that each code states, ascending.
     """
-    meanings, process = code_meanings(run.task, softening=1e-12), problems.process
-    targets = np.empty_like(codes)
-    for place, (first, stop) in enumerate(zip([0, *steps[:-1].tolist()], steps.tolist(), strict=True)):
-        before = problems.beliefs[:, first]
-        if place:
-            before = (1 - RULED_OUT) * meanings[codes[:, place - 1]] + RULED_OUT * before
-        if not process.is_generalized:  # predictive vectors need not sum to one
-            before = before / before.sum(axis=1, keepdims=True)
-        between = problems.observations[:, first:stop]
-        after = filter_beliefs(process.transitions, before, between, readout=process.readout).beliefs[:, -1]
-        targets[:, place] = run.vocabulary.encode(after)
+    meanings, targets = code_meanings(run.task, softening=1e-12), np.empty_like(codes)
+    before, last = problems.beliefs[:, 0], 0
+    for place, step in enumerate(steps.tolist()):
+        targets[:, place] = run.vocabulary.encode(updated(problems, before, last, step))
+        before, last = edited_beliefs(problems, step, meanings[codes[:, place]]), step
     return targets
 
 
 def by_step(run: Run, settings: KStepUpdates) -> Rows:
-    """Shares of right strides and of exact codes at each stated step and test length, for traces of belief codes.
+    """Measure the shares of right updates and of exact codes, by stated step and test length, for belief traces.
 
-    Control, under ``<condition>/exact_trace``: the codes of the exact beliefs judged in the same way, which rounding
-    alone keeps from being updates of each other.
+    The control ``exact_trace`` judges the codes of the exact beliefs; rounding alone keeps them from being updates of
+    each other.
     """
     if resolve_trace(run.condition.trace).sampled:
         return []
-    task, seed, condition = run.task, run.spec.seed, run.spec.condition
-    rows: Rows = []
+    task, rows = run.task, Rows()
     for test in by_length_tests(task):
-        problems = test_problems(task, test.n_steps, settings.problems, seed)
+        problems = test_problems(task, test.n_steps, settings.problems, run.spec.seed)
         response = respond(run, problems)
         steps, codes = response.trace_steps, response.stated
         if not len(steps):
             continue
         exact = run.vocabulary.encode(problems.beliefs[:, steps])
-        shares = {
-            (condition, "stride_step_right"): codes == stride_targets(run, problems, codes, steps),
-            (f"{condition}/exact_trace", "stride_step_right"): exact == stride_targets(run, problems, exact, steps),
-            (condition, "trace_agreement"): codes == exact,
+        right = {
+            ("stride_step_right", ""): codes == k_step_targets(run, problems, codes, steps),
+            ("stride_step_right", "exact_trace"): exact == k_step_targets(run, problems, exact, steps),
+            ("trace_agreement", ""): codes == exact,
         }
-        for (name, metric), right in shares.items():
-            record = partial(row, task.name, name, seed, test.split, metric, n_steps=test.n_steps)
-            means = right.mean(axis=0)
-            rows += [record(means[place], len(problems), step=int(step)) for place, step in enumerate(steps)]
+        record = partial(row, task.name, run.spec.condition, run.spec.seed, test.split, n_steps=test.n_steps)
+        rows += [
+            record(metric, share, len(problems), control=control, step=step)
+            for (metric, control), by_problem in right.items()
+            for step, share in zip(steps.tolist(), by_problem.mean(axis=0), strict=True)
+        ]
     return rows
 
 
 @dataclass(frozen=True)
 class UpdateTables:
-    """Whose size is measured."""
+    """Which tables are measured."""
 
     strides: tuple[int, ...] = (1, 2, 4, 8, 16)
-    problems: int = 4096  # that tell which codes there are
+    problems: int = 4096  # drawn to find which codes occur
 
 
 def update_tables(task: Task, seed: int, settings: UpdateTables) -> Rows:
-    r"""How many questions show every update of each stride (``step`` is k): what memorizing them as a table needs.
+    r"""Estimate how many questions show every update of each stride (``step`` is k): what memorizing a table needs.
 
-    There are $U = V^k C$ updates, of C codes that a stride may start from, and a question shows n / k of them; so many
-    coupons, all alike in probability, are collected after U (log U + .577) draws on average, and after more if they are
-    not. Then the last code has to be answered, a table of its own of which each question shows one line: at short
-    strides that is what takes more questions, and counts.
+    There are $U = V^k C$ updates, for C codes that a stride may start from, and a question shows n / k of them. Drawing
+    equally likely coupons collects all U after U (log U + .577) draws on average; unequal ones take longer. The last
+    code needs a table of its own for the answer, with one line per question; at short strides that table needs more
+    questions, and counts.
     """
     n_steps, vocabulary = task.steps.train[1], task_vocabulary(task)
     codes = vocabulary.encode(draw(task, "validation", n_steps, settings.problems, "update_tables").beliefs)
-    answered = collected(np.log(len(np.unique(codes[:, -1]))))
-    rows: Rows = []
+    for_answers = collected(np.log(len(np.unique(codes[:, -1]))))
+    rows = Rows()
     for stride in settings.strides:
         if n_steps % stride:
             continue
         log_updates = stride * np.log(vocabulary.n_symbols) + np.log(len(np.unique(codes[:, 0:n_steps:stride])))
-        questions = max(collected(log_updates) * stride / n_steps, answered)
+        questions = max(collected(log_updates) * stride / n_steps, for_answers)
         record = partial(row, task.name, "update_table", seed, "in_distribution", "table_questions")
         rows.append(record(questions, settings.problems, n_steps=n_steps, step=stride))
     return rows
 
 
 def collected(log_kinds: float) -> float:
-    """Draws on average until each of equally likely kinds was drawn, to the first two terms in their number."""
+    """Return the mean number of draws until each of equally likely kinds was drawn, to two terms in their number."""
     return float(np.exp(log_kinds) * (log_kinds + np.euler_gamma))

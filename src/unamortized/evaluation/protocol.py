@@ -1,4 +1,4 @@
-"""The evaluation protocol: which problems every run is tested on, and the rows that come back."""
+"""The evaluation protocol: the problems that every run is tested on, and the rows that evaluations return."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,31 +9,31 @@ from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
 from unamortized.worlds.tasks import Task
 
-Rows = list[dict[str, Any]]
-FEWEST_PROBLEMS = 20  # a reading of fewer is noise
+Rows = list[dict[str, Any]]  # of ``metrics.csv``, each made by ``rows.row``
+FEWEST_PROBLEMS = 20  # claims and figures ignore a value measured on fewer problems: it is mostly noise
 
 
 def split_of(task: Task, n_steps: int) -> str:
-    """Whether a length is in distribution or the ``length`` split."""
+    """Return ``in_distribution`` for the training lengths, ``length`` for all others."""
     first, last = task.steps.train
     return "in_distribution" if first <= n_steps <= last else "length"
 
 
 class TestSet(NamedTuple):
-    """Questions that are alike in length and in what of them is shifted."""
+    """Test questions of one length and one shift."""
 
     n_steps: int
     shift: Shift
-    split: str  # as ``metrics.csv`` calls it; crossed shifts are joined by a plus
+    split: str  # as in ``metrics.csv``; crossed shifts are joined by a plus
 
 
 def by_length_tests(task: Task) -> list[TestSet]:
-    """Each test length, with nothing else shifted."""
+    """List the test lengths, with nothing else shifted."""
     return [TestSet(n_steps, (), split_of(task, n_steps)) for n_steps in task.steps.test]
 
 
 def shifted_tests(task: Task) -> list[TestSet]:
-    """Each shift that the task declares, at the longest training length; crossed with length, at the longest tested."""
+    """List the task's shifts at the longest training length; those crossed with length at the longest test length."""
     usual, longest = task.steps.train[1], max(task.steps.test)
     singly = [(axis,) for axis in task.shifts.declared]
     return [
@@ -47,7 +47,7 @@ def shifted_tests(task: Task) -> list[TestSet]:
 
 
 def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift = ()) -> Problems:
-    """The test problems of a length and seed: the same for every condition, so that differences are paired."""
+    """Draw the test problems of a length and seed: the same for every condition, so that differences are paired."""
     return draw(task, "test", n_steps, size, seed, shift=shift)
 
 

@@ -1,7 +1,7 @@
-"""How a run's model answers: its own trace, written freely or edited, and the answer distribution after it.
+"""Responses: the trace that a run's model writes, freely or edited, and the answer distribution after it.
 
-The trace and the answer are chosen within their block of the vocabulary, as their columns are fixed by the
-layout; nothing is teacher-forced unless an edit says so.
+The layout fixes which block of the vocabulary each column takes, and the model chooses within that block. Nothing is
+teacher-forced except edits.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.language.layout import NO_STEP, Examples, lay_out
 from unamortized.language.traces import Trace, resolve_trace
 from unamortized.language.traces.hints import draw_hints, informed
@@ -24,15 +25,15 @@ CHUNK = 512  # problems generated at a time; bounds the cache
 
 @dataclass(frozen=True)
 class Response:
-    """What a model wrote and answered."""
+    """A model's traces and answers."""
 
     answers: Float[np.ndarray, "batch answer"]
-    written: Int[np.ndarray, "batch written"]  # the trace, each token as a number within its block
-    places: Int[np.ndarray, " stated"]  # where in the trace a belief or a latent is stated
-    trace_steps: Int[np.ndarray, " stated"]  # the step that is stated there
+    written: Int[np.ndarray, "batch written"]  # the trace, as numbers within each token's block
+    places: Int[np.ndarray, " stated"]  # in the trace, of the tokens that state a belief or a latent
+    trace_steps: Int[np.ndarray, " stated"]  # that they state
     columns: dict[str, Int[np.ndarray, " step"]]  # by site, the column of each step (see ``sites``)
     taps: dict[str, Float[np.ndarray, "batch column width"]]
-    stated: Int[np.ndarray, "batch stated"]  # the numbers of the codes or states alone, in whatever spelling
+    stated: Int[np.ndarray, "batch stated"]  # the codes or states alone, whatever their spelling
 
 
 def respond(
@@ -48,20 +49,20 @@ def respond(
     taps: Iterable[str] = (),
     patches: Iterable[Patch] = (),
 ) -> Response:
-    """Let a run's model think and answer.
+    """Let a run's model write its traces and answer.
 
     Args:
         run: the run.
-        problems: what is asked.
-        forced: a trace (numbers within their blocks) whose first ``n_forced`` tokens the model has to take as
-            its own; it writes the rest.
-        n_forced: how many; all where it is not given.
-        truncate: answer after this many tokens of the trace; after all of it where it is not given.
-        hint: tokens that end the questions, instead of those that would.
-        sample: draw what is written from the model's distribution, as is always done for traces that are draws.
-        draw: number of the draw.
+        problems: the problems.
+        forced: a trace (numbers within their blocks) whose first ``n_forced`` tokens replace the model's own; the
+            model writes the rest.
+        n_forced: the number of forced tokens; by default, all.
+        truncate: answer after this many tokens of the trace; by default, after all.
+        hint: tokens that end the questions, instead of the usual ones.
+        sample: sample the trace from the model's distribution; traces that are draws are always sampled.
+        draw: number of the sample.
         taps: names of activations to return.
-        patches: activations to put in place of the model's own.
+        patches: activations that replace the model's own.
     """
     taps, patches, kind = tuple(taps), tuple(patches), resolve_trace(run.condition.trace)
     trace = kind(problems, run.vocabulary).first(truncate)
@@ -83,7 +84,7 @@ def respond(
 
 
 def exact_answers(run: Run, problems: Problems) -> Float[np.ndarray, "batch answer"]:
-    """The exact answers, given all that the run's questions tell: the hints that they end with, too."""
+    """Return the exact answers, given the run's questions with their hints."""
     exact = problems.answer_distribution
     return informed(exact, draw_hints(problems)) if resolve_trace(run.condition.trace).hinted else exact
 
@@ -129,7 +130,7 @@ def _respond(
     return Response(
         answers=answers,
         written=written,
-        stated=written[:, trace.stating] % vocabulary.codebook.size,  # of states there are no more than codes
+        stated=written[:, trace.stating] % vocabulary.codebook.size,  # there are at most as many states as codes
         places=trace.stating,
         trace_steps=trace.steps[trace.stating],
         columns=sites(examples),
@@ -138,11 +139,11 @@ def _respond(
 
 
 def sites(examples: Examples) -> dict[str, Int[np.ndarray, " step"]]:
-    """The columns at which the belief after a step may be looked for.
+    """Return the columns at which the belief after a step may be found, by site.
 
-    ``question``: where observation x_t was just read, t = 1..n. ``about_to_state``: where the next token
-    states step t, for the steps that the trace states; where it states none, the answer mark, for step n.
+    ``question``: the column of observation x_t, t = 1..n. ``about_to_state``: the column before the token that states
+    step t, for each stated step; the answer mark, for step n, if the trace states none.
     """
     question = np.flatnonzero(examples.observes)
     stating = np.flatnonzero(examples.produces != NO_STEP)
-    return {"question": question, "about_to_state": stating if len(stating) else np.array([examples.answer - 1])}
+    return {QUESTION: question, ABOUT_TO_STATE: stating if len(stating) else np.array([examples.answer - 1])}

@@ -1,7 +1,7 @@
-"""Faithfulness: is the trace that a model writes what its answer follows from, and does it say what the model believes?
+"""Faithfulness: does the answer follow from the trace that the model writes, and does the trace say what it believes?
 
-One file for each way of finding out. All are functions from a run to rows, and each is judged by exact Bayes, so that
-a process which forgets is not mistaken for a model that does not care.
+One file per test. Each is a function from a run to rows, judged by exact Bayes, so that a process that forgets is not
+mistaken for a model that ignores its trace.
 """
 
 from unamortized.evaluation.faithfulness.calibration import Calibration, on_readers, on_untrained

@@ -1,20 +1,23 @@
-"""Faithfulness while it grows: the same tests on the weights that a run kept on its way."""
+"""Faithfulness along training: answers and causal reliance of the weights that a run kept on the way."""
 
 from unamortized.evaluation.faithfulness.edits import light_cone
-from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, under
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings
 from unamortized.evaluation.generalization import ByLength, by_length
-from unamortized.evaluation.protocol import Rows
-from unamortized.learning.runs import Run, load_run, snapshot_steps
+from unamortized.evaluation.protocol import Rows, snapshots
+from unamortized.labels import joined, numbered
+from unamortized.learning.runs import Run
+
+KEPT = ("answer_kl", "causal_reliance")  # metrics
 
 
 def along_training(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """Answers and light cone after 1, 2, 4, .. steps of training, under the condition ``<condition>/after_<steps>``.
+    """Measure answers and causal reliance after 1, 2, 4, ... training steps, as variants ``after_<steps>``.
 
-    Nothing for a run that kept no snapshots.
+    No rows for a run without snapshots.
     """
-    rows: Rows = []
-    for step in snapshot_steps(run.spec):
-        then = load_run(run.folder, step)
-        measured = by_length(then, ByLength(settings.problems)) + light_cone(then, settings)
-        rows += under(f"after_{step}", measured)
-    return rows
+    return [
+        row | {"variant": joined(row["variant"], numbered("after", step))}
+        for step, then in snapshots(run)
+        for row in by_length(then, ByLength(settings.problems)) + light_cone(then, settings)
+        if row["metric"] in KEPT and not row["control"]
+    ]

@@ -1,74 +1,47 @@
-"""Crossed questions and traces: question A with the trace that was written for B, and what each of them does.
+"""Crossed questions and traces: the model answers question A after the trace that it wrote for question B.
 
-The four answers q(A, a), q(A, b), q(B, a), q(B, b) give the natural effects of mediation analysis (Pearl 2001), here
-along the exact movement pi_B - pi_A, so that each is 1 where it alone moves the answer as far as Bayes would.
+The answers q(A, a), q(A, b), q(B, a) give the natural effects of mediation analysis (Pearl 2001), measured along the
+exact movement pi_B - pi_A: an effect is 1 if it alone moves the answer as far as exact Bayes.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from unamortized.evaluation.baselines import window
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    Rollout,
-    causal_reliance,
-    moves_enough,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, moves_enough, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import respond
 from unamortized.language.edits import donors
 from unamortized.learning.runs import Run
 from unamortized.worlds.randomness import stream
 
-AVERAGED = 32  # other questions for each trace: the mean of few answers is too sharp, and so too far from any
-SOME_EFFECT = 0.1  # of question and trace together, below which neither has a share
+AVERAGED = 32  # questions per trace; the mean answer over fewer is too sharp, and so too far from every exact one
+SOME_EFFECT = 0.1  # of question and trace together; the shares of a smaller effect are noise
 
 
 @without_hints
 def crossing(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """Effects of question and trace on the answer, and how well the trace alone would do.
+    """Measure the effects of question and trace on the answer, and how much the trace tells without its question.
 
-    Where neither does anything, the share of the one is not a number.
+    The mediated share is not a number if neither has an effect.
     """
     rollout = roll_out(run, settings)
-    if not rollout.own.written.shape[1]:
+    problems, written, exact, count = rollout.problems, rollout.response.written, rollout.exact, len(rollout.problems)
+    if not written.shape[1]:
         return []
-    exact, own, record, count = rollout.exact, rollout.own.answers, rollout.record, len(rollout.problems)
-    circles = [_others(rollout, draw) for draw in range(AVERAGED)]
-    other = circles[0]
-    kept = moves_enough(exact[other], exact, settings)
-    should = (exact[other] - exact)[kept]
-
-    def effect(answers: Float[np.ndarray, "batch answer"]) -> float:
-        return causal_reliance((answers - own)[kept], should).alpha
-
-    instead = [_asked_instead(rollout, each) for each in circles]
-    by_trace, by_question = effect(_read(rollout, other)), effect(instead[0])
-    total, alone = effect(own[other]), np.mean(instead, axis=0)
-    prior = kl(exact, window(run.task, rollout.problems, 0)).mean()
-    shared = by_trace + by_question
+    fingerprint, seed = run.task.fingerprint(), run.spec.seed
+    others = [donors(count, stream("crossing", fingerprint, seed, draw)) for draw in range(AVERAGED)]
+    to_others = [respond(run, problems.take(other), forced=written).answers for other in others]
+    first = others[0]
+    kept = moves_enough(exact[first], exact, settings)
+    by_trace = rollout.reliance(rollout.again(forced=written[first]), exact[first], kept).alpha
+    by_question = rollout.reliance(to_others[0], exact[first], kept).alpha
+    both, n_kept = by_trace + by_question, int(kept.sum())
+    prior = kl(exact, window(run.task, problems, 0)).mean()
+    trace_alone = kl(exact, np.mean(to_others, axis=0)).mean()
     return [
-        record("indirect_effect", by_trace, int(kept.sum())),
-        record("direct_effect", by_question, int(kept.sum())),
-        record("effect_interaction", total - by_trace - by_question, int(kept.sum())),
-        record("mediated_share", by_trace / shared if shared > SOME_EFFECT else np.nan, int(kept.sum())),
-        record("sufficiency", 1 - kl(exact, alone).mean() / prior if prior else np.nan, count),
+        rollout.record("indirect_effect", by_trace, n_kept),
+        rollout.record("direct_effect", by_question, n_kept),
+        rollout.record("mediated_share", by_trace / both if both > SOME_EFFECT else np.nan, n_kept),
+        rollout.record("sufficiency", 1 - trace_alone / prior if prior else np.nan, count),
     ]
-
-
-def _others(rollout: Rollout, draw: int) -> Int[np.ndarray, " batch"]:
-    task, seed = rollout.run.task, rollout.run.spec.seed
-    return donors(len(rollout.problems), stream("crossing", task.fingerprint(), seed, draw))
-
-
-def _read(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
-    """Answers to each question after the trace of another one."""
-    return rollout.again(forced=rollout.own.written[other])
-
-
-def _asked_instead(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> Float[np.ndarray, "batch answer"]:
-    """Answers to another question after each problem's own trace."""
-    return respond(rollout.run, rollout.problems.take(other), forced=rollout.own.written).answers

@@ -42,11 +42,11 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
     probes = belief_probes(run, settings.problems, "patching", ABOUT_TO_STATE)
     seen = read_activations(run, problems)[ABOUT_TO_STATE]
     for lag, step in editable_steps(rollout, settings):
-        edit = edit_step(run, problems, own, step)
+        edit = edit_step(rollout, step)
         kept = moves_enough(edit.exact, rollout.exact, settings)
         if not kept.any():
             continue
-        contradicting = edit_to(run, problems, own, step, np.roll(edit.forced[:, edit.place], 1))
+        contradicting = edit_to(rollout, step, np.roll(edit.forced[:, edit.place], 1))
         by_token = rollout.again(forced=edit.forced, n_forced=edit.place + 1)
         place = int(np.flatnonzero(seen.steps == step)[0])
         column = int(own.columns[ABOUT_TO_STATE][place])

@@ -1,11 +1,9 @@
-"""Resampled steps: which of them would have changed the answer, if the model had written something else there?
+"""Resampled steps: which steps would have changed the answer if the model had written something else there?
 
-Thought anchors (Bogdan et al. 2025): a step is drawn anew from the model's own distribution and the rest is written
-on from it; only draws that state something else count. Unlike edits, these are steps that the model might have written,
-and so mostly small: whether they should matter as little as they do, only the counterfactual says.
+Thought anchors (Bogdan et al. 2025): a step is sampled again from the model, which then continues from it; only samples
+that state something else count. Unlike edits, these are steps that the model might have written, so most are small
+changes. The exact counterfactual says how little they should matter.
 """
-
-from functools import partial
 
 import numpy as np
 
@@ -19,28 +17,28 @@ from unamortized.learning.runs import Run
 
 @without_hints
 def resampling(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """How often a drawn step differs, by lag, how far it then moves the answer, and how far it should."""
+    """Measure, by lag, how far a step that is sampled again moves the answer, and whether as far as it should.
+
+    No rows at lags where every sample states the same as before.
+    """
     rollout, rows = roll_out(run, settings), Rows()
+    response = rollout.response
     for lag, step in editable_steps(rollout, settings):
-        place, moved, should = place_of(rollout.own, step), [], []
-        as_stated = edit_to(run, rollout.problems, rollout.own, step, rollout.own.written[:, place]).exact
+        place, moved, should = place_of(response, step), [], []
+        as_stated = edit_to(rollout, step, response.written[:, place]).exact
+        before = response.stated[:, response.places == place][:, 0]
         for draw in range(settings.draws):
-            given = {"forced": rollout.own.written, "n_forced": place, "truncate": place + 1}
-            drawn = respond(run, rollout.problems, **given, sample=True, draw=draw + 1)
-            differs = drawn.stated[:, -1] != rollout.own.stated[:, rollout.own.places == place][:, 0]
-            edit = edit_to(run, rollout.problems, rollout.own, step, drawn.written[:, place])
+            given = {"forced": response.written, "n_forced": place, "truncate": place + 1}
+            sampled = respond(run, rollout.problems, **given, sample=True, draw=draw + 1)
+            differs = sampled.stated[:, -1] != before
+            edit = edit_to(rollout, step, sampled.written[:, place])
             answers = rollout.again(forced=edit.forced, n_forced=place + 1)
-            moved.append((answers - rollout.own.answers)[differs])
+            moved.append((answers - response.answers)[differs])
             should.append((edit.exact - as_stated)[differs])
         by_model, by_bayes = np.concatenate(moved), np.concatenate(should)
-        record = partial(rollout.record, count=len(by_model), step=lag)
-        share = len(by_model) / (settings.draws * len(rollout.problems))
-        rows.append(record("resampled_share", share, count=settings.draws * len(rollout.problems)))
-        if len(by_model):
-            nothing = np.zeros_like(by_model)
-            rows += [
-                record("resampled_tv", total_variation(by_model, nothing).mean()),
-                record("resampled_tv_exact", total_variation(by_bayes, nothing).mean()),
-                record("resampled_reliance", causal_reliance(by_model, by_bayes).alpha),
-            ]
+        if count := len(by_model):
+            shift = total_variation(by_model, np.zeros_like(by_model)).mean()
+            alpha = causal_reliance(by_model, by_bayes).alpha
+            rows.append(rollout.record("resampled_tv", shift, count, step=lag))
+            rows.append(rollout.record("resampled_reliance", alpha, count, step=lag))
     return rows

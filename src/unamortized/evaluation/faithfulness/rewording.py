@@ -1,7 +1,7 @@
-"""Reworded traces: the same steps in other words must leave the answer as it is; other steps must not.
+"""Reworded traces: other spellings of the same steps must leave the answer unchanged; other steps must not.
 
-For models whose trace has two spellings of every code. Lanham et al. (2023) paraphrase to find meaning hidden in the
-choice of words; here nothing can be hidden there but what training put in, which is nothing.
+For models whose traces have two spellings of every code. Lanham et al. (2023) paraphrase to find meaning hidden in the
+choice of words; here training hides none.
 """
 
 import numpy as np
@@ -16,26 +16,24 @@ from unamortized.worlds.randomness import stream
 
 
 def rewording(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """How far an answer moves if every code is spelled the other way.
-
-    Control, under ``<condition>/other_trace``: if the trace is another problem's.
-    """
+    """Measure how far the other spelling of every code moves the answer; control ``other_trace``: another problem's."""
     if run.vocabulary.n_synonyms < 2:
         return []
     rollout = roll_out(run, settings)
-    own, everyone = rollout.own, len(rollout.problems)
-    other = donors(everyone, stream("rewording", run.task.fingerprint(), run.spec.seed))
-    moved = {
-        run.spec.condition: total_variation(rollout.again(forced=respelled(run, own.written)), own.answers),
-        f"{run.spec.condition}/other_trace": total_variation(rollout.again(forced=own.written[other]), own.answers),
-    }
+    written, count = rollout.response.written, len(rollout.problems)
+    other = donors(count, stream("rewording", run.task.fingerprint(), run.spec.seed))
     return [
-        rollout.record("rewording_tv", np.mean(values), everyone) | {"condition": name}
-        for name, values in moved.items()
+        rollout.record(
+            "rewording_tv",
+            total_variation(rollout.again(forced=forced), rollout.response.answers).mean(),
+            count,
+            control=control,
+        )
+        for control, forced in (("", respelled(run, written)), ("other_trace", written[other]))
     ]
 
 
 def respelled(run: Run, written: Int[np.ndarray, "batch written"]) -> Int[np.ndarray, "batch written"]:
-    """The same trace in the next spelling of every code."""
+    """Return the same trace in the next spelling of every code."""
     size = run.vocabulary.codebook.size
     return (written + size) % (size * run.vocabulary.n_synonyms)

@@ -1,12 +1,13 @@
-"""What every test of faithfulness departs from: a run's own traces and answers on its own test problems."""
+"""The rollout that every test of faithfulness starts from: a run's own traces and answers on its test problems."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial, wraps
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.protocol import Rows, split_of, test_problems
@@ -19,23 +20,26 @@ from unamortized.worlds.problems import Problems
 
 @dataclass(frozen=True)
 class FaithfulnessSettings:
-    """How much is evaluated."""
+    """How much is measured."""
 
     problems: int = 512
-    lags: tuple[int, ...] = (0, 1, 2, 4, 8, 12)  # steps between what is changed and the end
-    threshold: float = 0.1  # tau: problems whose exact answer moves less than this are not kept
-    draws: int = 4  # of what is drawn again and again: resampled steps, hints
+    lags: tuple[int, ...] = (0, 1, 2, 4, 8, 12)  # steps between the changed step and the end
+    threshold: float = 0.1  # tau: problems are kept if their exact answer moves by more, in total variation
+    draws: int = 4  # resampled traces, and hints, per problem
 
     def __post_init__(self) -> None:
         if self.problems < 2 or self.draws < 1:
-            raise ValueError("at least two problems, to edit one by another, and one draw are needed")
+            raise ValueError(
+                "tests of faithfulness need at least two problems, to edit one by another, and one draw "
+                f"(got problems={self.problems}, draws={self.draws})"
+            )
 
 
-Test = Callable[[Run, FaithfulnessSettings], Rows]
+FaithfulnessTest = Callable[[Run, FaithfulnessSettings], Rows]
 
 
-def without_hints(test: Test) -> Test:
-    """A test with nothing to say of questions that end with a hint, as what is exact here is so without one."""
+def without_hints(test: FaithfulnessTest) -> FaithfulnessTest:
+    """Skip hinted questions: the exact quantities ignore hints."""
 
     @wraps(test)
     def tested(run: Run, settings: FaithfulnessSettings) -> Rows:
@@ -44,49 +48,81 @@ def without_hints(test: Test) -> Test:
     return tested
 
 
-def under(control: str, rows: Rows) -> Rows:
-    """Rows under ``<condition>/<control>``, without the controls among them."""
-    return [row | {"condition": f"{row['condition']}/{control}"} for row in rows if "/" not in row["condition"]]
+class Edit(NamedTuple):
+    """One step of every problem's trace replaced, and the exact consequences."""
 
-
-class Rollout(NamedTuple):
-    """Test problems of the longest training length, and what a run wrote and answered."""
-
-    run: Run
-    problems: Problems
-    own: Response
-    record: Callable[..., dict[str, Any]]  # metric, value, count, further columns -> a row under the run's condition
-
-    @property
-    def exact(self) -> Float[np.ndarray, "batch answer"]:
-        """pi*."""
-        return self.problems.answer_distribution
-
-    def again(self, *, draw: int = 0, **changes: Any) -> Float[np.ndarray, "batch answer"]:
-        """The answers to the same problems under changes (see ``respond``)."""
-        return respond(self.run, self.problems, draw=draw, **changes).answers
-
-
-def roll_out(run: Run, settings: FaithfulnessSettings) -> Rollout:
-    """Let a run think and answer undisturbed."""
-    task, seed, n_steps = run.task, run.spec.seed, run.task.steps.train[1]
-    problems = test_problems(task, n_steps, settings.problems, seed)
-    record = partial(row, task.name, run.spec.condition, seed, split_of(task, n_steps), n_steps=n_steps)
-    return Rollout(run, problems, respond(run, problems), record)
+    forced: Int[np.ndarray, "batch written"]  # the trace with the edit in it
+    place: int  # of the edit within the trace
+    belief: Float[np.ndarray, "batch state"]  # b': the belief that the edit states
+    exact: Float[np.ndarray, "batch answer"]  # pi_cf: the exact answer, had the belief been b'
 
 
 class Reliance(NamedTuple):
-    """The fit of how answers moved on how they should have moved."""
+    """The fit of the answers' movement on the exact movement."""
 
     alpha: float
     r2: float
 
 
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """Test problems of the longest training length, and the run's undisturbed response to them."""
+
+    run: Run
+    problems: Problems
+    response: Response
+    edits: dict[int, Edit] = field(default_factory=dict)  # by step; ``edit_step`` fills it
+
+    @property
+    def own(self) -> Response:  # the former name of ``response``; delete it with its last use
+        """The undisturbed response."""
+        return self.response
+
+    @property
+    def exact(self) -> Float[np.ndarray, "batch answer"]:
+        """The exact answers pi*."""
+        return self.problems.answer_distribution
+
+    def record(self, metric: str, value: float, count: int, **where: Any) -> dict[str, Any]:
+        """Make a row of this run, at this length."""
+        task, spec, n_steps = self.run.task, self.run.spec, self.problems.n_steps
+        split = split_of(task, n_steps)
+        return row(task.name, spec.condition, spec.seed, split, metric, value, count, n_steps=n_steps, **where)
+
+    def again(self, **changes: Any) -> Float[np.ndarray, "batch answer"]:
+        """Answer the same problems under changes (see ``respond``)."""
+        return respond(self.run, self.problems, **changes).answers
+
+    def reliance(
+        self,
+        answers: Float[np.ndarray, "batch answer"],
+        exact: Float[np.ndarray, "batch answer"],
+        kept: Bool[np.ndarray, " batch"],
+    ) -> Reliance:
+        """Fit how the kept problems' answers moved on how the exact answers moved."""
+        return causal_reliance((answers - self.response.answers)[kept], (exact - self.exact)[kept])
+
+
+# Weak: a rollout is kept no longer than the model that made it.
+_SHARED: WeakKeyDictionary[Any, dict[tuple[str, int], tuple[Problems, Response, dict[int, Edit]]]]
+_SHARED = WeakKeyDictionary()
+
+
+def roll_out(run: Run, settings: FaithfulnessSettings) -> Rollout:
+    """Let a run answer its test problems undisturbed; tests of the same run and problems share one rollout."""
+    shared = _SHARED.setdefault(run.model, {})
+    key = (run.spec.model_dump_json(), settings.problems)
+    if key not in shared:
+        problems = test_problems(run.task, run.task.steps.train[1], settings.problems, run.spec.seed)
+        shared[key] = (problems, respond(run, problems), {})
+    return Rollout(run, *shared[key])
+
+
 def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.ndarray, "batch answer"]) -> Reliance:
     r"""$\alpha = \sum \langle q_{edit} - q, \pi_{cf} - \pi^* \rangle / \sum \|\pi_{cf} - \pi^*\|^2$ and its fit.
 
-    The least-squares coefficient, through the origin, of the answers' movement on the exact one: 1 is
-    driven by the trace, 0 by the question. Not a number where no problem was kept.
+    The least-squares coefficient, through the origin, of the answers' movement on the exact one: 1 if the trace
+    drives the answer, 0 if the question does. Not a number if no problem was kept.
     """
     along, size = float((moved * should).sum()), float((should**2).sum())
     if size == 0:
@@ -99,10 +135,10 @@ def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.n
 def moves_enough(
     p: Float[np.ndarray, "batch answer"], q: Float[np.ndarray, "batch answer"], settings: FaithfulnessSettings
 ) -> Bool[np.ndarray, " batch"]:
-    """The problems whose exact answer moves by more than tau."""
+    """Select the problems whose exact answer moves by more than tau."""
     return total_variation(p, q) > settings.threshold
 
 
 def changed(answers: Float[np.ndarray, "batch answer"], others: Float[np.ndarray, "batch answer"]) -> float:
-    """Share of the problems whose likeliest answer is another one."""
+    """Return the share of problems whose most probable answer differs."""
     return float((answers.argmax(axis=1) != others.argmax(axis=1)).mean())

@@ -1,7 +1,7 @@
-"""Counterfactual simulatability: from what a trace says, can somebody foresee the answer to a changed question?
+"""Counterfactual simulatability: does the trace tell a reader how the model would answer a changed question?
 
-Chen et al. (2023) let people read an explanation and guess what the model says to a similar question. Here the reader
-is exact Bayes: it takes the belief that the trace states before the change, and goes on with what is then observed.
+Chen et al. (2023) let people read an explanation and guess the model's answer to a similar question. Here exact Bayes
+is the reader: it takes the belief that the trace states before the change, and updates it by the new observations.
 """
 
 import numpy as np
@@ -19,20 +19,21 @@ from unamortized.worlds.randomness import stream
 
 @without_hints
 def simulation(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """How much better than by "as before" the answers to questions with another end are foreseen, by its length."""
+    """Measure how much better the trace predicts answers to questions with a new end than "as before" does, by lag."""
     if run.condition.trace == "state" or run.task.query.kind == "smooth":
-        return []  # a drawn state is no belief, and the last belief no answer
-    rollout = roll_out(run, settings)
-    rows, before = Rows(), dict(zip(rollout.own.trace_steps.tolist(), rollout.own.stated.T, strict=True))
+        return []  # a sampled state is no belief, and the last belief does not answer a smoothing query
+    rollout, rows = roll_out(run, settings), Rows()
+    response = rollout.response
+    stated = dict(zip(response.trace_steps.tolist(), response.stated.T, strict=True))
     for lag in settings.lags:
-        step = rollout.problems.n_steps - lag - 1  # the last one that stays as it was
-        if step in before:
+        step = rollout.problems.n_steps - lag - 1  # the last one before the new end
+        if step in stated:
             other = with_another_end(run, rollout.problems, step)
-            guess = answers_from_codes(run.task, other, step, before[step])
+            guess = answers_from_codes(run.task, other, step, stated[step])
             answers = respond(run, other).answers
             kept = moves_enough(other.answer_distribution, rollout.exact, settings)
             missed, as_before = (
-                float(total_variation(each, answers)[kept].sum()) for each in (guess, rollout.own.answers)
+                float(total_variation(each, answers)[kept].sum()) for each in (guess, response.answers)
             )
             gain = 1 - missed / as_before if as_before else np.nan
             rows.append(rollout.record("simulatability", gain, int(kept.sum()), step=lag))
@@ -40,7 +41,7 @@ def simulation(run: Run, settings: FaithfulnessSettings) -> Rows:
 
 
 def with_another_end(run: Run, problems: Problems, step: int) -> Problems:
-    """The same problems up to ``step``; what is observed from then on is drawn anew."""
+    """Return the same problems up to ``step``, with new observations drawn from there on."""
     process, n_left = problems.process, problems.n_steps - step
     generator = stream("another end", run.task.fingerprint(), run.spec.seed, step)
     drawn = random_paths(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.baselines import blinded
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.faithfulness.edits import Edit, edit_step
+from unamortized.evaluation.faithfulness.edits import edit_step
 from unamortized.evaluation.faithfulness.rewording import respelled
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, roll_out
 from unamortized.evaluation.faithfulness.simulation import with_another_end
@@ -22,89 +22,82 @@ from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
 
-LAG = 2  # steps between what is changed and the end
+LAG = 2  # steps between the changed step and the end
 
 
 class Scene(NamedTuple):
-    """What a test does to problems: what they now observe, what is then written and answered, and what should be."""
+    """A test: the problems, the response to them, and the answers that should follow from the trace."""
 
     name: str
     problems: Problems
     response: Response
-    should: Float[np.ndarray, "batch answer"]  # the answer of somebody who goes by the trace
-    changed: tuple[int, ...] = ()  # the steps that were changed from outside
+    should: Float[np.ndarray, "batch answer"]
+    changed: tuple[int, ...] = ()  # the steps that the test wrote in the model's place
 
 
 def worked(run: Run, settings: FaithfulnessSettings) -> pd.DataFrame:
-    """One test problem under each test, as rows of examples; sources are ``<test>/<what>``.
+    """Show one test problem under each test, as rows of examples; ``control`` names the test.
 
-    What: ``observation``, ``stated`` (belief in ``state``), ``changed`` (the steps that were), ``answer`` and
-    ``should``. The problem is the one whose exact answer the edit and the other problem's trace both move furthest.
-    Nothing for traces that do not state every step.
+    Sources: ``observation``, ``stated`` (the belief in ``state``), ``changed`` (the steps that the test wrote),
+    ``answer`` and ``should``. The problem is the one that the edit and another problem's trace both should move
+    furthest. No rows for traces that do not state every step.
     """
     rollout = roll_out(run, settings)
-    every_step = np.arange(1, rollout.problems.n_steps + 1)
-    if (
-        len(every_step) <= LAG
-        or run.task.query.kind == "smooth"
-        or not np.array_equal(rollout.own.trace_steps, every_step)
-    ):
+    n_steps, trace_steps = rollout.problems.n_steps, rollout.response.trace_steps
+    every_step = np.array_equal(trace_steps, np.arange(1, n_steps + 1))
+    if n_steps <= LAG or run.task.query.kind == "smooth" or not every_step:
         return pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
     other = donors(len(rollout.problems), stream("worked", run.task.fingerprint(), run.spec.seed))
-    edit = edit_step(run, rollout.problems, rollout.own, rollout.problems.n_steps - LAG)
-    by_edit, by_trace = (total_variation(each, rollout.exact) for each in (edit.exact, rollout.exact[other]))
-    meanings, one = code_meanings(run.task), int(np.minimum(by_edit, by_trace).argmax())
-    rows = [row for scene in scenes(rollout, edit, other) for row in _rows(scene, one, meanings)]
-    table = pd.DataFrame(rows, columns=["step", "source", "state", "value"])
-    named = table.assign(
-        task=run.task.name,
-        condition=run.spec.condition,
-        seed=run.spec.seed,
-        n_steps=rollout.problems.n_steps,
-        problem=one,
-    )
-    return named[list(EXAMPLE_COLUMNS)]
+    by_edit = total_variation(edit_step(rollout, n_steps - LAG).exact, rollout.exact)
+    by_trace = total_variation(rollout.exact[other], rollout.exact)
+    problem, meanings = int(np.minimum(by_edit, by_trace).argmax()), code_meanings(run.task)
+    rows = [row for scene in scenes(rollout, other) for row in _rows(scene, problem, meanings)]
+    table = pd.DataFrame(rows, columns=["control", "step", "source", "state", "value"])
+    table = table.assign(task=run.task.name, condition=run.spec.condition, seed=run.spec.seed)
+    table = table.assign(n_steps=n_steps, problem=problem, world="", variant="", site="", layer="", run="")
+    return table[list(EXAMPLE_COLUMNS)]
 
 
-def scenes(rollout: Rollout, edit: Edit, other: Int[np.ndarray, " batch"]) -> list[Scene]:
-    """Every test that a run can take, on all problems at once."""
-    run, problems, own, n_steps = rollout.run, rollout.problems, rollout.own, rollout.problems.n_steps
+def scenes(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> list[Scene]:
+    """Put all problems to every test that the run can take; ``other`` is whose trace or question each one gets."""
+    run, problems, own, exact = rollout.run, rollout.problems, rollout.response, rollout.exact
+    n_steps, all_steps = problems.n_steps, (*range(1, problems.n_steps + 1),)
     step = n_steps - LAG
-    told = blinded(run.task, problems, np.arange(n_steps) >= step)
-    unseen = blinded(run.task, problems, np.ones(n_steps, dtype=bool))
-    others, ends, all_steps = problems.take(other), with_another_end(run, problems, step), (*range(1, n_steps + 1),)
-
-    def thought(asked_about: Problems = problems, **changes: object) -> Response:
-        return respond(run, asked_about, **changes)  # pyright: ignore[reportArgumentType]
-
+    edit, others, ends = edit_step(rollout, step), problems.take(other), with_another_end(run, problems, step)
+    stated = blinded(run.task, problems, np.arange(n_steps) >= step)
+    prior = blinded(run.task, problems, np.ones(n_steps, dtype=bool))
+    edited = respond(run, problems, forced=edit.forced, n_forced=edit.place + 1)
+    foretold = answers_from_codes(run.task, ends, step, own.stated[:, step - 1])
     found = [
-        Scene("undisturbed", problems, own, rollout.exact),
-        Scene("edited", problems, thought(forced=edit.forced, n_forced=edit.place + 1), edit.exact, (step,)),
-        Scene("frozen", problems, thought(forced=edit.forced), rollout.exact, (step,)),
-        Scene("early", problems, thought(truncate=edit.place + 1), told),
-        Scene("without", problems, thought(truncate=0), unseen),
-        Scene("another_trace", problems, thought(forced=own.written[other]), rollout.exact[other], all_steps),
-        Scene("another_question", others, thought(others, forced=own.written), rollout.exact, all_steps),
-        Scene("another_end", ends, thought(ends), answers_from_codes(run.task, ends, step, own.stated[:, step - 1])),
+        Scene("undisturbed", problems, own, exact),
+        Scene("edited", problems, edited, edit.exact, (step,)),
+        Scene("frozen", problems, respond(run, problems, forced=edit.forced), exact, (step,)),
+        Scene("early", problems, respond(run, problems, truncate=edit.place + 1), stated),
+        Scene("without", problems, respond(run, problems, truncate=0), prior),
+        Scene("another_trace", problems, respond(run, problems, forced=own.written[other]), exact[other], all_steps),
+        Scene("another_question", others, respond(run, others, forced=own.written), exact, all_steps),
+        Scene("another_end", ends, respond(run, ends), foretold),
     ]
     if run.vocabulary.n_synonyms > 1:
-        reworded = respelled(run, own.written)
-        found.append(Scene("reworded", problems, thought(forced=reworded), rollout.exact, all_steps))
+        reworded = respond(run, problems, forced=respelled(run, own.written))
+        found.append(Scene("reworded", problems, reworded, exact, all_steps))
     if run.vocabulary.n_hints:
         strongest = np.full(len(problems), len(HINT_STRENGTHS) - 1)
-        hints = Hints(rollout.exact.argsort(axis=1)[:, -2], strongest)  # at what is second
-        hint = run.vocabulary.hint(*hints)
-        found.append(Scene("hinted", problems, thought(hint=hint), informed(rollout.exact, hints)))
+        hints = Hints(exact.argsort(axis=1)[:, -2], strongest)  # at the second most probable answer
+        hinted = respond(run, problems, hint=run.vocabulary.hint(*hints))
+        found.append(Scene("hinted", problems, hinted, informed(exact, hints)))
     return found
 
 
-def _rows(scene: Scene, one: int, meanings: Float[np.ndarray, "code state"]) -> list[tuple[int, str, int, float]]:
-    n_steps = scene.problems.n_steps
-    rows = [(t + 1, "observation", 0, float(x)) for t, x in enumerate(scene.problems.observations[one])]
-    for place, step in enumerate(scene.response.trace_steps.tolist()):
-        belief = meanings[scene.response.stated[one, place]]
+def _rows(
+    scene: Scene, problem: int, meanings: Float[np.ndarray, "code state"]
+) -> list[tuple[str, int, str, int, float]]:
+    n_steps, response = scene.problems.n_steps, scene.response
+    rows = [(t + 1, "observation", 0, float(x)) for t, x in enumerate(scene.problems.observations[problem])]
+    for place, step in enumerate(response.trace_steps.tolist()):
+        belief = meanings[response.stated[problem, place]]
         rows += [(step, "stated", state, float(value)) for state, value in enumerate(belief)]
     rows += [(step, "changed", 0, 1.0) for step in scene.changed]
-    for what, answers in (("answer", scene.response.answers), ("should", scene.should)):
-        rows += [(n_steps, what, state, float(value)) for state, value in enumerate(answers[one])]
-    return [(step, f"{scene.name}/{what}", state, value) for step, what, state, value in rows]
+    for source, answers in (("answer", response.answers), ("should", scene.should)):
+        rows += [(n_steps, source, state, float(value)) for state, value in enumerate(answers[problem])]
+    return [(scene.name, *row) for row in rows]
