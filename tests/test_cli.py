@@ -91,7 +91,10 @@ def test_a_bad_task_file_is_told_line_by_line_and_nothing_is_run(command, tmp_pa
         (("study", "compar"), "no study named 'compar'; there are compare"),
         (("train", "mess3", "--grid", "seed"), "--grid seed: write 'field=value,value', for example seed=0,1,2"),
         (("evaluate", "tasks"), "tasks is not a run: it has no run.json; name a folder such as results/runs/<hash>"),
-        (("export", "tasks", "nowhere"), "tasks is not a run: it has no run.json; name a folder such as results/runs/<hash>"),
+        (
+            ("export", "tasks", "nowhere"),
+            "tasks is not a run: it has no run.json; name a folder such as results/runs/<hash>",
+        ),
     ],
 )
 def test_what_was_written_wrong_is_answered_with_what_there_is(command, tmp_path, arguments, complaint):

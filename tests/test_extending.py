@@ -40,8 +40,32 @@ BLOCKS = {
     if (block := re.search(r"^```python\n(.*?)^```", text, re.M | re.S))
 }
 NAMES = (
-    *(Annotated, np, Float, Int, entr, total_variation, FaithfulnessSettings, roll_out, without_hints, ByLength, METRICS),
-    *(Metric, PROBE_BASELINES, BaselineInput, TARGETS, Rows, by_length_tests, test_problems, respond, row, TRACES, Trace),
+    *(
+        Annotated,
+        np,
+        Float,
+        Int,
+        entr,
+        total_variation,
+        FaithfulnessSettings,
+        roll_out,
+        without_hints,
+        ByLength,
+        METRICS,
+    ),
+    *(
+        Metric,
+        PROBE_BASELINES,
+        BaselineInput,
+        TARGETS,
+        Rows,
+        by_length_tests,
+        test_problems,
+        respond,
+        row,
+        TRACES,
+        Trace,
+    ),
     *(TraceKind, Vocabulary, CONDITIONS, TraceCondition, Run, Claim, Control, Curves, Quantity, Problems, FAMILIES),
     *(Process, Between),
 )

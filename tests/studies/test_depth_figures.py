@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from unamortized.studies.figures.captions import CAPTIONS
 
 from tests.studies.test_depth import LAYERS, LENGTHS, TASKS, TRAINED, WORLD, right, synthetic
 from unamortized.labels import place
 from unamortized.studies.depth import AMORTIZED, DEPTH
 from unamortized.studies.figures import FIGURES, Tables, save
-from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.figures.depth import explained
 
 

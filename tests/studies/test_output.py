@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from unamortized.studies.figures.captions import CAPTIONS
 
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies import STUDIES
 from unamortized.studies.figures import FIGURES
-from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.output import write_output
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from unamortized.studies.figures.captions import CAPTIONS
 
 from tests.studies.test_worlds import LENGTHS, slow_gap, table
 from unamortized.studies.figures import FIGURES, Tables
-from unamortized.studies.figures.captions import CAPTIONS
 from unamortized.studies.names import COT, EQUAL_FLOPS
 from unamortized.studies.worlds import SLIPS, WORLDS
 
