@@ -45,11 +45,12 @@ class Chart:
         default_factory=dict
     )  # column -> values that are kept, in this order; None keeps a missing number
     prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # adds columns to the metrics' rows, or drops some
-    panel: str = "place"  # a panel for each value of this column
+    panel: str = "place"  # a panel for each value of this column; none: a single panel
     row: str = ""  # and a row of panels for each value of this one
     line: str = "condition"  # told apart by color (and mark)
     dash: str = ""  # told apart by dashes
     names: Mapping[Any, str] = field(default_factory=dict)  # what people read in place of a value, or (column, value)
+    colors: Mapping[Any, str] = field(default_factory=dict)  # of values of ``line``; none: by condition, or in order
     references: tuple[Reference, ...] = ()
     scale: Scale | None = None  # of the measured axis; none: log for nats, else linear
     floor: float | None = None  # smaller values are drawn here; none: 1e-4 for nats on a log scale
@@ -57,7 +58,7 @@ class Chart:
     shared: bool = True  # whether panels share the measured axis
     label: str = ""  # of the measured axis; none: as METRICS has it
     columns: int = 4  # panels side by side, at most
-    size: tuple[float, float] = (3.2, 2.8)  # inches of a panel
+    size: tuple[float, float] = (3.2, 2.8)  # inches of a panel; a height of 0 is what the values of ``y`` need
 
     @property
     def measured_scale(self) -> Scale:
@@ -86,6 +87,7 @@ class Curves(Chart):
     x_label: str = ""
     bands: bool = True
     seeds: bool = False  # whether each seed is a dot, too
+    levels: bool = False  # whether rows without x are lines across their panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,19 +104,22 @@ class Bars(Chart):
     x: str
     x_label: str = ""
     stacked: bool = False  # whether the values of ``line`` lie on each other rather than side by side
+    levels: bool = False  # whether rows without x are lines across their panel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heat(Chart):
-    """Means over seeds as colored cells with their number, by two columns."""
+    """Means over seeds as colored cells with their number, by two columns; ``scale`` is that of the colors."""
 
     x: str
     y: str
     x_label: str = ""
     y_label: str = ""
-    colors: str = "Blues"
+    palette: str = "Blues"
     range: tuple[float, float] = (0.0, 1.0)
-    digits: int = 2
+    digits: int = 2  # decimals, or significant digits on a log scale; 0: no numbers
+    intervals: bool = False  # whether numbers have half their 95 % t-interval beside them, bold where it excludes 0
+    frontier: Callable[[Any], float] | None = None  # of a value of y: up to which x a stair is drawn
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
-    """Return the values of a column that are there: as ``where`` lists them, numbers ascending, else as in the table."""
+    """Return the present values of a column: as ``where`` lists them, numbers ascending, else as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
     if column in chart.where:
         return [value for value in chart.where[column] if value in present]

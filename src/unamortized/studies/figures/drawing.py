@@ -2,13 +2,17 @@
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -29,6 +33,7 @@ from unamortized.studies.figures.style import (
     shades,
     whisker,
 )
+from unamortized.studies.statistics import Estimate, estimate
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 DIRECT = 5  # lines that are labeled where they end; more get a legend
@@ -51,26 +56,32 @@ def draw(figure: Chart | Picture, tables: Tables) -> Figure | None:
 
 def _grid(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]], Any]:
     """Return a figure, its visible panels with the rows of each, and the whole grid of axes."""
-    wide, high = in_order(chart, chart.panel, rows), in_order(chart, chart.row, rows) if chart.row else [None]
+    wide = in_order(chart, chart.panel, rows) if chart.panel else [None]
+    high = in_order(chart, chart.row, rows) if chart.row else [None]
     if chart.row:
         n_columns, n_rows = len(wide), len(high)
     else:
         n_columns = min(chart.columns, len(wide))
         n_rows = math.ceil(len(wide) / n_columns)
     width, height = chart.size
+    height = height or 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows))
     figure = Figure(figsize=(max(5.2, width * n_columns + 1.2), height * n_rows + 1.0))
     grid = figure.subplots(n_rows, n_columns, sharex="col" if chart.row else False, squeeze=False)
     panels: list[tuple[Axes, pd.DataFrame]] = []
     for axes in grid.flat:
         axes.set_visible(False)
     for (level, value), axes in zip(itertools.product(high, wide), grid.flat, strict=False):
-        own = rows[rows[chart.panel] == value]
+        own = rows if value is None else rows[rows[chart.panel] == value]
         own = own if level is None else own[own[chart.row] == level]
         if own.empty:
             continue
         axes.set_visible(True)
-        title = called(chart, chart.panel, value)
-        axes.set_title(title if level is None else f"{called(chart, chart.row, level)}: {title}")
+        title = "" if value is None else called(chart, chart.panel, value)
+        if chart.row == "metric":  # which labels the axis of its row
+            title = title if level == high[0] else ""
+        elif level is not None:
+            title = f"{called(chart, chart.row, level)}: {title}"
+        axes.set_title(title)
         panels.append((axes, own))
     figure.suptitle(chart.title, x=0.01, ha="left")
     return figure, panels, grid
@@ -96,26 +107,44 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
     """Return how each value of the column ``line`` is drawn, as arguments of ``Axes.plot``."""
     values = in_order(chart, chart.line, rows)
     if chart.line == "condition":
-        return {value: look(value) for value in values}
-    if chart.line == "name":
+        found = {value: look(value) for value in values}
+    elif chart.line == "name":
         first = rows.drop_duplicates("name").set_index("name")
-        return {value: look(first.loc[value, "condition"], first.loc[value, "variant"]) for value in values}
-    ordered = chart.line == "layer" or all(isinstance(value, float | int) for value in values)
-    return {
-        value: {"color": shade, "marker": "o", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
-        for value, shade in zip(values, shades(len(values), ordered), strict=True)
-    }
+        found = {value: look(first.loc[value, "condition"], first.loc[value, "variant"]) for value in values}
+    else:
+        ordered = chart.line == "layer" or all(isinstance(value, float | int) for value in values)
+        mark = {"marker": "o", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
+        colors = zip(values, shades(len(values), ordered), strict=True)
+        found = {value: {"color": color, **mark} for value, color in colors}
+    return {value: style | {"color": chart.colors.get(value, style["color"])} for value, style in found.items()}
 
 
 # ── axes ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _of_row(chart: Chart, rows: pd.DataFrame) -> Any:
+    """Return the chart of one row of panels, where rows of panels show a metric each."""
+    return replace(chart, row="", metrics=(rows["metric"].iloc[0],)) if chart.row == "metric" else chart
+
+
 def _measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], along: str) -> None:
-    """Scale, limits and references of the axis that the metric is drawn on, alike in all panels that share it."""
+    """Scale, limits and references of the axis that the metric is drawn on, alike in all panels that share it.
+
+    Rows of panels that show a metric each have an axis each.
+    """
+    if chart.row == "metric":
+        by_metric = {own["metric"].iloc[0]: _of_row(chart, own) for _, own in panels}
+        for metric, of_row in by_metric.items():
+            shown = [(axes, own) for axes, own in panels if own["metric"].iloc[0] == metric]
+            _measured_axis(of_row, shown, along)
+        return
     set_scale, set_limits, get_limits = (f"{verb}_{along}{what}" for verb, what in _AXIS)
     for axes, _ in panels:
-        linear = {"linthresh": 1.0} if chart.measured_scale == "symlog" else {}
-        getattr(axes, set_scale)("log" if chart.measured_scale == "log2" else chart.measured_scale, **linear)
+        more = {"symlog": {"linthresh": 1.0}, "log2": {"base": 2}}.get(chart.measured_scale, {})
+        getattr(axes, set_scale)("log" if chart.measured_scale == "log2" else chart.measured_scale, **more)
+        if chart.measured_scale == "log2":
+            axis = axes.yaxis if along == "y" else axes.xaxis
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         for reference in chart.references:
             line = axes.axhline if along == "y" else axes.axvline
             line(reference.value, color="#999999", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
@@ -170,11 +199,12 @@ def _number_axis(axes: Axes, values: list[float], scale: Scale | None, label: st
 
 def _label_outside(chart: Chart, grid: Any, panels: Sequence[tuple[Axes, pd.DataFrame]]) -> None:
     """Label the measured axis at the left of each row of panels; panels inside show no numbers if they share it."""
-    shown = {id(axes) for axes, _ in panels}
+    metrics = {id(axes): own["metric"].iloc[0] for axes, own in panels}
     for line in grid:
-        own = [axes for axes in line if id(axes) in shown]
+        own = [axes for axes in line if id(axes) in metrics]
         for axes in own[:1]:
-            axes.set_ylabel(chart.measured_label)
+            by_metric = chart.row == "metric"
+            axes.set_ylabel(called(chart, "metric", metrics[id(axes)]) if by_metric else chart.measured_label)
         if chart.shared:
             for axes in own[1:]:
                 axes.tick_params(labelleft=False)
@@ -205,29 +235,39 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
             points = points if which is None else points[points[chart.dash] == which]
             if points.empty:
                 continue
+            if chart.levels and points[chart.x].isna().all():
+                _level(axes, points, drawn[value]["color"])
+                continue
             points = points.assign(**{chart.x: points[chart.x].map(places).astype(float)})
-            style = drawn[value] | ({} if dash is None else {"linestyle": dash})
-            band = chart.bands and not (chart.line == "condition" and is_baseline(value))
-            curve(axes, points, chart.x, floor=chart.measured_floor, band=band, **style)
+            first = dash in (None, DASHES[0])  # the other dashes are drawn lighter
+            style = drawn[value] | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
+            band = chart.bands and first and not (chart.line == "condition" and is_baseline(value))
+            low = _of_row(chart, own).measured_floor
+            curve(axes, points, chart.x, floor=low, band=band, **style)
             if chart.seeds:
-                low = chart.measured_floor
                 axes.plot(points[chart.x], points["value"].clip(lower=low), ".", color=style["color"], ms=3, alpha=0.5)
         _number_axis(axes, sorted({float(places[value]) for value in own[chart.x].dropna()}), scale, label)
         if chart.x == "layer":
             axes.set_xticks(list(places.values()), [str(layer) for layer in places])
         trained = own.loc[own["split"] == "in_distribution", "n_steps"].max()
         if chart.x == "n_steps" and pd.notna(trained):
+            axes.set_xlim(*axes.get_xlim())  # the shade begins at the edge
             shade_trained(axes, axes.get_xlim()[0], float(trained))
     _measured_axis(chart, panels, "y")
     _label_outside(chart, grid, panels)
-    if len(drawn) in range(2, DIRECT + 1) and not chart.dash:
+    labeled = len(drawn) in range(2, DIRECT + 1)
+    if labeled:
         for line in grid:
             ends = [(axes, own) for axes, own in panels if any(axes is each for each in line)]
             if ends:
                 _label_ends(chart, *ends[-1], drawn, places)
-    else:
-        _legend(figure, chart, drawn, rows)
+    _legend(figure, chart, {} if labeled else drawn, rows)
     return figure
+
+
+def _level(axes: Axes, rows: pd.DataFrame, color: Any) -> None:
+    """Draw a mean that does not depend on x as a line across a panel."""
+    axes.axhline(float(rows["value"].mean()), color=color, linewidth=1.3, linestyle=DASHES[1], zorder=1.5)
 
 
 def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, Scale | None]:
@@ -238,19 +278,26 @@ def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, S
         beside = {layer: len(numbered) + 0.5 * (1 + place) for place, layer in enumerate(values[len(numbered) :])}
         places = {layer: float(layer) for layer in numbered} | beside
         return places, chart.x_label or "layer  (0: embedding)", None
+    label, scale = _x_axis(chart)
+    return {value: float(value) for value in values}, chart.x_label or label, chart.x_scale or scale
+
+
+def _x_axis(chart: Curves | Heat) -> tuple[str, Scale | None]:
+    """Return the usual label and scale of the column x."""
     usual: dict[str, tuple[str, Scale | None]] = {
         "n_steps": ("observations n", "log2"),
         "variant.after": ("steps of training", "log2"),
         "step": (METRICS[chart.metrics[0]].step.partition(";")[0].partition(":")[0], None),
     }
-    label, scale = usual.get(chart.x, (called(chart, "", chart.x), None))
-    return {value: float(value) for value in values}, chart.x_label or label, chart.x_scale or scale
+    return usual.get(chart.x, ("" if isinstance(chart, Heat) else called(chart, "", chart.x), None))
 
 
 def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, places: dict[Any, float]) -> None:
     """Name each line at its right end, pushed apart where ends lie close together."""
     low, high = axes.get_ylim()
-    onto = math.log10 if chart.measured_scale == "log" else float
+    onto = math.log10 if axes.get_yscale() == "log" else float
+    if chart.dash:  # where the first dash ends
+        rows = rows[rows[chart.dash] == in_order(chart, chart.dash, rows)[0]]
     ends = {}
     for value in drawn:
         points = rows[rows[chart.line] == value]
@@ -276,16 +323,20 @@ def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, pla
 def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     order = in_order(chart, chart.y, rows)
     figure, panels, grid = _grid(chart, rows)
-    drawn = looks(chart, rows)
+    tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.5, "linestyle": ""}  # of baselines, in the middle
+    drawn = {value: tick | style if "marker" not in style else style for value, style in looks(chart, rows).items()}
+    beside = [value for value in drawn if drawn[value]["marker"] != "|"]
     for axes, own in panels:
-        for place, category in enumerate(order):
-            for number, (value, style) in enumerate(drawn.items()):
-                points = own[(own[chart.y] == category) & (own[chart.line] == value)]
-                values = points.groupby("seed")["value"].mean().to_numpy(dtype=float)
-                aside = 0.56 * ((number + 0.5) / len(drawn) - 0.5) if chart.line != chart.y else 0.0
-                marker = {name: style[name] for name in ("color", "marker") if name in style} | {"markersize": 4.5}
-                clipped = np.clip(values, chart.measured_floor, None) if chart.measured_floor is not None else values
-                whisker(axes, clipped, place + aside, along="x", **{"marker": "|"} | marker)
+        for (place, category), (value, style) in itertools.product(enumerate(order), drawn.items()):
+            points = own[(own[chart.y] == category) & (own[chart.line] == value)]
+            values = points.groupby("seed")["value"].mean().to_numpy(dtype=float)
+            clipped = np.clip(values, chart.measured_floor, None) if chart.measured_floor is not None else values
+            if value not in beside:
+                axes.plot(clipped.mean() if len(clipped) else [], place if len(clipped) else [], **style)
+                continue
+            aside = 0.56 * ((beside.index(value) + 0.5) / len(beside) - 0.5) if chart.line != chart.y else 0.0
+            marker = {"color": style["color"], "marker": style["marker"], "markersize": 4.5}
+            whisker(axes, clipped, place + aside, along="x", **marker)
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_yticks(range(len(order)), [called(chart, chart.y, value) for value in order])
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
@@ -303,8 +354,13 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
 def _bars(chart: Bars, rows: pd.DataFrame) -> Figure:
     figure, panels, grid = _grid(chart, rows)
     drawn, groups = looks(chart, rows), in_order(chart, chart.x, rows)
+    grouped = set(rows.loc[rows[chart.x].notna(), chart.line])
+    across = {value: drawn.pop(value) for value in list(drawn) if chart.levels and value not in grouped}
     width = 0.8 / (1 if chart.stacked else len(drawn))
     for axes, own in panels:
+        for value, style in across.items():
+            if len(level := own[own[chart.line] == value]):
+                _level(axes, level, style["color"])
         bottom = np.zeros(len(groups))
         for number, (value, style) in enumerate(drawn.items()):
             summary = over_seeds(own[own[chart.line] == value], chart.x).reindex(groups)
@@ -319,7 +375,11 @@ def _bars(chart: Bars, rows: pd.DataFrame) -> Figure:
         axes.set_xlabel(chart.x_label)
     _measured_axis(chart, panels, "y")
     _label_outside(chart, grid, panels)
-    handles = [Patch(color=style["color"], label=called(chart, chart.line, value)) for value, style in drawn.items()]
+    handles: list[Any] = [
+        Patch(color=style["color"], label=called(chart, chart.line, value)) for value, style in drawn.items()
+    ]
+    for value, style in across.items():
+        handles.append(Line2D([], [], color=style["color"], ls=DASHES[1], label=called(chart, chart.line, value)))
     legend_below(figure, handles)
     return figure
 
@@ -327,30 +387,66 @@ def _bars(chart: Bars, rows: pd.DataFrame) -> Figure:
 def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
     across, down = in_order(chart, chart.x, rows), in_order(chart, chart.y, rows)
     figure, panels, grid = _grid(chart, rows)
-    image = None
+    colors = ScalarMappable(_norm(chart), chart.palette)
     for axes, own in panels:
-        means = own.pivot_table(index=chart.y, columns=chart.x, values="value").reindex(index=down, columns=across)
-        low, high = chart.range
-        image = axes.imshow(means.to_numpy(dtype=float), cmap=chart.colors, vmin=low, vmax=high, aspect="auto")
-        for (y, x), value in np.ndenumerate(means.to_numpy(dtype=float)):
-            if np.isfinite(value) and chart.digits:
-                text = f"{value:.{chart.digits}f}".replace("0.", ".").replace("-", "−")
-                shade = "white" if (value - low) / (high - low) > 0.6 else INK
-                axes.text(x, y, text, ha="center", va="center", fontsize=7, color=shade)
+        means = np.full((len(down), len(across)), np.nan)
+        for (y, x), cell in own.groupby([chart.y, chart.x]):
+            at = down.index(y), across.index(x)
+            found = estimate(cell.groupby("seed")["value"].mean().to_numpy(dtype=float))
+            means[at] = max(found.value, chart.measured_floor or -math.inf)
+            if chart.digits:
+                text, style = _number(chart, found)
+                dark = np.dot(colors.to_rgba(means[at])[:3], (0.3, 0.6, 0.1)) < 0.5
+                centered: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
+                axes.text(at[1], at[0], text, color="white" if dark else INK, **centered, **style)
+        axes.imshow(means, cmap=chart.palette, norm=colors.norm, aspect="auto")
         axes.set_xticks(range(len(across)), [called(chart, chart.x, value) for value in across])
         axes.set_yticks(range(len(down)), [called(chart, chart.y, value) for value in down])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel(chart.x_label)
+        axes.set_xlabel(chart.x_label or _x_axis(chart)[0])
+        trained = own.loc[own["split"] == "in_distribution", "n_steps"].max()
+        if chart.x == "n_steps" and trained in across[:-1]:
+            axes.axvline(across.index(trained) + 0.5, color="#777777", linewidth=1.4, linestyle=(0, (3, 2)))
+        if chart.frontier is not None:
+            ends = [bisect_right(across, chart.frontier(value)) - 0.5 for value in down]
+            edges = np.arange(len(down) + 1) - 0.5
+            axes.stairs(ends, edges, orientation="horizontal", baseline=None, color="#D55E00", linewidth=1.6)
     for line in grid:
         own = [axes for axes in line if axes.get_visible()]
         for axes in own[:1]:
             axes.set_ylabel(chart.y_label)
         for axes in own[1:]:
             axes.tick_params(labelleft=False)
-    if image is not None:
-        figure.colorbar(image, ax=[axes for axes, _ in panels], label=chart.measured_label, shrink=0.7)
+    bar = figure.colorbar(colors, ax=[axes for axes, _ in panels], label=chart.measured_label, shrink=0.7, pad=0.01)
+    if chart.measured_scale != "linear":
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+        bar.ax.yaxis.set_minor_locator(NullLocator())
     return figure
+
+
+def _norm(chart: Heat) -> Normalize:
+    """Return the scale of the colors; a symmetric logarithm is linear within 1/100 of its range."""
+    low, high = chart.range
+    if chart.measured_scale == "symlog":
+        return SymLogNorm(high / 100, vmin=low, vmax=high)
+    return (LogNorm if chart.measured_scale == "log" else Normalize)(low, high)
+
+
+def _number(chart: Heat, found: Estimate) -> tuple[str, dict[str, str]]:
+    """Return the text of a cell and its style."""
+
+    def short(value: float) -> str:
+        decimals = chart.digits if abs(value) < 1 else max(chart.digits - 1, 0)
+        text = f"{value:.{chart.digits}g}" if chart.measured_scale == "log" else f"{value:.{decimals}f}"
+        text = text.replace("-0.", "-.").removeprefix("0") or "0"
+        return "0" if float(text) == 0 else text.replace("-", "−")
+
+    mean = short(found.value) if found.value >= (chart.measured_floor or -math.inf) else ""
+    if not chart.intervals or found.low is None or found.high is None:
+        return mean, {}
+    differs = mean != "0" and (found.low > 0 or found.high < 0)
+    return f"{mean} ±{short(found.high - found.value)}", {"weight": "bold"} if differs else {"style": "italic"}
 
 
 _KINDS: dict[type[Chart], Callable[[Any, pd.DataFrame], Figure]] = {
