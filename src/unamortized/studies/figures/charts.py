@@ -41,16 +41,16 @@ class Chart:
     title: str  # the question that it answers
     caption: str  # one line: what to see
     metrics: tuple[str, ...]
-    where: Mapping[str, Values] = field(
-        default_factory=dict
-    )  # column -> values that are kept, in this order; None keeps a missing number
+    # column -> the values that are kept, in this order (None: a missing number); an empty tuple keeps all
+    where: Mapping[str, Values] = field(default_factory=dict)
     prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # adds columns to the metrics' rows, or drops some
     panel: str = "place"  # a panel for each value of this column; none: a single panel
     row: str = ""  # and a row of panels for each value of this one
     line: str = "condition"  # told apart by color (and mark)
     dash: str = ""  # told apart by dashes
     names: Mapping[Any, str] = field(default_factory=dict)  # what people read in place of a value, or (column, value)
-    colors: Mapping[Any, str] = field(default_factory=dict)  # of values of ``line``; none: by condition, or in order
+    # how values of ``line`` are drawn, as arguments of ``Axes.plot``; none: by condition, or from a palette
+    styles: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
     scale: Scale | None = None  # of the measured axis; none: log for nats, else linear
     floor: float | None = None  # smaller values are drawn here; none: 1e-4 for nats on a log scale
@@ -155,7 +155,7 @@ def rows_of(chart: Chart, metrics: pd.DataFrame) -> pd.DataFrame:
         rows = with_column(rows, column)
     for column, values in chart.where.items():
         kept = rows[column].isin([value for value in values if value is not None])
-        rows = rows[kept | rows[column].isna() if None in values else kept]
+        rows = rows[kept | rows[column].isna() if None in values else kept] if values else rows
     return rows
 
 
@@ -175,7 +175,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
     """Return the present values of a column: as ``where`` lists them, numbers ascending, else as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
-    if column in chart.where:
+    if chart.where.get(column):
         return [value for value in chart.where[column] if value in present]
     if column == "layer":
         return sorted(present, key=lambda layer: (layer_number(layer) is None, layer_number(layer) or 0, layer))

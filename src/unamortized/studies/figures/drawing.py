@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from unamortized.evaluation.metrics import METRICS
-from unamortized.labels import display, layer_number
+from unamortized.labels import display, layer_number, place
 from unamortized.studies.figures.charts import Bars, Chart, Curves, Dots, Heat, Picture, Scale, in_order, rows_of
 from unamortized.studies.figures.style import (
     STYLE,
@@ -77,7 +77,7 @@ def _grid(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd
             continue
         axes.set_visible(True)
         title = "" if value is None else called(chart, chart.panel, value)
-        if chart.row == "metric":  # which labels the axis of its row
+        if chart.row == "metric" or isinstance(chart, Heat):  # the row is named on its axis
             title = title if level == high[0] else ""
         elif level is not None:
             title = f"{called(chart, chart.row, level)}: {title}"
@@ -93,6 +93,8 @@ def called(chart: Chart, column: str, value: Any) -> str:
         return named
     if column == "condition":
         return display(value)
+    if column == "task":
+        return place(value)
     if column == "metric":
         return METRICS[value].axis
     if column == "layer":
@@ -116,7 +118,7 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
         mark = {"marker": "o", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
         colors = zip(values, shades(len(values), ordered), strict=True)
         found = {value: {"color": color, **mark} for value, color in colors}
-    return {value: style | {"color": chart.colors.get(value, style["color"])} for value, style in found.items()}
+    return {value: style | dict(chart.styles.get(value, {})) for value, style in found.items()}
 
 
 # ── axes ─────────────────────────────────────────────────────────────────────────────────────────
@@ -188,10 +190,13 @@ def _number_axis(axes: Axes, values: list[float], scale: Scale | None, label: st
     """The axis of numbers that curves run along."""
     axes.set_xlabel(label)
     if scale in (None, "linear"):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 4, 5, 10]))
         return
     axes.set_xscale("log", base=2 if scale == "log2" else 10)
-    shown = values if len(values) <= 8 else values[:: math.ceil(len(values) / 8)]
+    shown = values
+    if len(values) > 8:
+        powers = [value for value in values if scale == "log2" and math.log2(value).is_integer()]
+        shown = powers or values[:: math.ceil(len(values) / 8)]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -236,7 +241,7 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
             if points.empty:
                 continue
             if chart.levels and points[chart.x].isna().all():
-                _level(axes, points, drawn[value]["color"])
+                _level(axes, points, drawn[value])
                 continue
             points = points.assign(**{chart.x: points[chart.x].map(places).astype(float)})
             first = dash in (None, DASHES[0])  # the other dashes are drawn lighter
@@ -265,9 +270,10 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _level(axes: Axes, rows: pd.DataFrame, color: Any) -> None:
+def _level(axes: Axes, rows: pd.DataFrame, style: dict[str, Any]) -> None:
     """Draw a mean that does not depend on x as a line across a panel."""
-    axes.axhline(float(rows["value"].mean()), color=color, linewidth=1.3, linestyle=DASHES[1], zorder=1.5)
+    dashes = style.get("linestyle", DASHES[1])
+    axes.axhline(float(rows["value"].mean()), color=style["color"], linestyle=dashes, linewidth=1.3, zorder=1.5)
 
 
 def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, Scale | None]:
@@ -360,7 +366,7 @@ def _bars(chart: Bars, rows: pd.DataFrame) -> Figure:
     for axes, own in panels:
         for value, style in across.items():
             if len(level := own[own[chart.line] == value]):
-                _level(axes, level, style["color"])
+                _level(axes, level, style)
         bottom = np.zeros(len(groups))
         for number, (value, style) in enumerate(drawn.items()):
             summary = over_seeds(own[own[chart.line] == value], chart.x).reindex(groups)
@@ -404,20 +410,21 @@ def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
         axes.set_yticks(range(len(down)), [called(chart, chart.y, value) for value in down])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel(chart.x_label or _x_axis(chart)[0])
         trained = own.loc[own["split"] == "in_distribution", "n_steps"].max()
         if chart.x == "n_steps" and trained in across[:-1]:
             axes.axvline(across.index(trained) + 0.5, color="#777777", linewidth=1.4, linestyle=(0, (3, 2)))
         if chart.frontier is not None:
-            ends = [bisect_right(across, chart.frontier(value)) - 0.5 for value in down]
-            edges = np.arange(len(down) + 1) - 0.5
+            ends = [bisect_right(across, chart.frontier(value)) - 0.5 for value in down if value in set(own[chart.y])]
+            edges = np.arange(len(ends) + 1) - 0.5
             axes.stairs(ends, edges, orientation="horizontal", baseline=None, color="#D55E00", linewidth=1.6)
-    for line in grid:
+    levels = in_order(chart, chart.row, rows) if chart.row else []
+    for number, (line, level) in enumerate(itertools.zip_longest(grid, levels), start=1):
         own = [axes for axes in line if axes.get_visible()]
+        for axes in own:
+            axes.tick_params(labelleft=axes is own[0])
+            axes.set_xlabel("" if number < len(levels) else chart.x_label or _x_axis(chart)[0])
         for axes in own[:1]:
-            axes.set_ylabel(chart.y_label)
-        for axes in own[1:]:
-            axes.tick_params(labelleft=False)
+            axes.set_ylabel(chart.y_label if level is None else called(chart, chart.row, level))
     bar = figure.colorbar(colors, ax=[axes for axes, _ in panels], label=chart.measured_label, shrink=0.7, pad=0.01)
     if chart.measured_scale != "linear":
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
