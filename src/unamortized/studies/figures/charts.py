@@ -173,7 +173,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
-    """Return the present values of a column: as ``where`` lists them, numbers ascending, else as in the table."""
+    """Return the values that a column has: as ``where`` lists them, numbers ascending, else as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
     if chart.where.get(column):
         return [value for value in chart.where[column] if value in present]

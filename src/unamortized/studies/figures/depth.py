@@ -75,8 +75,8 @@ FIGURES = (
     Curves(
         name="depth_accuracy",
         title="How many steps does a model answer at once, by its number of layers?",
-        caption="Without a trace, more layers answer longer questions right, but hardly any beyond the lengths seen in "
-        "training; one layer with CoT goes far beyond them.",
+        caption="Without a trace, more layers answer longer questions right, but hardly any beyond the lengths seen "
+        "in training; one layer with CoT goes far beyond them.",
         metrics=("map_agreement",),
         where={"condition": (AMORTIZED, COT, WINDOW), "variant": (), "model": (*MODELS, WALKER, display(WINDOW))},
         prepare=with_model,
@@ -90,8 +90,8 @@ FIGURES = (
     Heat(
         name="depth_steps",
         title="How many steps has each layer composed: doubled, or one more?",
-        caption="The first layer composes three or four steps, more than doubling predicts; later layers add hardly any, except "
-        "the last of three or six, which in S5 composes all eight.",
+        caption="The first layer composes three or four steps, more than doubling predicts; later layers add hardly "
+        "any, except the last of three or six, which in S5 composes all eight.",
         metrics=("composed_steps", "path_steps"),
         where={"condition": (AMORTIZED,), "variant": (), "model": (DOUBLING, ONE_MORE, *MODELS)},
         prepare=composed_by_layer,
@@ -107,8 +107,8 @@ FIGURES = (
     Heat(
         name="depth_paths",
         title="After which layer does the token of observation k hold the belief after k steps?",
-        caption="The first layer already holds the beliefs of three steps or more, beyond the stair of doublings; deeper layers "
-        "add one or two, and none holds all eight.",
+        caption="The first layer already holds the beliefs of three steps or more, beyond the stair of doublings; "
+        "deeper layers add one or two, and none holds all eight.",
         metrics=("path_r2",),
         where={"condition": (AMORTIZED,), "variant": (), "site": (QUESTION,), "model": tuple(MODELS)},
         prepare=with_model,
@@ -118,8 +118,8 @@ FIGURES = (
     Heat(
         name="depth_windows",
         title="After which layer does the end of the question hold what its last k observations do?",
-        caption="The first layer holds windows of two or three observations, and depth adds none; only in S5 do the last of "
-        "three and six layers hold all eight, which is the answer. Stair: doublings.",
+        caption="The first layer holds windows of two or three observations, and depth adds none; only in S5 do the "
+        "last of three and six layers hold all eight, which is the answer. Stair: doublings.",
         metrics=("window_r2",),
         where={"condition": (AMORTIZED,), "variant": (), "model": tuple(MODELS)},
         prepare=best_site,
@@ -129,8 +129,8 @@ FIGURES = (
     Curves(
         name="depth_path_at_answer",
         title="Does the last of three layers keep the path until it answers?",
-        caption="At the answer, the belief half-way along the path (t = 4) is lost; at its own observation the last of three "
-        "layers holds it.",
+        caption="At the answer, the belief half-way along the path (t = 4) is lost; at its own observation the last "
+        "of three layers holds it.",
         metrics=("path_r2",),
         where={"condition": (AMORTIZED,), "variant": ("l3",), "layer": ("3",), "site": (QUESTION, ABOUT_TO_STATE)},
         names={QUESTION: "at observation t", ABOUT_TO_STATE: "at the answer"},

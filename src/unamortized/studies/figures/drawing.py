@@ -37,6 +37,7 @@ from unamortized.studies.statistics import Estimate, estimate
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 DIRECT = 5  # lines that are labeled where they end; more get a legend
+MARKED = 24  # points of a line that are marked; more would hide it
 INK = "#222222"
 Looks = dict[Any, dict[str, Any]]
 
@@ -156,7 +157,7 @@ def _measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], al
     shared = min(low for low, _ in found), max(high for _, high in found)
     for (axes, _), own in zip(panels, found, strict=True):
         low, high = shared if chart.shared else own
-        if chart.measured_floor is not None:  # down to the floor, or to the decade of what is least
+        if chart.measured_scale == "log" and chart.measured_floor:  # down to it, or to the decade of the least value
             low = max(chart.measured_floor, 10.0 ** math.floor(math.log10(max(low, 1e-300)))) / 1.5
         getattr(axes, set_limits)(
             *(own if given is None else given for own, given in zip((low, high), chart.limits, strict=True))
@@ -190,7 +191,9 @@ def _number_axis(axes: Axes, values: list[float], scale: Scale | None, label: st
     """The axis of numbers that curves run along."""
     axes.set_xlabel(label)
     if scale in (None, "linear"):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 4, 5, 10]))
+        whole = all(value == round(value) for value in values)
+        few = FixedLocator(values[:: math.ceil(len(values) / 4)])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 4, 5, 10]) if whole else few)
         return
     axes.set_xscale("log", base=2 if scale == "log2" else 10)
     shown = values
@@ -215,6 +218,16 @@ def _label_outside(chart: Chart, grid: Any, panels: Sequence[tuple[Axes, pd.Data
                 axes.tick_params(labelleft=False)
 
 
+def _label_below(grid: Any) -> None:
+    """Label and number the axis that panels of a column share below the last of them."""
+    for column in grid.T:
+        shown = [axes for axes in column if axes.get_visible()]
+        for axes in shown:
+            axes.tick_params(labelbottom=axes is shown[-1])
+        for axes in shown[:-1]:
+            axes.set_xlabel("")
+
+
 def _legend(figure: Figure, chart: Chart, drawn: Looks, rows: pd.DataFrame, *more: Any) -> None:
     """One legend for all panels: lines by color, then dashes in gray."""
     handles = [Line2D([], [], label=called(chart, chart.line, value), **style) for value, style in drawn.items()]
@@ -234,6 +247,7 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
     drawn = looks(chart, rows)
     dashes = dict(zip(in_order(chart, chart.dash, rows), DASHES, strict=False)) if chart.dash else {None: None}
     places, label, scale = _places(chart, rows)
+    marks = {"marker": ""} if len(places) > MARKED else {}
     for axes, own in panels:
         for value, (which, dash) in itertools.product(drawn, dashes.items()):
             points = own[own[chart.line] == value]
@@ -245,7 +259,7 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
                 continue
             points = points.assign(**{chart.x: points[chart.x].map(places).astype(float)})
             first = dash in (None, DASHES[0])  # the other dashes are drawn lighter
-            style = drawn[value] | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
+            style = drawn[value] | marks | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
             band = chart.bands and first and not (chart.line == "condition" and is_baseline(value))
             low = _of_row(chart, own).measured_floor
             curve(axes, points, chart.x, floor=low, band=band, **style)
@@ -260,12 +274,13 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
             shade_trained(axes, axes.get_xlim()[0], float(trained))
     _measured_axis(chart, panels, "y")
     _label_outside(chart, grid, panels)
-    labeled = len(drawn) in range(2, DIRECT + 1)
-    if labeled:
-        for line in grid:
-            ends = [(axes, own) for axes, own in panels if any(axes is each for each in line)]
-            if ends:
-                _label_ends(chart, *ends[-1], drawn, places)
+    if chart.row:
+        _label_below(grid)
+    lines = [[(axes, own) for axes, own in panels if any(axes is each for each in line)] for line in grid]
+    ends = [own[-1] for own in lines if own]  # where lines are labeled, if all of them are there
+    labeled = 1 < len(drawn) <= DIRECT and all(set(drawn) <= set(own[chart.line]) for _, own in ends)
+    for axes, own in ends if labeled else ():
+        _label_ends(chart, axes, own, drawn, places)
     _legend(figure, chart, {} if labeled else drawn, rows)
     return figure
 
@@ -332,22 +347,25 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.5, "linestyle": ""}  # of baselines, in the middle
     drawn = {value: tick | style if "marker" not in style else style for value, style in looks(chart, rows).items()}
     beside = [value for value in drawn if drawn[value]["marker"] != "|"]
+    crowded = rows.groupby(chart.y)[chart.line].nunique().max() > 1
     for axes, own in panels:
-        for (place, category), (value, style) in itertools.product(enumerate(order), drawn.items()):
+        for (height, category), (value, style) in itertools.product(enumerate(order), drawn.items()):
             points = own[(own[chart.y] == category) & (own[chart.line] == value)]
             values = points.groupby("seed")["value"].mean().to_numpy(dtype=float)
             clipped = np.clip(values, chart.measured_floor, None) if chart.measured_floor is not None else values
             if value not in beside:
-                axes.plot(clipped.mean() if len(clipped) else [], place if len(clipped) else [], **style)
+                axes.plot(clipped.mean() if len(clipped) else [], height if len(clipped) else [], **style)
                 continue
-            aside = 0.56 * ((beside.index(value) + 0.5) / len(beside) - 0.5) if chart.line != chart.y else 0.0
+            aside = 0.56 * ((beside.index(value) + 0.5) / len(beside) - 0.5) if crowded else 0.0
             marker = {"color": style["color"], "marker": style["marker"], "markersize": 4.5}
-            whisker(axes, clipped, place + aside, along="x", **marker)
+            whisker(axes, clipped, height + aside, along="x", **marker)
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_yticks(range(len(order)), [called(chart, chart.y, value) for value in order])
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(chart.measured_label if chart.panel != "metric" else "")
+    if chart.row:
+        _label_below(grid)
     for line in grid:
         for axes in [axes for axes in line if axes.get_visible()][1:]:
             axes.tick_params(labelleft=False)
@@ -418,13 +436,15 @@ def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
             edges = np.arange(len(ends) + 1) - 0.5
             axes.stairs(ends, edges, orientation="horizontal", baseline=None, color="#D55E00", linewidth=1.6)
     levels = in_order(chart, chart.row, rows) if chart.row else []
-    for number, (line, level) in enumerate(itertools.zip_longest(grid, levels), start=1):
+    for line, level in itertools.zip_longest(grid, levels):
         own = [axes for axes in line if axes.get_visible()]
         for axes in own:
             axes.tick_params(labelleft=axes is own[0])
-            axes.set_xlabel("" if number < len(levels) else chart.x_label or _x_axis(chart)[0])
+            axes.set_xlabel(chart.x_label or _x_axis(chart)[0])
         for axes in own[:1]:
             axes.set_ylabel(chart.y_label if level is None else called(chart, chart.row, level))
+    if chart.row:
+        _label_below(grid)
     bar = figure.colorbar(colors, ax=[axes for axes, _ in panels], label=chart.measured_label, shrink=0.7, pad=0.01)
     if chart.measured_scale != "linear":
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))

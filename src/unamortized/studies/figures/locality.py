@@ -44,8 +44,8 @@ FIGURES = (
     Bars(
         name="locality_mse",
         title="Do intermediate steps help where experience was local?",
-        caption="After local windows, estimates that walk the path (blue) are more accurate than direct ones (orange), as "
-        "published; after wrong or full windows steps help less or not at all.",
+        caption="After local windows, estimates that walk the path (blue) are more accurate than direct ones "
+        "(orange), as published; after wrong or full windows steps help less or not at all.",
         metrics=("conditional_mse",),
         where={
             "split": ("composition",),

@@ -50,8 +50,8 @@ FIGURES = (
     Curves(
         name="kl_by_scheme",
         title="Which position schemes let CoT reach beyond the lengths seen in training?",
-        caption="CoT reaches n = 64 only with coupled ids and ALiBi; with plain ids it fails even within training lengths, "
-        "whatever the scheme. Without a trace, ids make no difference.",
+        caption="CoT reaches n = 64 only with coupled ids and ALiBi; with plain ids it fails even within training "
+        "lengths, whatever the scheme. Without a trace, ids make no difference.",
         metrics=("answer_kl",),
         where={"condition": (COT, AMORTIZED), "variant": tuple(LAYOUTS), "scheme": SCHEMES, "ids": (COUPLED, PLAIN)},
         prepare=with_layout,
@@ -65,8 +65,8 @@ FIGURES = (
     Curves(
         name="kl_by_trace",
         title="Under ALiBi, do copied or numbered observations restore the reach?",
-        caption="With coupled ids every trace stays close to exact Bayes; with plain ids neither copying nor numbering the "
-        "observations helps. The GRU and the exact memory of eight have no ids.",
+        caption="With coupled ids every trace stays close to exact Bayes; with plain ids neither copying nor "
+        "numbering the observations helps. The GRU and the exact memory of eight have no ids.",
         metrics=("answer_kl",),
         where={
             "condition": (COT, COPIED, INDEXED, AMORTIZED, GRU, WINDOW),
@@ -82,8 +82,8 @@ FIGURES = (
     Curves(
         name="pointer_errors",
         title="How often is a step of CoT's trace updated with the wrong observation?",
-        caption="With plain ids the share of steps with a wrong observation (solid) grows with length under every scheme; "
-        "updates are hardly ever wrong (dashed).",
+        caption="With plain ids the share of steps with a wrong observation (solid) grows with length under every "
+        "scheme; updates are hardly ever wrong (dashed).",
         metrics=("pointer_error", "update_error"),
         where={"condition": (COT,), "variant": tuple(LAYOUTS), "scheme": SCHEMES, "ids": (COUPLED, PLAIN)},
         names={"pointer_error": "wrong observation", "update_error": "wrong update"},
@@ -99,8 +99,8 @@ FIGURES = (
     Dots(
         name="pointer_share",
         title="Which share of the wrong steps at n = 64 does a wrong observation explain?",
-        caption="Where wrong steps are frequent, a wrong observation explains nearly all of them, more than the codes of "
-        "other problems would by chance; with coupled ids and ALiBi wrong steps are rare.",
+        caption="Where wrong steps are frequent, a wrong observation explains nearly all of them, more than the codes "
+        "of other problems would by chance; with coupled ids and ALiBi wrong steps are rare.",
         metrics=("pointer_share",),
         where={
             "condition": (COT, COPIED, INDEXED),

@@ -1,4 +1,4 @@
-"""Figures of the study of strides: questions needed to learn from every k-th step, costs of answers, and right steps."""
+"""Figures of the study of strides: questions needed to learn from every k-th step, costs, and right steps."""
 
 import math
 from typing import Any
@@ -98,16 +98,16 @@ def _growth(axes: Axes, points: pd.DataFrame) -> None:
 FIGURES = (
     Picture(
         "stride_growth",
-        "In S3, where the order of symbols counts, the questions needed soon exceed all that were tried; where the past is "
-        "forgotten (noisy permutation), they hardly grow with the stride.",
+        "In S3, where the order of symbols counts, the questions needed soon exceed all that were tried; where the "
+        "past is forgotten (noisy permutation), they hardly grow with the stride.",
         stride_growth,
         ("answer_kl", "table_questions"),
     ),
     Curves(
         name="stride_learning",
         title="How many training questions does it take to learn from every k-th step?",
-        caption="In S3 only strides of one and two steps are learned by all seeds (dots) from 12,500 questions, in Z7 also of "
-        "four; in noisy permutations every stride is.",
+        caption="In S3 only strides of one and two steps are learned by all seeds (dots) from 12,500 questions, in Z7 "
+        "also of four; in noisy permutations every stride is.",
         metrics=("answer_kl",),
         where={"condition": (*STRIDES, AMORTIZED, GRU, PRIOR)},
         panel="task",
@@ -124,8 +124,8 @@ FIGURES = (
     Curves(
         name="stride_cost",
         title="How exact is an answer for its cost, with the most training questions?",
-        caption="In groups the longer traces buy exact answers; in noisy permutations a GRU is closest at the least cost. One "
-        "dot a seed.",
+        caption="In groups the longer traces buy exact answers; in noisy permutations a GRU is closest at the least "
+        "cost. One dot a seed.",
         metrics=("answer_kl", "answer_flops"),
         where={"condition": (*STRIDES, AMORTIZED, GRU), "variant": ()},
         prepare=with_cost,
@@ -141,8 +141,8 @@ FIGURES = (
     Curves(
         name="stride_steps",
         title="With the most training questions, which written steps are right?",
-        caption="Given the code before, strides of one and two steps are always right in groups; in noisy permutations "
-        "rounding alone keeps even exact codes (dashed) below 1.",
+        caption="Given the code before, strides of one and two steps are always right in groups; in noisy "
+        "permutations rounding alone keeps even exact codes (dashed) below 1.",
         metrics=("stride_step_right",),
         where={"condition": STRIDES, "variant": (), "control": ("", "exact_trace")},
         names={("control", ""): "the model's codes", "exact_trace": "codes of exact beliefs, judged alike"},

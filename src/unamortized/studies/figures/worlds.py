@@ -34,8 +34,8 @@ FIGURES = (
     Heat(
         name="phase_gap",
         title="When does CoT gain: slow or fast forgetting, short or long questions?",
-        caption="CoT is closer to exact Bayes (blue) where much has to be composed: long questions of worlds that forget "
-        "slowly (bottom); right of the dashed line, questions are longer than in training.",
+        caption="CoT is closer to exact Bayes (blue) where much has to be composed: long questions of worlds that "
+        "forget slowly (bottom); right of the dashed line, questions are longer than in training.",
         metrics=("answer_kl",),
         where={"condition": (COT, EQUAL_FLOPS), "world.slip": (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005)},
         prepare=gaps,
@@ -53,8 +53,8 @@ FIGURES = (
     Heat(
         name="phase_diagram",
         title="How far from exact Bayes is each model, by slip and length?",
-        caption="Where the world forgets slowly (bottom), answers without a trace get worse with length; CoT and a GRU stay "
-        "several times closer. No number: below 0.003 nats.",
+        caption="Where the world forgets slowly (bottom), answers without a trace get worse with length; CoT and a "
+        "GRU stay several times closer. No number: below 0.003 nats.",
         metrics=("answer_kl",),
         where={
             "condition": (EQUAL_FLOPS, COT, GRU, WINDOW),
@@ -72,8 +72,8 @@ FIGURES = (
     Heat(
         name="worlds_gap",
         title="In which worlds is CoT closer to exact Bayes (blue) than a model without a trace (red)?",
-        caption="CoT gains most in groups, which forget nothing, and loses where questions start from states that training "
-        "never showed; bold where the interval excludes 0.",
+        caption="CoT gains most in groups, which forget nothing, and loses where questions start from states that "
+        "training never showed; bold where the interval excludes 0.",
         metrics=("answer_kl",),
         where={"condition": (COT, EQUAL_FLOPS), "split": SPLITS},
         prepare=longest_gaps,
@@ -90,8 +90,8 @@ FIGURES = (
     Dots(
         name="worlds_kl",
         title="How far are answers from exact Bayes in each world?",
-        caption="In groups CoT stays within 0.1 nats of exact Bayes at every length, while a model without a trace is hardly "
-        "better than the prior (gray).",
+        caption="In groups CoT stays within 0.1 nats of exact Bayes at every length, while a model without a trace is "
+        "hardly better than the prior (gray).",
         metrics=("answer_kl",),
         where={"condition": (EQUAL_FLOPS, COT, GRU, PRIOR), "split": ("in_distribution", "length")},
         names={"in_distribution": "longest training length", "length": "longest test length"},
@@ -103,8 +103,8 @@ FIGURES = (
     Dots(
         name="worlds_kl_shifted",
         title="How far are answers from exact Bayes under each shift?",
-        caption="From start states that training never showed, CoT is further from exact Bayes than the prior (gray) in "
-        "every group tested.",
+        caption="From start states that training never showed, CoT is further from exact Bayes than the prior (gray) "
+        "in every group tested.",
         metrics=("answer_kl",),
         where={"condition": (EQUAL_FLOPS, COT, GRU, PRIOR), "split": ("parameters", "start", "rare")},
         prepare=longest,
