@@ -5,6 +5,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import matplotlib
@@ -115,7 +116,7 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
         first = rows.drop_duplicates("name").set_index("name")
         found = {value: look(first.loc[value, "condition"], first.loc[value, "variant"]) for value in values}
     else:
-        ordered = chart.line == "layer" or all(isinstance(value, float | int) for value in values)
+        ordered = chart.line == "layer" or all(isinstance(value, Real) for value in values)
         mark = {"marker": "o", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
         colors = zip(values, shades(len(values), ordered), strict=True)
         found = {value: {"color": color, **mark} for value, color in colors}
@@ -267,7 +268,8 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
                 axes.plot(points[chart.x], points["value"].clip(lower=low), ".", color=style["color"], ms=3, alpha=0.5)
         _number_axis(axes, sorted({float(places[value]) for value in own[chart.x].dropna()}), scale, label)
         if chart.x == "layer":
-            axes.set_xticks(list(places.values()), [str(layer) for layer in places])
+            shown = [layer for layer in places if (own["layer"] == layer).any()]
+            axes.set_xticks([places[layer] for layer in shown], shown)
         trained = own.loc[own["split"] == "in_distribution", "n_steps"].max()
         if chart.x == "n_steps" and pd.notna(trained):
             axes.set_xlim(*axes.get_xlim())  # the shade begins at the edge
@@ -347,8 +349,8 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.5, "linestyle": ""}  # of baselines, in the middle
     drawn = {value: tick | style if "marker" not in style else style for value, style in looks(chart, rows).items()}
     beside = [value for value in drawn if drawn[value]["marker"] != "|"]
-    crowded = rows.groupby(chart.y)[chart.line].nunique().max() > 1
     for axes, own in panels:
+        crowded = own.groupby(chart.y)[chart.line].nunique().max() > 1
         for (height, category), (value, style) in itertools.product(enumerate(order), drawn.items()):
             points = own[(own[chart.y] == category) & (own[chart.line] == value)]
             values = points.groupby("seed")["value"].mean().to_numpy(dtype=float)
