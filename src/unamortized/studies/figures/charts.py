@@ -150,7 +150,9 @@ def rows_of(chart: Chart, metrics: pd.DataFrame) -> pd.DataFrame:
         named = any(name == column or name.startswith(f"{column}.") for name in own)
         if column not in chart.where and not named and not (column == "variant" and "name" in own):
             rows = rows[rows[column] == ""]
-    if chart.prepare and len(rows):
+    if rows.empty:
+        return rows
+    if chart.prepare:
         rows = chart.prepare(rows)
     for column in {*own, *chart.where} - {""}:
         rows = with_column(rows, column)
