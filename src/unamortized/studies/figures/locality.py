@@ -1,40 +1,18 @@
-"""Locality: the error on pairs never seen together, by what was seen and by how the model is asked."""
+"""Figures of the study of locality: the error on pairs never seen together, beside the published one."""
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from unamortized.studies.figures.style import (
-    Tables,
-    legend_below,
-    over_seeds,
-    rows_of,
-    styled,
-    tasks_of,
-)
+from unamortized.labels import display
+from unamortized.studies.figures.charts import Bars
 
-WINDOWS = {"local_windows": "local", "wrong_local_windows": "wrong local", "full_windows": "full"}
-ESTIMATORS = {  # in the order of the published figure
-    "direct": "#D55E00",
-    "negative_scaffold": "#E69F00",
-    "free": "#56B4E9",
-    "scaffolded": "#0072B2",
-}
-LEVELS: dict[str, tuple[str, Any]] = {
-    "marginal": ("marginal p(X_i)", (0, (1, 1.4))),
-    "exact_scaffolded": ("exact conditionals along the path", (0, (5, 1.8))),
-}
-GRAY = "#6E6E6E"
-HELD_OUT = "composition"
+WINDOWS = ("local_windows", "wrong_local_windows", "full_windows")
+ESTIMATORS = {"direct": "#D55E00", "negative_scaffold": "#E69F00", "free": "#56B4E9", "scaffolded": "#0072B2"}
+LEVELS = {"marginal": "#8A8A8A", "exact_scaffolded": "#333333"}  # baselines, which no window trains
+HERE, PUBLISHED = "measured here", "Prystawski et al. 2023 (other nets, larger model)"
 
-# Prystawski, Li & Goodman 2023: mean squared error to the true conditional on held-out pairs, from the tables released
-# with the paper (ten nets, geometric windows); of wrong windows only the common size of all estimators is told apart
-PUBLISHED = {
+# Mean squared error to the true conditional on held-out pairs, from the tables released with the paper (ten nets,
+# geometric windows); for wrong windows the paper tells only the common size of all estimators apart.
+PUBLISHED_ERRORS = {
     ("local_windows", "direct"): 0.027,
     ("local_windows", "negative_scaffold"): 0.027,
     ("local_windows", "free"): 0.014,
@@ -43,68 +21,57 @@ PUBLISHED = {
     ("full_windows", "negative_scaffold"): 0.039,
     ("full_windows", "free"): 0.036,
     ("full_windows", "scaffolded"): 0.026,
-    **{("wrong_local_windows", name): 0.07 for name in ESTIMATORS},
+    **{("wrong_local_windows", estimator): 0.07 for estimator in ESTIMATORS},
 }
 
 
-@styled
-def locality_mse(tables: Tables) -> Figure | None:
-    """Bars of each estimator after each kind of window, beside the published values."""
-    rows = rows_of(tables.metrics, "conditional_mse")
-    rows = rows[rows["step"].isna() & (rows["split"] == HELD_OUT)] if len(rows) else rows
-    if rows.empty:
-        return None
-    tasks = tasks_of(rows)
-    figure = Figure(figsize=(max(7.6, 5.4 * len(tasks)), 4.4))
-    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    for axes, task in zip(panels, tasks, strict=True):
-        own = rows[rows["task"] == task]
-        for name, (_, dashes) in LEVELS.items():
-            if len(level := own[own["condition"] == name]):
-                axes.axhline(_summary(level)[0], color=GRAY, linestyle=dashes, linewidth=1.3, zorder=1)
-        groups = [name for name in WINDOWS if own["condition"].str.startswith(f"{name}/").any()]
-        for group, windows in enumerate(groups):
-            _bars(axes, own, group, windows)
-        axes.set_xticks(range(len(groups)), [f"{WINDOWS[name]} windows" for name in groups])
-        axes.tick_params(axis="x", length=0)
-        axes.set_title(task)
-    panels[0].set_ylabel("mean squared error  [probability²]")
-    panels[0].set_ylim(bottom=0)
-    figure.suptitle("Do steps in between help where experience was local?  (lower is better)", x=0.01, ha="left")
-    handles: list[Any] = [Patch(color=color, label=name) for name, color in ESTIMATORS.items()]
-    handles += [
-        Line2D([], [], color=GRAY, linestyle=dashes, linewidth=1.3, label=says) for says, dashes in LEVELS.values()
-    ]
-    handles.append(Line2D([], [], label="published, other nets and model", **_hollow("#333333")))
-    legend_below(figure, handles, columns=3)
-    return figure
+def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pool distances, add ``windows``, ``estimator`` and ``source``, and the published errors as rows of their own."""
+    rows = rows[rows["step"].isna()]
+    is_level = rows["condition"].isin(LEVELS)
+    own = rows.assign(
+        windows=rows["condition"].mask(is_level),
+        estimator=rows["variant"].mask(is_level, rows["condition"]),
+        source=HERE,
+    )
+    first = own[~is_level].drop_duplicates(["task", "windows", "estimator", "split"])
+    pairs = zip(first["windows"], first["estimator"], strict=True)
+    published = first.assign(value=[PUBLISHED_ERRORS.get(pair) for pair in pairs], source=PUBLISHED, run="")
+    return pd.concat([own, published])
 
 
-def _bars(axes: Axes, rows: pd.DataFrame, group: int, windows: str) -> None:
-    for number, (name, color) in enumerate(ESTIMATORS.items()):
-        at = group + 0.2 * (number - 1.5)
-        found = rows[rows["condition"] == f"{windows}/{name}"]
-        if len(found):
-            mean, low, high = _summary(found)
-            axes.bar(at, mean, width=0.18, color=color, zorder=2)
-            if not np.isnan(low):
-                axes.vlines(at, max(low, 0.0), high, color="#222222", linewidth=1.2, zorder=3)
-        axes.plot([at], [PUBLISHED[windows, name]], **_hollow("#333333"))
-
-
-def _hollow(color: str) -> dict[str, Any]:
-    return {
-        "marker": "D",
-        "markerfacecolor": "white",
-        "markeredgecolor": color,
-        "markeredgewidth": 1.0,
-        "linestyle": "none",
-        "markersize": 5,
-        "zorder": 4,
-    }
-
-
-def _summary(rows: pd.DataFrame) -> tuple[float, float, float]:
-    """Mean over seeds and its interval."""
-    mean, low, high = over_seeds(rows.assign(all="all"), "all").to_numpy(dtype=float)[0]
-    return mean, low, high
+FIGURES = (
+    Bars(
+        name="locality_mse",
+        title="Do intermediate steps help where experience was local?",
+        caption="After local windows, estimates that walk the path (blue) are more accurate than direct ones "
+        "(orange), as published; after wrong or full windows steps help less or not at all.",
+        metrics=("conditional_mse",),
+        where={
+            "split": ("composition",),
+            "windows": (*WINDOWS, None),
+            "estimator": (*ESTIMATORS, *LEVELS),
+            "variant": (*ESTIMATORS, ""),
+            "source": (HERE, PUBLISHED),
+        },
+        names={
+            **{name: display(name).removesuffix(" windows") for name in WINDOWS[:2]},
+            WINDOWS[2]: "full",
+            "negative_scaffold": "scaffolded, unrelated variables",
+            "scaffolded": "scaffolded: steps along the path",
+            "free": "free: the model picks its steps",
+            "direct": "direct: no steps",
+            "marginal": "marginal, no evidence used",
+            "exact_scaffolded": "exact step by step, few samples",
+        },
+        prepare=beside_published,
+        panel="source",
+        line="estimator",
+        x="windows",
+        x_label="windows seen in training",
+        styles={name: {"color": color} for name, color in (ESTIMATORS | LEVELS).items()},
+        levels=True,
+        limits=(0.0, None),
+        size=(4.0, 2.8),
+    ),
+)

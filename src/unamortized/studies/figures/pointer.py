@@ -1,169 +1,122 @@
-"""Layouts side by side: how far answers reach under each position scheme, and which errors of the trace grow."""
+"""Figures of the study of pointers: which position schemes let CoT reach beyond training, and what its errors are."""
 
-from typing import Any, NamedTuple
-
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from unamortized.studies.figures.curves import FLOOR, length_axis, log_kl_axis
-from unamortized.studies.figures.style import (
-    Tables,
-    color,
-    curve,
-    in_order,
-    is_baseline,
-    legend_below,
-    longest_trained,
-    look,
-    over_seeds,
-    rows_of,
-    styled,
-)
+from unamortized.studies.figures.charts import Curves, Dots
+from unamortized.studies.figures.style import is_baseline
+from unamortized.studies.names import AMORTIZED, COT, GRU, WINDOW
 
-SCHEMES = {
-    "alibi": "ALiBi",
-    "rotary": "rotary",
-    "none": "no positions",
-    "learned": "learned",
-    "randomized": "randomized",
+COUPLED, PLAIN = "coupled ids", "plain ids"
+LAYOUTS = {  # variant -> scheme, ids; ids do not reach a model without positions
+    "alibi_coupled": ("ALiBi", COUPLED),
+    "alibi_plain": ("ALiBi", PLAIN),
+    "rotary_coupled": ("rotary", COUPLED),
+    "rotary_plain": ("rotary", PLAIN),
+    "learned_coupled": ("learned", COUPLED),
+    "learned_plain": ("learned", PLAIN),
+    "randomized_coupled": ("randomized", COUPLED),
+    "randomized_plain": ("randomized", PLAIN),
+    "none": ("no positions", PLAIN),
 }
-DASHES: dict[str, Any] = {"coupled": "-", "plain": (0, (3, 1.4)), "": "-"}  # by ids
-EXCHANGED, CODES_ONLY = "exchanged_codes", "codes_only"
-BAR = 0.38  # width, in steps of the axis
+SCHEMES = ("ALiBi", "rotary", "learned", "randomized", "no positions")
+OWN = ("alibi_coupled", "alibi_plain")  # the layouts that every kind of trace has
+COPIED, INDEXED = "cot_copied", "cot_indexed"
+KINDS = {COPIED: ", observations copied", INDEXED: ", observations numbered"}
+CHANCE, CODES_ONLY = "exchanged_codes", "codes_only"
 
 
-class Place(NamedTuple):
-    """What the name of a condition says: ``cot@rotary_plain/exchanged_codes``."""
-
-    trained: str
-    scheme: str
-    ids: str  # empty without positions, which ids do not reach
-    control: str
+def with_layout(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add ``scheme`` and ``ids``; drop rows without a layout."""
+    rows = rows[rows["variant"].isin(LAYOUTS)]
+    scheme, ids = ([LAYOUTS[variant][part] for variant in rows["variant"]] for part in (0, 1))
+    return rows.assign(scheme=scheme, ids=ids)
 
 
-def place(name: str) -> Place:
-    """A condition's name taken apart."""
-    name, _, control = name.partition("/")
-    condition, _, variant = name.partition("@")
-    scheme, _, ids = variant.partition("_")
-    return Place(condition, scheme, ids, control)
+def beside_both(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add ``scheme`` and ``ids``; the baselines and the GRU, which have no ids, stand beside both."""
+    without = rows[[is_baseline(name) or name == GRU for name in rows["condition"]]]
+    own = with_layout(rows[~rows.index.isin(without.index)])
+    return pd.concat([own, *(without.assign(scheme="", ids=ids) for ids in own["ids"].unique())])
 
 
-def _placed(tables: Tables, *metrics: str) -> pd.DataFrame:
-    """The rows of some metrics whose condition names a scheme, with the parts of that name as columns."""
-    rows = rows_of(tables.metrics, *metrics)
-    if rows.empty:
-        return rows
-    parts = pd.DataFrame([place(name) for name in rows["condition"]], index=rows.index)
-    has_layout = parts["scheme"].isin(SCHEMES) & (parts["trained"] != "gru")
-    return pd.concat([rows, parts], axis=1)[has_layout]
+def with_trace(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add ``scheme``, ``ids`` and ``trace``: the scheme, and the kind of trace where it is not plain CoT."""
+    rows = with_layout(rows)
+    pairs = zip(rows["scheme"], rows["condition"], strict=True)
+    return rows.assign(trace=[scheme + KINDS.get(condition, "") for scheme, condition in pairs])
 
 
-@styled
-def kl_by_scheme(tables: Tables) -> Figure | None:
-    """KL from the exact posterior to the answer by length: a panel a position scheme, solid coupled, dashed plain."""
-    rows = _placed(tables, "answer_kl")
-    if rows.empty:
-        return None
-    schemes = [scheme for scheme in SCHEMES if (rows["scheme"] == scheme).any()]
-    names = in_order(rows["trained"])
-    figure = Figure(figsize=(max(8.8, 2.5 * len(schemes) + 0.6), 4.5))
-    panels = figure.subplots(1, len(schemes), sharey=True, squeeze=False)[0]
-    task = str(rows["task"].iloc[0])
-    answers = rows_of(tables.metrics, "answer_kl")
-    # what has no layout to choose: baselines, and the recurrent net, trained once for all
-    beside = in_order(name for name in answers["condition"] if is_baseline(name) or name.partition("@")[0] == "gru")
-    for axes, scheme in zip(panels, schemes, strict=True):
-        own = rows[rows["scheme"] == scheme]
-        for name in names:
-            for ids, dashes in DASHES.items():
-                points = own[(own["trained"] == name) & (own["ids"] == ids)]
-                if len(points):
-                    line: dict[str, Any] = look(name) | {"linestyle": dashes}
-                    curve(axes, points, "n_steps", floor=FLOOR, **line)
-        for name in beside:
-            points = answers[answers["condition"] == name]
-            curve(axes, points, "n_steps", floor=FLOOR, band=not is_baseline(name), **look(name))
-        length_axis(axes, rows["n_steps"].unique().tolist(), longest_trained(tables.metrics, task))
-        axes.set_title(SCHEMES[scheme])
-    log_kl_axis(panels[0])
-    bottom = max(panels[0].get_ylim()[0], 0.6 * float(rows["value"].min()))  # of models, not baselines
-    panels[0].set_ylim(bottom, 2 * float(rows["value"].max()))
-    panels[0].set_ylabel("KL(exact ‖ answer)  [nats]")
-    figure.suptitle(f"{task}: how far do answers reach under each layout?  (lower is better)", x=0.01, ha="left")
-    handles = [Line2D([], [], label=name, **look(name)) for name in names]
-    handles += [
-        Line2D([], [], color="#555555", linestyle=DASHES[ids], label=f"{ids} ids")
-        for ids in ("coupled", "plain")
-        if (rows["ids"] == ids).any()
-    ]
-    highest = answers.groupby("condition")["value"].max()
-    seen = [name for name in beside if highest[name] > bottom]
-    handles += [Line2D([], [], label=name.partition("@")[0], **look(name)) for name in seen]
-    legend_below(figure, handles, columns=7)
-    return figure
-
-
-@styled
-def pointer_errors(tables: Tables) -> Figure | None:
-    """Share of wrong steps by length, split into pointer and update errors: a row a trace, a column a scheme."""
-    rows = _placed(tables, "pointer_error", "update_error", "pointer_share")
-    if rows.empty:
-        return None
-    schemes = [scheme for scheme in SCHEMES if (rows["scheme"] == scheme).any()]
-    names = in_order(rows["trained"])
-    lengths = sorted(int(n) for n in rows["n_steps"].unique())
-    figure = Figure(figsize=(max(8.8, 2.5 * len(schemes) + 0.9), 1.9 * len(names) + 1.5))
-    panels = figure.subplots(len(names), len(schemes), sharex=True, sharey=True, squeeze=False)
-    for line_of_panels, name in zip(panels, names, strict=True):
-        for axes, scheme in zip(line_of_panels, schemes, strict=True):
-            own = rows[(rows["trained"] == name) & (rows["scheme"] == scheme)]
-            axes.set_visible(len(own) > 0)
-            present = [ids for ids in DASHES if (own["ids"] == ids).any()]
-            for number, ids in enumerate(present):
-                shift = BAR * (number - (len(present) - 1) / 2)
-                _stack(axes, own[own["ids"] == ids], lengths, shift, color(name), ids)
-            axes.set_title(SCHEMES[scheme] if len(names) == 1 else f"{name}, {SCHEMES[scheme]}")
-            axes.set_xticks(range(len(lengths)), [f"{n}" for n in lengths])
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("observations n  [steps]")
-        line_of_panels[0].set_ylabel("steps  [fraction]")
-    panels[0, 0].set_ylim(0, 1)
-    figure.suptitle("Wrong steps of the trace: the wrong observation, or a wrong update?", x=0.01, ha="left")
-    gray: dict[str, Any] = {"facecolor": "#777777", "edgecolor": "#444444", "linewidth": 0.6}
-    pale: dict[str, Any] = gray | {"alpha": 0.3}
-    legend_below(
-        figure,
-        [
-            Patch(label="pointer error", **gray),
-            Patch(label="update error", **pale),
-            Patch(label="plain ids (hatched)", hatch="////", facecolor="white", edgecolor="#444444", linewidth=0.6),
-            Line2D([], [], color="black", ls="", marker="_", ms=9, mew=1.6, label="pointer errors by chance"),
-        ],
-    )
-    return figure
-
-
-def _stack(axes: Axes, rows: pd.DataFrame, lengths: list[int], shift: float, shade: str, ids: str) -> None:
-    """Pointer errors with their interval, update errors on top, and what chance would make of as many wrong steps."""
-    where = np.arange(len(lengths)) + shift
-    own = rows[rows["control"] == ""]
-    means = {}
-    for metric in ("pointer_error", "update_error"):
-        summary = over_seeds(own[own["metric"] == metric], "n_steps").reindex(lengths)
-        means[metric] = summary["mean"].to_numpy(dtype=float)
-        bottom = means["pointer_error"] if metric == "update_error" else np.zeros(len(lengths))
-        bars: dict[str, Any] = {"color": shade, "edgecolor": "#444444", "linewidth": 0.6}
-        if metric == "update_error":
-            bars["alpha"] = 0.3
-        axes.bar(where, means[metric], BAR * 0.92, bottom=bottom, hatch="////" if ids == "plain" else None, **bars)
-        if metric == "pointer_error":
-            axes.vlines(where, summary["low"].clip(lower=0), summary["high"], color="#222222", linewidth=1, zorder=4)
-    chance = rows[(rows["control"] == EXCHANGED) & (rows["metric"] == "pointer_share")]
-    if len(chance) and not (rows["control"] == CODES_ONLY).any():  # what is read off the trace owes nothing to chance
-        expected = over_seeds(chance, "n_steps").reindex(lengths)["mean"].to_numpy(dtype=float)
-        axes.plot(where, expected * sum(means.values()), "_", color="black", ms=9, mew=1.6, zorder=5)
+FIGURES = (
+    Curves(
+        name="kl_by_scheme",
+        title="Which position schemes let CoT reach beyond the lengths seen in training?",
+        caption="CoT reaches n = 64 only with coupled ids and ALiBi; with plain ids it fails even within training "
+        "lengths, whatever the scheme. Without a trace, ids make no difference.",
+        metrics=("answer_kl",),
+        where={"condition": (COT, AMORTIZED), "variant": tuple(LAYOUTS), "scheme": SCHEMES, "ids": (COUPLED, PLAIN)},
+        prepare=with_layout,
+        panel="ids",
+        row="condition",
+        line="scheme",
+        x="n_steps",
+        floor=1e-2,
+        size=(3.4, 2.5),
+    ),
+    Curves(
+        name="kl_by_trace",
+        title="Under ALiBi, do copied or numbered observations restore the reach?",
+        caption="With coupled ids every trace stays close to exact Bayes; with plain ids neither copying nor "
+        "numbering the observations helps. The GRU and the exact memory of eight have no ids.",
+        metrics=("answer_kl",),
+        where={
+            "condition": (COT, COPIED, INDEXED, AMORTIZED, GRU, WINDOW),
+            "variant": (*OWN, ""),
+            "ids": (COUPLED, PLAIN),
+        },
+        prepare=beside_both,
+        panel="ids",
+        x="n_steps",
+        floor=1e-2,
+        size=(3.6, 2.8),
+    ),
+    Curves(
+        name="pointer_errors",
+        title="How often is a step of CoT's trace updated with the wrong observation?",
+        caption="With plain ids the share of steps with a wrong observation (solid) grows with length under every "
+        "scheme; updates are hardly ever wrong (dashed).",
+        metrics=("pointer_error", "update_error"),
+        where={"condition": (COT,), "variant": tuple(LAYOUTS), "scheme": SCHEMES, "ids": (COUPLED, PLAIN)},
+        names={"pointer_error": "wrong observation", "update_error": "wrong update"},
+        prepare=with_layout,
+        panel="ids",
+        line="scheme",
+        dash="metric",
+        x="n_steps",
+        limits=(-0.02, 0.8),
+        label="steps of the trace  [fraction]",
+        size=(3.6, 2.8),
+    ),
+    Dots(
+        name="pointer_share",
+        title="Which share of the wrong steps at n = 64 does a wrong observation explain?",
+        caption="Where wrong steps are frequent, a wrong observation explains nearly all of them, more than the codes "
+        "of other problems would by chance; with coupled ids and ALiBi wrong steps are rare.",
+        metrics=("pointer_share",),
+        where={
+            "condition": (COT, COPIED, INDEXED),
+            "variant": tuple(LAYOUTS),
+            "control": ("", CODES_ONLY, CHANCE),
+            "n_steps": (64,),
+            "ids": (COUPLED, PLAIN),
+            "trace": (*SCHEMES, *(SCHEMES[0] + kind for kind in KINDS.values())),
+        },
+        names={("control", ""): "measured", CODES_ONLY: "judged by codes alone", CHANCE: "codes of other problems"},
+        prepare=with_trace,
+        panel="ids",
+        line="control",
+        y="trace",
+        limits=(-0.03, 1.03),
+        label="pointer errors / wrong steps",
+        size=(3.2, 0.0),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Pictures of a process: its states and what is emitted between them, and the beliefs that its words lead to."""
+"""Pictures of a process: the graph of its states and transitions, and the beliefs that words lead to."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -18,11 +18,10 @@ from unamortized.studies.figures.style import STYLE
 from unamortized.worlds.mixed_states import Level, pooled
 from unamortized.worlds.processes import Process
 
-MOST_STATES = 12  # with more, or with more labels than can be read, a heat map
-MOST_LABELS = 64
-LEAST = 0.01  # transitions less probable are left out of the graph, and counted
-NODE, LOOP, MARGIN = 0.13, 0.11, 0.62  # radii and room, where the states lie on a circle of radius 1
-WORD = (0.26, 0.09)  # width and height of a label there
+MOST_STATES, MOST_LABELS = 12, 64  # of a graph; a larger process is drawn as a heat map
+LEAST = 0.01  # the graph leaves out less probable transitions, and counts them
+NODE, LOOP, MARGIN = 0.13, 0.11, 0.62  # radii and margin, with the states on a circle of radius 1
+WORD = (0.26, 0.09)  # width and height of a label, in the same unit
 FEW = 100  # beliefs that a reader could count
 COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 INK = "#333333"
@@ -44,22 +43,22 @@ def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 @_styled
 def process_graph(process: Process, title: str = "") -> Figure:
-    """States on a circle, an arrow from each to the next, labeled symbol: probability, both of them in one step.
+    """Draw states on a circle, with an arrow for each transition, labeled ``symbol: probability``.
 
-    Where that cannot be read, a heat map of the matrices summed over symbols; where they are no probabilities
-    (generalized processes), one for each symbol.
+    A process too large for a graph is drawn as a heat map of its matrices summed over symbols. Matrices that hold no
+    probabilities (generalized processes) have a heat map each.
     """
     shown = process.transitions >= LEAST
     if process.is_generalized or process.n_states > MOST_STATES or shown.sum() > MOST_LABELS:
         return _heat_map(process, title)
-    first = np.pi if process.n_states == 2 else np.pi / 2  # two lie side by side
+    first = np.pi if process.n_states == 2 else np.pi / 2  # two states lie side by side
     angles = first - 2 * np.pi * np.arange(process.n_states) / process.n_states
     places = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     width, height = np.ptp(places, axis=0) + 2 * MARGIN
     scale = 1.9 + 0.12 * process.n_states  # inches
     figure = Figure(figsize=(max(5.0, scale * width), scale * height + 0.6))
     axes = figure.subplots()
-    written: list[np.ndarray] = []  # where labels are
+    labeled: list[np.ndarray] = []  # places of labels
     for i, j in np.argwhere(shown.any(axis=0)).tolist():
         symbols = np.flatnonzero(shown[:, i, j]).tolist()
         labels = "\n".join(f"{process.symbol_names[x]}: {_short(process.transitions[x, i, j])}" for x in symbols)
@@ -68,7 +67,7 @@ def process_graph(process: Process, title: str = "") -> Figure:
         if i == j:
             _loop(axes, places[i], labels, color)
         else:
-            written.append(_arrow(axes, places[i], places[j], labels, color, written))
+            labeled.append(_arrow(axes, places[i], places[j], labels, color, labeled))
     for name, (x, y) in zip(process.state_names, places, strict=True):
         axes.add_patch(Circle((x, y), NODE, facecolor="#F7F5EF", edgecolor=INK, linewidth=1.2, zorder=4))
         axes.text(x, y, name, ha="center", va="center", fontsize=min(10.5, 42 / len(name)), zorder=5)
@@ -78,23 +77,26 @@ def process_graph(process: Process, title: str = "") -> Figure:
     axes.set_ylim(bottom, top)
     axes.set_axis_off()
     axes.set_title(title)
-    says = "symbol: probability to emit it and follow the arrow; color: the likeliest symbol"
-    left_out = process.transitions[~shown & (process.transitions > 0)]
-    if left_out.size:
-        says += f"\nleft out: {left_out.size} transitions of at most {left_out.max():.2g}"
-    figure.supxlabel(says, fontsize=8.5, color="#555555")
+    note = "symbol: probability of emitting it and following the arrow; color: the likeliest symbol"
+    omitted = process.transitions[~shown & (process.transitions > 0)]
+    if omitted.size:
+        note += f"\nnot shown: {omitted.size} transitions with probability at most {omitted.max():.2g}"
+    figure.supxlabel(note, fontsize=8.5, color="#555555")
     return figure
 
 
 def _short(probability: float) -> str:
-    """At most three digits, without the zero before the point."""
+    """Return at most three decimals, without the zero before the point."""
     return f"{probability:.3f}".rstrip("0").rstrip(".").removeprefix("0")
 
 
 def _arrow(
-    axes: Axes, start: np.ndarray, end: np.ndarray, labels: str, color: str, written: Sequence[np.ndarray]
+    axes: Axes, start: np.ndarray, end: np.ndarray, labels: str, color: str, labeled: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Bent to its left, so that the two directions lie apart; labeled where there is most room, which is returned."""
+    """Draw an arrow, label it where other labels leave most room, and return that place.
+
+    The arrow bends to its left, so that the two directions between a pair of states lie apart.
+    """
     along = end - start
     control = (start + end) / 2 + 0.14 * np.array([-along[1], along[0]])
     t = np.linspace(0, 1, 201)[:, None]
@@ -102,16 +104,16 @@ def _arrow(
     outside = np.linalg.norm(curve - start, axis=1) > NODE
     outside &= np.linalg.norm(curve - end, axis=1) > NODE + 0.01
     _draw(axes, curve[outside], color)
-    candidates = curve[[56, 64, 72, 80, 90, 110, 124]]  # rather near to where it starts
-    far = np.array(WORD)  # how far apart labels must be not to touch
-    apart = [min((np.abs((other - place) / far).max() for other in written), default=1.0) for place in candidates]
+    candidates = curve[[56, 64, 72, 80, 90, 110, 124]]  # near the start of the arrow
+    size = np.array(WORD)  # labels this far apart do not touch
+    apart = [min((np.abs((other - place) / size).max() for other in labeled), default=1.0) for place in candidates]
     place = candidates[int(np.argmax(np.minimum(apart, 1.0)))]
     _label(axes, place, labels)
     return place
 
 
 def _loop(axes: Axes, place: np.ndarray, labels: str, color: str) -> None:
-    """An arrow from a state to itself, on the outside, its label beyond it."""
+    """Draw an arrow from a state to itself outside the circle, with its label beyond it."""
     outward = place / np.linalg.norm(place)
     across = np.array([outward[1], -outward[0]])
     turn = np.linspace(-0.82 * np.pi, 0.79 * np.pi, 101)[:, None]
@@ -123,7 +125,7 @@ def _loop(axes: Axes, place: np.ndarray, labels: str, color: str) -> None:
 
 
 def _draw(axes: Axes, curve: np.ndarray, color: str) -> None:
-    """A line through these points, with a head at its end."""
+    """Draw a line through points, with an arrowhead at its end."""
     axes.plot(*curve[:-4].T, color=color, linewidth=1.2, solid_capstyle="butt", zorder=2)
     head = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "color": color, "linewidth": 0.8}
     head |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
@@ -137,14 +139,14 @@ def _label(axes: Axes, place: np.ndarray, labels: str, ha: str = "center", va: s
 
 
 def _heat_map(process: Process, title: str) -> Figure:
-    """From row to column."""
+    """Draw matrices whose rows are the states before a step and whose columns are those after it."""
     n_states = process.n_states
     if process.is_generalized:
         matrices, titles = process.transitions, [f"symbol {name}" for name in process.symbol_names]
-        cmap, what = "RdBu_r", "entry of the symbol's matrix"
+        cmap, label = "RdBu_r", "entry of the symbol's matrix"
     else:
         matrices, titles = process.state_transitions[None], [""]
-        cmap, what = "Grays", "probability of the move, whatever is emitted"
+        cmap, label = "Grays", "probability of the transition, summed over symbols"
     largest = float(np.abs(matrices).max())
     columns = min(len(matrices), 4)
     rows = -(-len(matrices) // columns)
@@ -154,20 +156,20 @@ def _heat_map(process: Process, title: str) -> Figure:
     names = [process.state_names[state] for state in every]
     turned = 90 if max(map(len, names)) > 2 else 0
     image = None
-    for axes, matrix, says in zip(panels, matrices, titles, strict=False):
+    for axes, matrix, name in zip(panels, matrices, titles, strict=False):
         image = axes.imshow(
             *(matrix, cmap), vmin=-largest if process.is_generalized else 0, vmax=largest, interpolation="none"
         )
         axes.set_xticks(every, names, fontsize=7.5, rotation=turned)
         axes.set_yticks(every, names, fontsize=7.5)
-        axes.set_title(says, loc="center", fontsize=9)
+        axes.set_title(name, loc="center", fontsize=9)
     for axes in panels[len(matrices) :]:
         axes.set_axis_off()
     figure.supxlabel("next state" if columns == 1 else "to entry", fontsize=9.5)
     figure.supylabel("state" if columns == 1 else "from entry", fontsize=9.5)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
     if image is not None:
-        figure.colorbar(image, ax=panels.tolist(), shrink=0.8, label=what)
+        figure.colorbar(image, ax=panels.tolist(), shrink=0.8, label=label)
     return figure
 
 
@@ -176,14 +178,14 @@ def _heat_map(process: Process, title: str) -> Figure:
 
 @_styled
 def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> Figure:
-    """The beliefs after all words up to a length, in the plane; a point's area is how probable the belief is.
+    """Draw the beliefs after all words up to a length as points whose area is the probability of the belief.
 
-    Three states are the corners of a triangle, mixed from red, green and blue as their probabilities. Elsewhere
-    the plane is that of the first two principal components, and color tells the likeliest state or, where vectors
-    are distributions over no states, the likeliest next symbol.
+    Beliefs over three states lie in a triangle, and the probabilities of the states mix red, green and blue. Other
+    beliefs are projected on their first two principal components and colored by the likeliest state, or by the
+    likeliest next symbol where the vectors are no distributions over states.
     """
     weight, beliefs, dropped = pooled(levels)
-    order = np.argsort(-weight, kind="stable")  # the improbable lie on top: they are small
+    order = np.argsort(-weight, kind="stable")  # improbable beliefs on top, because they are small
     weight, beliefs = weight[order], beliefs[order]
     figure = Figure(figsize=(6.2, 5.2))
     axes = figure.subplots()
@@ -191,30 +193,30 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
         outline(axes, process.state_names)
         points, colors = to_triangle(beliefs), to_rgba_array(beliefs.clip(0, 1))
     else:
-        points, (x_says, y_says) = _plane(process, weight, beliefs)
+        points, (x_label, y_label) = _plane(process, weight, beliefs)
         colors = _likeliest(axes, process, beliefs)
-        axes.set_xlabel(x_says)
-        axes.set_ylabel(y_says)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.12)
     area = np.clip(1500 * weight, 0.7, 420)
     colors[:, 3] = np.clip(0.25 + 40 * weight, 0.35, 0.9)
     axes.scatter(*points.T, c=colors, s=area, linewidths=0, rasterized=True, zorder=2)
     axes.set_title(title)
-    says = f"beliefs after all words of up to {len(levels) - 1} symbols; area: probability"
-    distinct, seen = (len(np.unique(np.round(each, 6), axis=0)) for each in (beliefs, points))
-    if seen < distinct <= FEW:
-        says += f"\nthe {distinct} beliefs lie on {seen} points of this plane"
+    note = f"beliefs after all words of up to {len(levels) - 1} symbols; area: probability"
+    distinct, visible = (len(np.unique(np.round(each, 6), axis=0)) for each in (beliefs, points))
+    if visible < distinct <= FEW:
+        note += f"\nthe {distinct} beliefs lie on {visible} points of this plane"
     if dropped > 0:
-        says += f"\nleft out: improbable words, of together {dropped:.2g} probability"
-    figure.supxlabel(says, fontsize=8.5, color="#555555")
+        note += f"\nnot shown: improbable words, with a total probability of {dropped:.2g}"
+    figure.supxlabel(note, fontsize=8.5, color="#555555")
     return figure
 
 
 def _plane(
     process: Process, weight: np.ndarray, beliefs: np.ndarray
 ) -> tuple[Float[np.ndarray, "point 2"], tuple[str, str]]:
-    """Two coordinates of each belief, and what they are."""
+    """Return two coordinates of each belief, and their labels."""
     if process.readout is not None and process.n_states == 3:
         varying = np.argsort(-(weight @ (beliefs - weight @ beliefs / weight.sum()) ** 2), kind="stable")[:2]
         shown = sorted(varying.tolist())
@@ -234,17 +236,17 @@ def _plane(
 
 
 def _likeliest(axes: Axes, process: Process, beliefs: np.ndarray) -> np.ndarray:
-    """A color for each belief, and a legend where there are few of them."""
+    """Return a color for each belief, and draw a legend if the palette has enough colors."""
     names = process.symbol_names if process.is_generalized else process.state_names
-    what = "next symbol" if process.is_generalized else "state"
+    colored = "next symbol" if process.is_generalized else "state"
     values = beliefs @ process.emissions if process.is_generalized else beliefs
-    top = np.round(values, 9).argmax(axis=1)  # rounded: ties stay ties, and go to the first
+    top = np.round(values, 9).argmax(axis=1)  # rounding keeps ties; the first wins
     if len(names) > len(COLORS):
         return np.tile(to_rgba_array(COLORS[1]), (len(beliefs), 1))
     handles = [
         Line2D([], [], linestyle="", marker="o", color=COLORS[number], label=names[number])
         for number in np.unique(top).tolist()
     ]
-    title = f"likeliest\n{what}"
+    title = f"likeliest\n{colored}"
     axes.legend(handles=handles, title=title, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return to_rgba_array(COLORS)[top]

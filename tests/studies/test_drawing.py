@@ -1,0 +1,397 @@
+"""What is drawn equals the table's means and intervals, at the right places, under names for people."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from scipy import stats
+
+from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, texts, ticks
+from unamortized.studies.figures.charts import Bars, Curves, Dots, Heat, Picture, Reference
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.style import color
+
+USUAL: dict[str, Any] = {"name": "c", "title": "The question?", "caption": "!", "metrics": ("answer_kl",)}
+LENGTHS = (4, 8, 16, 32)
+
+
+def curves(**changed) -> Curves:
+    return Curves(**USUAL | {"x": "n_steps"} | changed)
+
+
+def by_length(values=(0.2, 0.3, 0.5), condition="cot", **where):
+    """KLs of each seed that double with each length; lengths above 16 are longer than in training."""
+    return [
+        each
+        for number, n in enumerate(LENGTHS)
+        for each in rows(
+            "answer_kl",
+            [value * 2**number for value in values],
+            condition,
+            split="length" if n > 16 else "in_distribution",
+            n_steps=n,
+            **where,
+        )
+    ]
+
+
+def interval(values) -> tuple[float, float]:
+    return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def bands(axes) -> list[np.ndarray]:
+    return [each.get_paths()[0].vertices for each in axes.collections if isinstance(each, PolyCollection)]
+
+
+# ── in general ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_figure_of_nothing_is_none():
+    assert draw(curves(), tables()) is None
+    assert draw(curves(), tables(rows("edit_tv", 1.0))) is None
+    assert draw(curves(), tables(rows("answer_kl", float("nan"), n_steps=4))) is None
+    assert draw(Picture("p", "!", lambda _: None), tables()) is None
+
+
+def test_values_that_are_not_finite_are_left_out():
+    found = tables(by_length((0.5,)), rows("answer_kl", float("inf"), "gru", n_steps=4))
+    (axes,) = panels(drawn(curves(), found)).values()
+    assert len(axes.lines) == 1
+
+
+def test_pictures_and_charts_are_drawn_in_the_look_of_all_figures():
+    sizes = []
+    picture = Picture("p", "!", lambda _: sizes.append(matplotlib.rcParams["font.size"]) or Figure())
+    before = matplotlib.rcParams["font.size"]
+    assert draw(picture, tables()) is not None
+    assert sizes == [9.5]
+    assert matplotlib.rcParams["font.size"] == before
+
+
+def test_each_value_of_the_panel_has_a_panel_in_rows_of_as_many_as_fit():
+    found = tables(*(by_length(task=task) for task in ("mess3", "group_word_s5", "sns")))
+    figure = drawn(curves(columns=2), found)
+    assert list(panels(figure)) == ["mess3", "S5", "sns"]
+    places = [axes.get_subplotspec().get_geometry()[:3] for axes in panels(figure).values()]
+    assert places == [(2, 2, 0), (2, 2, 1), (2, 2, 2)]
+    assert figure.get_suptitle() == "The question?"
+    assert list(panels(drawn(curves(panel=""), tables(by_length())))) == [""]
+
+
+def test_rows_of_panels_cross_two_columns_and_leave_out_what_is_not_there():
+    found = tables(by_length(), by_length(condition="gru"), by_length(condition="gru", task="sns"))
+    figure = drawn(curves(panel="task", row="condition", line="variant"), found)
+    assert list(panels(figure)) == ["CoT: mess3", "GRU: mess3", "GRU: sns"]
+
+
+def test_a_row_for_each_metric_has_the_axis_of_that_metric():
+    found = tables(by_length(), rows("map_agreement", 0.5, n_steps=4))
+    figure = drawn(curves(metrics=("answer_kl", "map_agreement"), row="metric"), found)
+    upper, lower = (axes for axes in figure.axes if axes.get_visible())
+    assert (upper.get_yscale(), lower.get_yscale()) == ("log", "linear")
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("KL(exact ‖ answer)  [nats]", "right answers  [fraction]")
+    assert (upper.get_title(loc="left"), lower.get_title(loc="left")) == ("mess3", "")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_panels_share_the_measured_axis_or_have_one_each(shared):
+    found = tables(by_length((1e-3,)), by_length((1.0,), task="sns"))
+    first, second = panels(drawn(curves(shared=shared), found)).values()
+    assert (first.get_ylim() == second.get_ylim()) is shared
+    assert first.get_ylabel() == "KL(exact ‖ answer)  [nats]"
+    assert second.get_ylabel() == ""
+
+
+def test_references_are_lines_across_every_panel_and_named_once():
+    found = tables(by_length(), by_length(task="sns"))
+    figure = drawn(curves(references=(Reference(0.1, "learned"),)), found)
+    for axes in panels(figure).values():
+        assert [set(line[:, 1]) for line in lines(axes, color="#999999")] == [{0.1}]
+    assert sum("learned" in texts(axes).values() for axes in panels(figure).values()) == 1
+
+
+def test_limits_of_the_measured_axis_may_be_given_on_one_side():
+    (axes,) = panels(drawn(curves(scale="linear", limits=(-1.0, None)), tables(by_length()))).values()
+    assert axes.get_ylim()[0] == -1.0
+    assert axes.get_ylim()[1] > 4.0
+
+
+# ── curves ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_curves_are_means_over_seeds_with_their_intervals_as_bands():
+    (axes,) = panels(drawn(curves(), tables(by_length()))).values()
+    (line,) = lines(axes, color=color("cot"))
+    np.testing.assert_allclose(line, [(n, 1 / 3 * 2**number) for number, n in enumerate(LENGTHS)])
+    (band,) = bands(axes)
+    low, high = interval([0.2, 0.3, 0.5])
+    np.testing.assert_allclose(
+        [band[band[:, 0] == 4][:, 1].min(), band[band[:, 0] == 4][:, 1].max()], [max(low, 1e-4), high]
+    )
+
+
+def test_one_seed_and_baselines_have_no_band():
+    assert not bands(panels(drawn(curves(), tables(by_length((0.3,)))))["mess3"])
+    assert not bands(panels(drawn(curves(), tables(by_length(condition="prior"))))["mess3"])
+    assert not bands(panels(drawn(curves(bands=False), tables(by_length())))["mess3"])
+
+
+def test_values_below_the_floor_are_drawn_there_and_the_axis_says_so():
+    found = tables(by_length((1e-7,)), by_length((1.0,), "gru"))
+    figure = drawn(curves(floor=1e-2), found)
+    (axes,) = panels(figure).values()
+    assert (lines(axes, color=color("cot"))[0][:, 1] == 1e-2).all()
+    figure.draw_without_rendering()
+    assert ticks(axes)[0] == "≤ $10^{-2}$"
+
+
+def test_seeds_may_be_dots():
+    (axes,) = panels(drawn(curves(seeds=True), tables(by_length()))).values()
+    _, dots = lines(axes, color=color("cot"))
+    assert sorted(dots[dots[:, 0] == 4][:, 1]) == [0.2, 0.3, 0.5]
+
+
+def test_lengths_seen_in_training_are_shaded():
+    (axes,) = panels(drawn(curves(), tables(by_length()))).values()
+    (shade,) = axes.patches
+    assert shade.get_x() + shade.get_width() == 16
+    assert shade.get_x() == axes.get_xlim()[0]
+
+
+def test_dashes_tell_a_second_column_apart_and_only_the_first_has_a_band():
+    found = tables(by_length(), by_length((0.1, 0.2, 0.3), control="untrained"))
+    figure = drawn(curves(dash="control", where={"control": ("", "untrained")}), found)
+    (axes,) = panels(figure).values()
+    own, other = axes.lines
+    assert (own.get_linestyle(), own.get_color()) == ("-", other.get_color())
+    assert other.get_linestyle() != "-"
+    assert other.get_ydata()[0] == pytest.approx(0.2)
+    assert len(bands(axes)) == 1
+    assert "untrained" in legend(figure)
+
+
+@pytest.mark.parametrize("count, labeled", [(1, False), (2, True), (5, True), (6, False)])
+def test_few_lines_are_labeled_where_they_end_and_more_have_a_legend(count, labeled):
+    names = ("cot", "gru", "amortized", "prior", "window_8", "next_token")[:count]
+    found = tables(*(by_length((0.1 * 3**number,), name) for number, name in enumerate(names)))
+    figure = drawn(curves(), found)
+    (axes,) = panels(figure).values()
+    shown = {"CoT", "GRU", "no trace", "prior", "exact, last 8", "next symbol"}
+    at_ends = {text: height for (_, height), text in texts(axes).items() if text in shown}
+    assert len(at_ends) == (count if labeled else 0)
+    assert len(legend(figure)) == (0 if labeled or count == 1 else count)
+    if labeled:  # lowest first, apart from each other
+        heights = [at_ends[name] for name in ("CoT", "GRU", "no trace", "prior", "exact, last 8")[:count]]
+        assert (np.diff(heights) > 0.04).all()
+
+
+def test_a_chart_may_rename_values_and_style_lines():
+    found = tables(by_length(), by_length(condition="gru"))
+    figure = drawn(curves(names={"cot": "writes"}, styles={"gru": {"color": "#123456", "linestyle": ":"}}), found)
+    (axes,) = panels(figure).values()
+    assert {"writes", "GRU"} <= set(texts(axes).values())
+    (line,) = (line for line in axes.lines if line.get_color() == "#123456")
+    assert line.get_linestyle() == ":"
+
+
+def test_rows_without_x_are_levels_where_a_chart_has_levels():
+    found = tables(by_length(), rows("answer_kl", [1.0, 3.0], "prior"))
+    (with_levels,) = panels(drawn(curves(levels=True), found)).values()
+    assert [set(line[:, 1]) for line in lines(with_levels, color=color("prior"))] == [{2.0}]
+    (without,) = panels(drawn(curves(), found)).values()
+    assert not [line for line in lines(without, color=color("prior")) if len(line)]
+
+
+def test_layers_stand_at_their_number_and_all_layers_beside_them():
+    found = tables(*(rows("probe_r2", value, layer=layer) for layer, value in (("all", 0.9), ("0", 0.1), ("1", 0.5))))
+    (axes,) = panels(drawn(curves(metrics=("probe_r2",), x="layer"), found)).values()
+    np.testing.assert_allclose(lines(axes)[0], [(0, 0.1), (1, 0.5), (2.5, 0.9)])
+    assert ticks(axes, "x") == ["0", "1", "all"]
+
+
+def test_many_lengths_show_powers_of_two_and_no_number_twice():
+    found = tables(*(rows("answer_kl", 0.5, n_steps=n) for n in (*range(1, 9), 12, 16, 32)))
+    figure = drawn(curves(), found)
+    figure.draw_without_rendering()
+    (axes,) = panels(figure).values()
+    assert ticks(axes, "x") == ["1", "2", "4", "8", "16", "32"]
+
+
+# ── dots ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def dots(**changed) -> Dots:
+    return Dots(**USUAL | {"y": "task", "panel": ""} | changed)
+
+
+def test_dots_are_means_with_intervals_at_the_row_of_their_value():
+    found = tables(rows("answer_kl", [0.2, 0.3, 0.5]), rows("answer_kl", [1.0, 1.2], task="sns"))
+    (axes,) = panels(drawn(dots(), found)).values()
+    assert ticks(axes) == ["mess3", "sns"]
+    np.testing.assert_allclose(np.concatenate(lines(axes)), [(1 / 3, 0), (1.1, 1)])
+    segments = [each.get_segments()[0] for each in axes.collections]
+    np.testing.assert_allclose([segment[:, 0] for segment in segments], [interval([0.2, 0.3, 0.5]), interval([1, 1.2])])
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is at the top
+
+
+def test_lines_of_a_row_stand_apart_and_baselines_are_ticks_in_its_middle():
+    found = tables(*(rows("answer_kl", [value], name) for name, value in (("cot", 0.1), ("gru", 0.2), ("prior", 1.0))))
+    figure = drawn(dots(), found)
+    (axes,) = panels(figure).values()
+    heights = {line.get_color(): float(np.asarray(line.get_ydata())[0]) for line in axes.lines}
+    assert heights[color("cot")] == pytest.approx(-0.14)
+    assert heights[color("gru")] == pytest.approx(0.14)
+    assert heights[color("prior")] == 0
+    assert legend(figure) == ["CoT", "GRU", "prior"]
+
+
+def test_dots_below_the_floor_are_drawn_there():
+    (axes,) = panels(drawn(dots(floor=1e-2), tables(rows("answer_kl", [1e-6, 1e-5])))).values()
+    assert lines(axes)[0][0, 0] == 1e-2
+
+
+def test_a_height_of_zero_grows_with_the_number_of_rows():
+    few, many = (
+        drawn(dots(size=(3.0, 0.0)), tables(*(rows("answer_kl", 1.0, task=f"t{task}") for task in range(count))))
+        for count in (3, 30)
+    )
+    assert many.get_figheight() - few.get_figheight() == pytest.approx(27 * 0.25)
+
+
+# ── bars ─────────────────────────────────────────────────────────────────────────────────────────
+
+ERRORS = tables(
+    rows("pointer_error", [0.2, 0.4], n_steps=4),
+    rows("pointer_error", [0.6], n_steps=8),
+    rows("update_error", [0.1, 0.1], n_steps=4),
+    rows("update_error", [0.3], n_steps=8),
+)
+STACKED: dict[str, Any] = {"metrics": ("pointer_error", "update_error"), "x": "n_steps", "line": "metric"}
+
+
+def test_bars_stand_side_by_side_at_their_means():
+    figure = drawn(Bars(**USUAL | STACKED), ERRORS)
+    (axes,) = panels(figure).values()
+    found = [(round(bar.get_x() + bar.get_width() / 2, 6), round(bar.get_height(), 6)) for bar in axes.patches]
+    assert found == [(-0.2, 0.3), (0.8, 0.6), (0.2, 0.1), (1.2, 0.3)]
+    assert ticks(axes, "x") == ["4", "8"]
+    assert legend(figure) == ["pointer error  [fraction]", "update error  [fraction]"]
+    whiskers = axes.collections[0].get_segments()
+    np.testing.assert_allclose(whiskers[0][:, 1], interval([0.2, 0.4]))
+
+
+def test_stacked_bars_lie_on_each_other():
+    (axes,) = panels(drawn(Bars(**USUAL | STACKED | {"stacked": True}), ERRORS)).values()
+    bars = [(bar.get_y(), bar.get_height()) for bar in axes.patches]
+    np.testing.assert_allclose(bars, [(0, 0.3), (0, 0.6), (0.3, 0.1), (0.6, 0.3)])
+
+
+def test_a_line_without_x_is_a_level_and_takes_no_room_among_the_bars():
+    found = tables(rows("conditional_mse", [0.1, 0.2], n_steps=4), rows("conditional_mse", 0.7, "marginal"))
+    chart = Bars(**USUAL | {"metrics": ("conditional_mse",), "x": "n_steps", "levels": True})
+    figure = drawn(chart, found)
+    (axes,) = panels(figure).values()
+    (bar,) = axes.patches
+    assert (bar.get_height(), bar.get_x() + bar.get_width() / 2) == (pytest.approx(0.15), pytest.approx(0))
+    assert [set(line[:, 1]) for line in lines(axes)] == [{0.7}]
+    assert legend(figure) == ["CoT", "marginal"]
+
+
+# ── heat maps ────────────────────────────────────────────────────────────────────────────────────
+
+
+def heat(**changed) -> Heat:
+    return Heat(**USUAL | {"x": "n_steps", "y": "task", "panel": "", "scale": "linear"} | changed)
+
+
+def test_cells_are_means_over_seeds_and_missing_ones_stay_empty():
+    found = tables(
+        rows("answer_kl", [0.2, 0.4], n_steps=4),
+        rows("answer_kl", 0.9, n_steps=8),
+        rows("answer_kl", 0.05, task="sns", n_steps=8),
+    )
+    (axes,) = panels(drawn(heat(), found)).values()
+    shown = np.ma.filled(axes.images[0].get_array(), np.nan)
+    np.testing.assert_allclose(shown, [[0.3, 0.9], [np.nan, 0.05]])
+    assert texts(axes) == {(0, 0): ".30", (1, 0): ".90", (1, 1): ".05"}
+    assert (ticks(axes, "x"), ticks(axes)) == (["4", "8"], ["mess3", "sns"])
+
+
+@pytest.mark.parametrize(
+    "value, digits, text",
+    [(0.304, 2, ".30"), (-0.5, 2, "−.50"), (10.26, 2, "10.3"), (-1.26, 2, "−1.3"), (0.001, 2, "0"), (3.4, 1, "3")],
+)
+def test_numbers_have_no_leading_zero_and_fewer_decimals_where_they_are_large(value, digits, text):
+    found = tables(rows("answer_kl", value, n_steps=4))
+    (axes,) = panels(drawn(heat(digits=digits), found)).values()
+    assert texts(axes) == {(0, 0): text}
+
+
+def test_on_a_log_scale_digits_are_significant_and_below_the_floor_there_is_no_number():
+    found = tables(rows("answer_kl", 0.0123, n_steps=4), rows("answer_kl", 1e-5, n_steps=8))
+    (axes,) = panels(drawn(heat(scale="log", floor=1e-3, range=(1e-3, 1.0)), found)).values()
+    assert texts(axes) == {(0, 0): ".012", (1, 0): ""}
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), [[0.0123, 1e-3]])
+
+
+def test_intervals_are_written_and_bold_only_where_they_exclude_zero():
+    found = tables(
+        rows("answer_kl", [-0.5, -0.4, -0.45], n_steps=4),
+        rows("answer_kl", [-0.5, 0.4, 0.2], n_steps=8),
+        rows("answer_kl", 0.7, n_steps=16),
+    )
+    (axes,) = panels(drawn(heat(intervals=True, range=(-1.0, 1.0)), found)).values()
+    low, high = interval([-0.5, -0.4, -0.45])
+    shown = {text.get_text(): (text.get_weight(), text.get_style()) for text in axes.texts}
+    assert shown[f"−.45 ±{(high - low) / 2:.2f}".replace("±0.", "±.")] == ("bold", "normal")
+    assert shown[".70"] == ("normal", "normal")  # one seed has no interval
+    assert [style for text, style in shown.items() if text.startswith(".03")] == [("normal", "italic")]
+
+
+def test_numbers_can_be_read_on_their_color():
+    found = tables(rows("answer_kl", 1.0, n_steps=4), rows("answer_kl", 0.0, n_steps=8))
+    (axes,) = panels(drawn(heat(), found)).values()
+    dark, light = axes.texts
+    assert to_rgb(dark.get_color()) == (1, 1, 1)
+    assert max(to_rgb(light.get_color())) < 0.2
+
+
+def test_lengths_beyond_training_are_set_off():
+    (axes,) = panels(drawn(heat(), tables(by_length()))).values()
+    assert [set(line[:, 0]) for line in lines(axes)] == [{2.5}]  # after n = 16, the third
+    (within,) = panels(drawn(heat(where={"n_steps": (4, 8)}), tables(by_length()))).values()
+    assert not lines(within)
+
+
+def test_a_frontier_is_a_stair_between_cells():
+    found = tables(*(rows("path_r2", 0.5, layer=layer, step=step) for layer in "012" for step in (1, 2, 3)))
+    chart = heat(metrics=("path_r2",), x="step", y="layer", frontier=lambda layer: 2.0 ** int(layer))
+    (axes,) = panels(drawn(chart, found)).values()
+    stair = axes.patches[0].get_data()
+    np.testing.assert_allclose(stair.values, [0.5, 1.5, 2.5])  # right of 1, of 2, and of all three
+    np.testing.assert_allclose(stair.edges, [-0.5, 0.5, 1.5, 2.5])
+
+
+def test_rows_of_heat_maps_are_named_at_their_side_and_columns_on_top():
+    found = tables(by_length(), by_length(condition="gru", task="sns"), by_length(condition="gru"))
+    figure = drawn(heat(panel="condition", row="task", y="variant"), found)
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title(loc="left") for axes in shown] == ["CoT", "GRU", ""]
+    assert [axes.get_ylabel() for axes in shown] == ["mess3", "", "sns"]
+
+
+def test_the_colors_of_a_symmetric_scale_meet_in_the_middle():
+    found = tables(rows("answer_kl", 0.0, n_steps=4), rows("answer_kl", -2.0, n_steps=8))
+    (axes,) = panels(drawn(heat(scale="symlog", range=(-2.0, 2.0)), found)).values()
+    norm = axes.images[0].norm
+    assert [float(norm(value)) for value in (-2.0, 0.0, 2.0)] == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize("column, value, name", [("condition", "dial_0.5", "ρ = 0.5"), ("task", "group_word_s5", "S5")])
+def test_values_are_called_what_people_call_them(column, value, name):
+    found = tables(rows("answer_kl", 0.5, **{column: value}))
+    assert list(panels(drawn(dots(panel=column, y="split"), found))) == [name]
