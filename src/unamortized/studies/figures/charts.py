@@ -168,7 +168,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
-    """Return the values of a column that are there: as ``where`` lists them, numbers ascending, else as in the table."""
+    """Return the values that a column has: as ``where`` lists them, numbers ascending, else as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
     if column in chart.where:
         return [value for value in chart.where[column] if value in present]

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -70,7 +71,11 @@ def _grid(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd
             continue
         axes.set_visible(True)
         title = called(chart, chart.panel, value)
-        axes.set_title(title if level is None else f"{called(chart, chart.row, level)}: {title}")
+        if chart.row == "metric":  # which labels the axis of its row
+            title = title if level == high[0] else ""
+        elif level is not None:
+            title = f"{called(chart, chart.row, level)}: {title}"
+        axes.set_title(title)
         panels.append((axes, own))
     figure.suptitle(chart.title, x=0.01, ha="left")
     return figure, panels, grid
@@ -110,8 +115,22 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
 # ── axes ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _of_row(chart: Chart, rows: pd.DataFrame) -> Any:
+    """Return the chart of one row of panels, where rows of panels show a metric each."""
+    return replace(chart, row="", metrics=(rows["metric"].iloc[0],)) if chart.row == "metric" else chart
+
+
 def _measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], along: str) -> None:
-    """Scale, limits and references of the axis that the metric is drawn on, alike in all panels that share it."""
+    """Scale, limits and references of the axis that the metric is drawn on, alike in all panels that share it.
+
+    Rows of panels that show a metric each have an axis each.
+    """
+    if chart.row == "metric":
+        by_metric = {own["metric"].iloc[0]: _of_row(chart, own) for _, own in panels}
+        for metric, of_row in by_metric.items():
+            shown = [(axes, own) for axes, own in panels if own["metric"].iloc[0] == metric]
+            _measured_axis(of_row, shown, along)
+        return
     set_scale, set_limits, get_limits = (f"{verb}_{along}{what}" for verb, what in _AXIS)
     for axes, _ in panels:
         linear = {"linthresh": 1.0} if chart.measured_scale == "symlog" else {}
@@ -159,7 +178,9 @@ def _number_axis(axes: Axes, values: list[float], scale: Scale | None, label: st
     """The axis of numbers that curves run along."""
     axes.set_xlabel(label)
     if scale in (None, "linear"):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        whole = all(value == round(value) for value in values)
+        few = FixedLocator(values[:: math.ceil(len(values) / 4)])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7) if whole else few)
         return
     axes.set_xscale("log", base=2 if scale == "log2" else 10)
     shown = values if len(values) <= 8 else values[:: math.ceil(len(values) / 8)]
@@ -170,14 +191,25 @@ def _number_axis(axes: Axes, values: list[float], scale: Scale | None, label: st
 
 def _label_outside(chart: Chart, grid: Any, panels: Sequence[tuple[Axes, pd.DataFrame]]) -> None:
     """Label the measured axis at the left of each row of panels; panels inside show no numbers if they share it."""
-    shown = {id(axes) for axes, _ in panels}
+    metrics = {id(axes): own["metric"].iloc[0] for axes, own in panels}
     for line in grid:
-        own = [axes for axes in line if id(axes) in shown]
+        own = [axes for axes in line if id(axes) in metrics]
         for axes in own[:1]:
-            axes.set_ylabel(chart.measured_label)
+            by_metric = chart.row == "metric"
+            axes.set_ylabel(called(chart, "metric", metrics[id(axes)]) if by_metric else chart.measured_label)
         if chart.shared:
             for axes in own[1:]:
                 axes.tick_params(labelleft=False)
+
+
+def _label_below(grid: Any) -> None:
+    """Label and number the axis that panels of a column share below the last of them."""
+    for column in grid.T:
+        shown = [axes for axes in column if axes.get_visible()]
+        for axes in shown:
+            axes.tick_params(labelbottom=axes is shown[-1])
+        for axes in shown[:-1]:
+            axes.set_xlabel("")
 
 
 def _legend(figure: Figure, chart: Chart, drawn: Looks, rows: pd.DataFrame, *more: Any) -> None:
@@ -206,11 +238,12 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
             if points.empty:
                 continue
             points = points.assign(**{chart.x: points[chart.x].map(places).astype(float)})
-            style = drawn[value] | ({} if dash is None else {"linestyle": dash})
-            band = chart.bands and not (chart.line == "condition" and is_baseline(value))
-            curve(axes, points, chart.x, floor=chart.measured_floor, band=band, **style)
+            first = dash in (None, DASHES[0])  # the other dashes are drawn lighter
+            style = drawn[value] | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
+            band = chart.bands and first and not (chart.line == "condition" and is_baseline(value))
+            low = _of_row(chart, own).measured_floor
+            curve(axes, points, chart.x, floor=low, band=band, **style)
             if chart.seeds:
-                low = chart.measured_floor
                 axes.plot(points[chart.x], points["value"].clip(lower=low), ".", color=style["color"], ms=3, alpha=0.5)
         _number_axis(axes, sorted({float(places[value]) for value in own[chart.x].dropna()}), scale, label)
         if chart.x == "layer":
@@ -220,13 +253,14 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
             shade_trained(axes, axes.get_xlim()[0], float(trained))
     _measured_axis(chart, panels, "y")
     _label_outside(chart, grid, panels)
-    if len(drawn) in range(2, DIRECT + 1) and not chart.dash:
-        for line in grid:
-            ends = [(axes, own) for axes, own in panels if any(axes is each for each in line)]
-            if ends:
-                _label_ends(chart, *ends[-1], drawn, places)
-    else:
-        _legend(figure, chart, drawn, rows)
+    if chart.row:
+        _label_below(grid)
+    lines = [[(axes, own) for axes, own in panels if any(axes is each for each in line)] for line in grid]
+    ends = [own[-1] for own in lines if own]  # where lines are labeled, if all of them are there
+    labeled = 1 < len(drawn) <= DIRECT and all(set(drawn) <= set(own[chart.line]) for _, own in ends)
+    for axes, own in ends if labeled else ():
+        _label_ends(chart, axes, own, drawn, places)
+    _legend(figure, chart, {} if labeled else drawn, rows)
     return figure
 
 
@@ -250,7 +284,9 @@ def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, S
 def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, places: dict[Any, float]) -> None:
     """Name each line at its right end, pushed apart where ends lie close together."""
     low, high = axes.get_ylim()
-    onto = math.log10 if chart.measured_scale == "log" else float
+    onto = math.log10 if axes.get_yscale() == "log" else float
+    if chart.dash:  # where the first dash ends
+        rows = rows[rows[chart.dash] == in_order(chart, chart.dash, rows)[0]]
     ends = {}
     for value in drawn:
         points = rows[rows[chart.line] == value]
@@ -277,12 +313,13 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     order = in_order(chart, chart.y, rows)
     figure, panels, grid = _grid(chart, rows)
     drawn = looks(chart, rows)
+    crowded = rows.groupby(chart.y)[chart.line].nunique().max() > 1
     for axes, own in panels:
         for place, category in enumerate(order):
             for number, (value, style) in enumerate(drawn.items()):
                 points = own[(own[chart.y] == category) & (own[chart.line] == value)]
                 values = points.groupby("seed")["value"].mean().to_numpy(dtype=float)
-                aside = 0.56 * ((number + 0.5) / len(drawn) - 0.5) if chart.line != chart.y else 0.0
+                aside = 0.56 * ((number + 0.5) / len(drawn) - 0.5) if crowded else 0.0
                 marker = {name: style[name] for name in ("color", "marker") if name in style} | {"markersize": 4.5}
                 clipped = np.clip(values, chart.measured_floor, None) if chart.measured_floor is not None else values
                 whisker(axes, clipped, place + aside, along="x", **{"marker": "|"} | marker)
@@ -290,7 +327,8 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
         axes.set_yticks(range(len(order)), [called(chart, chart.y, value) for value in order])
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(chart.measured_label if chart.panel != "metric" else "")
+    if chart.panel != "metric":
+        figure.supxlabel(chart.measured_label, fontsize=STYLE["axes.labelsize"])
     for line in grid:
         for axes in [axes for axes in line if axes.get_visible()][1:]:
             axes.tick_params(labelleft=False)

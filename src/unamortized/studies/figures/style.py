@@ -38,7 +38,9 @@ CONDITIONS: dict[str, tuple[str, str]] = {
     "cot_copied": ("#7B5EA7", "h"),
     "cot_indexed": ("#1BA3B8", "d"),
     "cot_state": ("#DDA0C4", "v"),
+    "cot_every_2": ("#8C6D31", "p"),
     "cot_every_4": ("#009E73", "P"),
+    "cot_reversed": ("#4D4D4D", "<"),
     "next_token": ("#56B4E9", "X"),
     "gru": ("#6B6B00", "^"),
 }
@@ -129,7 +131,7 @@ def shades(count: int, ordered: bool) -> list[Any]:
     """Return as many colors: from light to dark where values have an order, else easily told apart."""
     if not ordered:
         return [UNORDERED[place % len(UNORDERED)] for place in range(count)]
-    return [tuple(shade) for shade in seaborn.color_palette("crest", count)]
+    return [tuple(shade) for shade in matplotlib.colormaps["viridis"](np.linspace(0.72, 0.0, count))]
 
 
 def in_order(conditions: Iterable[str]) -> list[str]:
