@@ -9,6 +9,7 @@ A column of a chart is a column of the table, or one of these:
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal
 
 import pandas as pd
@@ -174,4 +175,4 @@ def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
         return [value for value in chart.where[column] if value in present]
     if column == "layer":
         return sorted(present, key=lambda layer: (layer_number(layer) is None, layer_number(layer) or 0, layer))
-    return sorted(present) if all(isinstance(value, float | int) for value in present) else present
+    return sorted(present) if all(isinstance(value, Real) for value in present) else present

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import matplotlib
@@ -33,6 +34,7 @@ from unamortized.studies.figures.style import (
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 DIRECT = 5  # lines that are labeled where they end; more get a legend
+MARKED = 24  # points of a line that are marked; more would hide it
 INK = "#222222"
 Looks = dict[Any, dict[str, Any]]
 
@@ -105,7 +107,7 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
     if chart.line == "name":
         first = rows.drop_duplicates("name").set_index("name")
         return {value: look(first.loc[value, "condition"], first.loc[value, "variant"]) for value in values}
-    ordered = chart.line == "layer" or all(isinstance(value, float | int) for value in values)
+    ordered = chart.line == "layer" or all(isinstance(value, Real) for value in values)
     return {
         value: {"color": shade, "marker": "o", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}
         for value, shade in zip(values, shades(len(values), ordered), strict=True)
@@ -144,7 +146,7 @@ def _measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], al
     shared = min(low for low, _ in found), max(high for _, high in found)
     for (axes, _), own in zip(panels, found, strict=True):
         low, high = shared if chart.shared else own
-        if chart.measured_floor is not None:  # down to the floor, or to the decade of what is least
+        if chart.measured_scale == "log" and chart.measured_floor:  # down to it, or to the decade of the least value
             low = max(chart.measured_floor, 10.0 ** math.floor(math.log10(max(low, 1e-300)))) / 1.5
         getattr(axes, set_limits)(
             *(own if given is None else given for own, given in zip((low, high), chart.limits, strict=True))
@@ -231,6 +233,7 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
     drawn = looks(chart, rows)
     dashes = dict(zip(in_order(chart, chart.dash, rows), DASHES, strict=False)) if chart.dash else {None: None}
     places, label, scale = _places(chart, rows)
+    marks = {"marker": ""} if len(places) > MARKED else {}
     for axes, own in panels:
         for value, (which, dash) in itertools.product(drawn, dashes.items()):
             points = own[own[chart.line] == value]
@@ -239,7 +242,7 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
                 continue
             points = points.assign(**{chart.x: points[chart.x].map(places).astype(float)})
             first = dash in (None, DASHES[0])  # the other dashes are drawn lighter
-            style = drawn[value] | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
+            style = drawn[value] | marks | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
             band = chart.bands and first and not (chart.line == "condition" and is_baseline(value))
             low = _of_row(chart, own).measured_floor
             curve(axes, points, chart.x, floor=low, band=band, **style)
@@ -247,7 +250,8 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
                 axes.plot(points[chart.x], points["value"].clip(lower=low), ".", color=style["color"], ms=3, alpha=0.5)
         _number_axis(axes, sorted({float(places[value]) for value in own[chart.x].dropna()}), scale, label)
         if chart.x == "layer":
-            axes.set_xticks(list(places.values()), [str(layer) for layer in places])
+            shown = [layer for layer in places if (own["layer"] == layer).any()]
+            axes.set_xticks([places[layer] for layer in shown], shown)
         trained = own.loc[own["split"] == "in_distribution", "n_steps"].max()
         if chart.x == "n_steps" and pd.notna(trained):
             shade_trained(axes, axes.get_xlim()[0], float(trained))
@@ -313,8 +317,8 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     order = in_order(chart, chart.y, rows)
     figure, panels, grid = _grid(chart, rows)
     drawn = looks(chart, rows)
-    crowded = rows.groupby(chart.y)[chart.line].nunique().max() > 1
     for axes, own in panels:
+        crowded = own.groupby(chart.y)[chart.line].nunique().max() > 1
         for place, category in enumerate(order):
             for number, (value, style) in enumerate(drawn.items()):
                 points = own[(own[chart.y] == category) & (own[chart.line] == value)]
@@ -327,8 +331,9 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
         axes.set_yticks(range(len(order)), [called(chart, chart.y, value) for value in order])
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         axes.tick_params(axis="y", length=0)
-    if chart.panel != "metric":
-        figure.supxlabel(chart.measured_label, fontsize=STYLE["axes.labelsize"])
+        axes.set_xlabel(chart.measured_label if chart.panel != "metric" else "")
+    if chart.row:
+        _label_below(grid)
     for line in grid:
         for axes in [axes for axes in line if axes.get_visible()][1:]:
             axes.tick_params(labelleft=False)

@@ -279,8 +279,8 @@ FIGURES = (
     Curves(
         name="measure_readings",
         title="Does a measure read the same in slow and in fast worlds?",
-        caption="Above, measures relative to exact Bayes: worlds nearly agree. Below, measures as published: "
-        "the reading depends on how fast the world forgets (slip).",
+        caption="Above, measures relative to exact Bayes: worlds nearly agree. Below, measures as published: the "
+        "reading depends on how fast the world forgets (slip).",
         metrics=tuple(dict.fromkeys(m for name in (*BY_BAYES, *RAW) for m in MEASURES[name].metrics)),
         where={"measure": (*BY_BAYES, *RAW), "kind": ("dial", "reader")},
         prepare=read_by_measures,
@@ -319,8 +319,8 @@ FIGURES = (
     Curves(
         name="dial_distance",
         title="How far are answers to edited traces from the optimum?",
-        caption="The less a model is to follow its trace, the further its answers are from the optimum, most of all in "
-        "the slow world.",
+        caption="The less a model is to follow its trace, the further its answers are from the optimum, most of all "
+        "in the slow world.",
         metrics=("dial_distance",),
         where={"condition": DIALS},
         prepare=with_enough_problems,

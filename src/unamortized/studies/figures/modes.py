@@ -60,15 +60,15 @@ FIGURES = (
         panel="reading",
         y="condition",
         line="kind",
-        label="share of the way that exact Bayes goes",
+        label="share of the exact move",
         references=(Reference(0.0), Reference(1.0)),
         size=(2.3, 3.0),
     ),
     Dots(
         name="modes_kl",
         title="Which traces bring the answer closer to exact Bayes?",
-        caption="Only CoT, with a belief after every step, is clearly closer than no trace; sampled states answer with a "
-        "certainty that costs more than all others.",
+        caption="Only CoT, with a belief after every step, is clearly closer than no trace; sampled states answer "
+        "with a certainty that costs more than all others.",
         metrics=("answer_kl",),
         where={
             "world": ("n8",),
@@ -87,8 +87,8 @@ FIGURES = (
     Curves(
         name="modes_training",
         title="When do models come to rely on their trace, and does it last?",
-        caption="Reliance on beliefs or states appears within some hundred steps and stays; only CoT's answer gets close "
-        "to exact Bayes.",
+        caption="Reliance on beliefs or states appears within some hundred steps and stays; only CoT's answer gets "
+        "close to exact Bayes.",
         metrics=("causal_reliance", "answer_kl"),
         where={
             "world": ("n8",),
