@@ -22,6 +22,11 @@ def name_edits(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(edit=[EDITS.get(pair, "") for pair in zip(rows["metric"], rows["control"], strict=True)])
 
 
+def at_longest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep the longest questions of each task."""
+    return rows[rows["n_steps"] == rows.groupby("task")["n_steps"].transform("max")]
+
+
 COMPARED = (EQUAL_FLOPS, COT, GRU, PRIOR, WINDOW)
 FOLLOWED = (Reference(1.0, "as exact Bayes"), Reference(0.0, "ignores the trace"))
 
@@ -88,15 +93,17 @@ FIGURES = (
     Curves(
         name="triangle_along_trace",
         title="Along the trace, do the stated, the probed and the exact belief agree?",
-        caption="CoT states beliefs close to exact at every step; the probe reads them less well than they are written.",
+        caption="CoT states beliefs close to exact at every step; the probe reads them less well than they are "
+        "written.",
         metrics=("stated_kl", "probed_kl", "stated_probed_kl"),
-        where={"condition": (COT,), "n_steps": (16, 64)},
+        where={"condition": (COT,), "metric": ("stated_kl", "probed_kl", "stated_probed_kl")},
+        prepare=at_longest,
         names={"stated_kl": "exact ‖ stated", "probed_kl": "exact ‖ probed", "stated_probed_kl": "stated ‖ probed"},
         line="metric",
-        panel="n_steps",
-        row="place",
         x="step",
         label="KL  [nats]",
+        columns=2,
+        size=(3.2, 2.5),
     ),
     Dots(
         name="probe_r2_by_layer",
@@ -122,14 +129,15 @@ FIGURES = (
         },
         y="layer",
         line="control",
-        panel="place",
-        row="site",
+        panel="site",
+        row="place",
         limits=(-0.1, 1.03),
+        size=(3.9, 1.55),
     ),
     Picture(
         "belief_simplex",
-        "Each point is a belief, colored by the exact one: CoT states and holds the triangle of mess3; without a trace "
-        "it is held as well.",
+        "Each point is a belief, colored by the exact one: CoT states and holds the triangle of mess3; without a "
+        "trace it is held as well.",
         belief_simplex,
     ),
     Picture(

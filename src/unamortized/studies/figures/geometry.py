@@ -1,326 +1,444 @@
-"""Geometry: the residual stream beside the truth, what reads a belief, where it lies, and what moving it does."""
+"""Figures of the geometry: beliefs in the residual stream, rivals of probes, and what moving a belief does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from unamortized.studies.figures.simplex import beliefs_of, outline, to_triangle
-from unamortized.studies.figures.style import (
-    EXACT,
-    Tables,
-    color,
-    curve,
-    in_order,
-    legend_below,
-    look,
-    rows_of,
-    styled,
-    tasks_of,
-    whisker,
+from unamortized.labels import (
+    ABOUT_TO_STATE,
+    ALL_LAYERS,
+    CHOSEN_LAYER,
+    QUESTION,
+    component,
+    display,
+    layer_number,
+    place,
 )
+from unamortized.studies.figures.charts import Curves, Dots, Heat, Picture, Reference
+from unamortized.studies.figures.simplex import belief_simplex, beliefs_of, outline, scatter, to_triangle
+from unamortized.studies.figures.style import Tables
+from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
 
-NEXT = "next_token"
-LOWEST = -0.2
-SITES = {"question_probe_r2": "reading the question", "probe_r2": "about to write"}
-NAMED = {  # what follows a condition's slash: what it is called, and whether it is asked for something else
-    "": "belief, from the network",
-    "untrained": "belief, before training",
-    "own_output": "belief, from its output alone",
-    "last_statement": "belief, from last code x observation",
-    "random_relu": "belief, from random features",
-    "window_10": "belief, from ten observations",
-    "constrained_belief": "constrained belief",
-    "next_symbol": "next symbol",
-    "belief_1_back": "belief one step ago",
-    "belief_2_back": "belief two steps ago",
-    "belief_4_back": "belief four steps ago",
-    "wrong_process": "a wrong process's exact belief",
-    "control_task": "words by heart",
-    "shuffled_belief": "another problem's belief",
-}
-RIVALS = ("untrained", "own_output", "last_statement", "random_relu", "window_10")
-MOVES = {  # in the order of the legend: name, color, mark
-    "": ("along the belief subspace", "#0072B2", "D"),
-    "donor_subspace": ("donor's part in it", "#009E73", "o"),
-    "random_subspace": ("as far in a random one", "#8A8A8A", "v"),
-    "donor_random": ("donor's part in a random one", "#B0B0B0", "^"),
-    "wrong_state": ("to another belief", "#D55E00", "X"),
-    "mean_patch": ("mean activation", "#CC79A7", "P"),
-    "donor_patch": ("all of the donor's", "#000000", "s"),
-    "token_edit": ("the code edited instead", "#000000", "_"),
-    "unsteered": ("nothing moved", "#000000", "|"),
+LOWEST = -0.2  # a probe that reads worse is drawn here
+SITES = {ABOUT_TO_STATE: "about to state", QUESTION: "in the question"}
+PLACES = {  # the simplest first
+    "mess3 (next)": "mess3, next symbol",
+    "rrxor (next)": "rrxor, next symbol",
+    "mess3": "mess3",
+    "noisy permutation": "noisy permutation",
 }
 
+# ── clouds of beliefs ────────────────────────────────────────────────────────────────────────────
 
-@styled
+
 def residual_simplex(tables: Tables) -> Figure | None:
-    """Exact beliefs, and what is read of them at each layer and at all, of models of the next symbol."""
+    """Draw exact beliefs, and those that probes read from the first, the last and all layers, of one seed."""
     rows = tables.examples
-    rows = rows[(rows["condition"] == NEXT) & rows["source"].str.startswith("cloud ")] if len(rows) else rows
+    rows = rows[(rows["site"] == QUESTION) & (rows["condition"] == NEXT_TOKEN)] if len(rows) else rows
     if rows.empty:
         return None
-    rows = rows.assign(source=rows["source"].str.removeprefix("cloud "))
-    tasks, columns = tasks_of(rows), ["exact", *_layers(rows)]
-    figure = Figure(figsize=(1.75 * len(columns) + 0.4, 2.05 * len(tasks) + 1.0))
-    panels = figure.subplots(len(tasks), len(columns), squeeze=False)
-    for line, task in zip(panels, tasks, strict=True):
-        own = rows[(rows["task"] == task) & (rows["seed"] == rows["seed"].min())]
-        clouds = {name: beliefs_of(own, name) for name in columns if name in set(own["source"])}
-        exact = clouds["exact"]
-        place, paint = _projection(exact.to_numpy())
-        every = [clouds[name].reindex(columns=exact.columns, fill_value=0.0) for name in clouds]
-        limits = _frame(np.concatenate([place(cloud.to_numpy()) for cloud in every]))
-        for axes, name in zip(line, columns, strict=True):
-            axes.set_axis_off()
-            if name not in clouds:
-                continue
-            cloud = clouds[name].reindex(index=exact.index, columns=exact.columns, fill_value=0.0)
+    worlds = list(rows.groupby(["task", "world"], sort=False))
+    numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
+    layers = [str(number) for number in (numbers if len(numbers) < 3 else (numbers[0], numbers[-1]))] + [ALL_LAYERS]
+    figure = Figure(figsize=(2.3 * (1 + len(layers)), 2.3 * len(worlds) + 0.7))
+    panels = figure.subplots(len(worlds), 1 + len(layers), squeeze=False)
+    for line, ((task, world), own) in zip(panels, worlds, strict=True):
+        own = own[own["seed"] == own["seed"].min()]
+        exact = beliefs_of(own, "exact")
+        onto, colors = _projection(exact.to_numpy())
+        clouds = {"exact belief": exact}
+        for layer in layers:
+            read = beliefs_of(own[own["layer"] == layer], "probed")
+            read = read.reindex(index=exact.index, columns=exact.columns, fill_value=0.0)
+            clouds[_layer_title(layer, task, world, tables.metrics)] = read
+        for axes, (title, cloud) in zip(line, clouds.items(), strict=True):
             if exact.shape[1] == 3:
-                outline(axes, names=("", "", ""))
-            points = place(cloud.to_numpy())
-            axes.scatter(*points.T, c=paint, s=4, alpha=0.6, linewidths=0, rasterized=True, zorder=2)
-            if exact.shape[1] != 3:
-                axes.set(xlim=limits[0], ylim=limits[1])
-                axes.set_aspect("equal")
-            axes.set_title(_column_title(name, task, tables.metrics), fontsize=9, loc="center")
-        line[0].text(-0.08, 0.5, task, rotation=90, ha="right", va="center", transform=line[0].transAxes, fontsize=9.5)
+                outline(axes)
+            scatter(axes, onto(cloud.to_numpy()), colors)
+            axes.set_title(title, fontsize=9.5, loc="center")
+            axes.set_aspect("equal")
+            axes.set_axis_off()
+        _frame(line, np.concatenate([onto(cloud.to_numpy()) for cloud in clouds.values()]))
+        label = place(task, world)
+        side = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9.5, "transform": line[0].transAxes}
+        line[0].text(-0.02, 0.5, PLACES.get(label, label), **side)
     figure.suptitle("Does the residual stream hold the geometry of beliefs?", x=0.01, ha="left")
-    said = "Color: the exact belief, alike in all panels. Of more than three states: the first two principal components"
-    figure.supxlabel(said, fontsize=8.5, color="#555555")
+    text = "color: the exact belief; area: how often a belief occurs; more than three states: two principal components"
+    figure.supxlabel(text, fontsize=8.5, color="#555555")
     return figure
 
 
-def _layers(examples: pd.DataFrame) -> list[str]:
-    return sorted({name for name in examples["source"].unique() if name.startswith("layer ")})
+def _layer_title(layer: str, task: str, world: str, metrics: pd.DataFrame) -> str:
+    """Return the layer with the probe's R², the mean over seeds."""
+    rows = metrics[(metrics["metric"] == "probe_r2") & (metrics["control"] == "") & (metrics["variant"] == "")]
+    rows = rows[(rows["task"] == task) & (rows["world"] == world) & (rows["layer"] == layer) & rows["step"].isna()]
+    rows = rows[(rows["site"] == QUESTION) & (rows["split"] == "in_distribution")]
+    title = "all layers" if layer == ALL_LAYERS else f"layer {layer}"
+    return f"{title}: R² {rows['value'].mean():.2f}" if len(rows) else title
 
 
-def _column_title(name: str, task: str, metrics: pd.DataFrame) -> str:
-    """What a panel shows, with the R2 of it, the mean over seeds."""
-    if name == "exact":
-        return "exact belief"
-    layer = name.removeprefix("layer ")
-    rows = rows_of(metrics, "question_probe_r2")
-    rows = rows[(rows["task"] == task) & (rows["condition"] == NEXT) & (rows["layer"] == layer) & rows["step"].isna()]
-    rows = rows[rows["split"] == "in_distribution"]
-    said = "all layers" if layer == "all" else name
-    return f"{said}\n$R^2$ {rows['value'].mean():.2f}" if len(rows) else said
-
-
-def _projection(exact: Float[np.ndarray, "point state"]):
-    """How points of belief space are placed in the plane, and a color for each exact belief."""
+def _projection(
+    exact: Float[np.ndarray, "point state"],
+) -> tuple[Callable[[np.ndarray], Float[np.ndarray, "point 2"]], Float[np.ndarray, "point 3"]]:
+    """Return the map of beliefs to the plane, and a color for each exact belief."""
     if exact.shape[1] == 3:
         return to_triangle, exact.clip(0, 1)
     center = exact.mean(axis=0)
     _, _, axes = np.linalg.svd(exact - center, full_matrices=False)
     shades = (exact - center) @ axes[:3].T
-    paint = (shades - shades.min(axis=0)) / np.ptp(shades, axis=0).clip(min=1e-12)
-    return (lambda points: (points - center) @ axes[:2].T), paint
+    colors = (shades - shades.min(axis=0)) / np.ptp(shades, axis=0).clip(min=1e-12)
+    return (lambda points: (points - center) @ axes[:2].T), colors
 
 
-def _frame(points: Float[np.ndarray, "point 2"]) -> list[tuple[float, float]]:
+def _frame(line: np.ndarray, points: Float[np.ndarray, "point 2"]) -> None:
+    """Give all panels of a line the limits that hold all points."""
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.05 * (high - low)
-    return [(float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True)]
+    margin = 0.04 * (high - low)
+    for axes in line:
+        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
 
 
-@styled
-def probe_rivals(tables: Tables) -> Figure | None:
-    """R2 of what is read from all layers, beside rivals that read the belief without a network, as dots."""
-    rows = rows_of(tables.metrics, *SITES)
-    if rows.empty:
-        return None
-    rows = rows[rows["step"].isna() & (rows["split"] == "in_distribution")]
-    rows = rows[(rows["layer"] == "all") | rows["layer"].isna()]
-    beside = rows["condition"].str.partition("/")[2]
-    rows = rows[beside.isin(list(NAMED))].assign(beside=beside, own=rows["condition"].str.partition("/")[0])
-    panels = [
-        (task, name, site)
-        for task in tasks_of(rows)
-        for name in in_order(rows.loc[rows["task"] == task, "own"])
-        for site in SITES
-        if ((rows["task"] == task) & (rows["own"] == name) & (rows["metric"] == site)).any()
-        and not (site == "probe_r2" and name == NEXT)  # whose answer is one more symbol
+# ── models and what is compared with them ────────────────────────────────────────────────────────
+
+
+def with_model(rows: pd.DataFrame) -> pd.DataFrame:
+    """Name each model by its place and condition, the simplest first."""
+    places = [place(*pair) for pair in zip(rows["task"], rows["world"], strict=True)]
+    rank = [list(PLACES).index(each) if each in PLACES else len(PLACES) for each in places]
+    names = [
+        PLACES.get(each, each) + ("" if condition == NEXT_TOKEN else f", {display(condition)}")
+        for each, condition in zip(places, rows["condition"], strict=True)
     ]
-    if not panels:
-        return None
-    wide = min(4, len(panels))
-    high = -(-len(panels) // wide)
-    order = list(NAMED)[::-1]
-    figure = Figure(figsize=(2.0 * wide + 2.6, 2.75 * high + 1.0))
-    grid = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
-    for axes, (task, name, site) in zip(grid.flat, panels, strict=False):
-        own = rows[(rows["task"] == task) & (rows["own"] == name) & (rows["metric"] == site)]
-        best = own[own["beside"] == ""].groupby("seed")["value"].mean().mean()
-        axes.axvline(best, color=color(name), linewidth=0.9, alpha=0.5, zorder=0)
-        for at, key in enumerate(order):
-            values = own.loc[own["beside"] == key, "value"].to_numpy(dtype=float)
-            mark = "D" if not key else "o" if key in RIVALS else "s"
-            shade = color(name) if not key else "#555555" if key in RIVALS else "#A6A6A6"
-            whisker(axes, values.clip(min=LOWEST), at, along="x", marker=mark, color=shade, markersize=4.5)
-        axes.set_title(f"{task}\n{name}, {SITES[site]}", fontsize=8.5)
-        axes.grid(axis="y", color="#EEEEEE", linewidth=0.7)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
-    for line in grid:
-        line[0].set_yticks(range(len(order)), [NAMED[key] for key in order], fontsize=8)
-    grid[0, 0].set_xlim(LOWEST - 0.03, 1.03)
-    for at in range(wide):
-        shown = [line[at] for line in grid if line[at].get_visible()]
-        shown[-1].set_xlabel("$R^2$  [ratio]")
-        shown[-1].tick_params(labelbottom=True)
-    figure.suptitle("What can be read from all layers, and what reads the belief as well?", x=0.01, ha="left")
-    return figure
+    return rows.assign(model=names, rank=rank).sort_values(["rank", "condition"], kind="stable")
 
 
-@styled
-def probe_training(tables: Tables) -> Figure | None:
-    """R2 of the belief at each layer over training, of models that kept their weights on the way."""
-    rows = rows_of(tables.metrics, "question_probe_r2")
-    if rows.empty:
-        return None
-    after = rows["condition"].str.extract(r"^([^/]+)/after_(\d+)$")
-    rows = rows.assign(own=after[0], after=after[1].astype(float))[after[1].notna() & rows["step"].isna()]
-    if rows.empty:
-        return None
-    tasks = tasks_of(rows)
-    figure = Figure(figsize=(4.2 * len(tasks), 3.4))
-    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-    layers = sorted(set(rows["layer"]), key=lambda layer: (layer == "all", layer))
-    for axes, task in zip(panels, tasks, strict=True):
-        own = rows[rows["task"] == task]
-        for layer in layers:
-            curve(axes, own[own["layer"] == layer], "after", floor=LOWEST, label=layer, **_layer_look(layer, layers))
-        axes.set_xscale("log", base=2)
-        axes.set_xlabel("steps of training")
-        axes.set_title(task)
-    panels[0].set_ylabel("probe $R^2$ of the belief  [ratio]")
-    panels[0].set_ylim(LOWEST - 0.03, 1.03)
-    figure.suptitle("When does the belief appear, and at which layer?", x=0.01, ha="left")
-    said = {"0": "embedding", "all": "all layers"}
-    handles = [Line2D([], [], label=said.get(each, f"layer {each}"), **_layer_look(each, layers)) for each in layers]
-    legend_below(figure, handles, columns=6)
-    return figure
+def at_own_site(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep the site at which each model needs the belief: in the question for the next symbol, else about to state."""
+    return with_model(rows[(rows["site"] == QUESTION) == (rows["condition"] == NEXT_TOKEN)])
 
 
-def _layer_look(layer: str, layers: Sequence[str]) -> dict:
-    if layer == "all":
-        return {"color": EXACT, "marker": "D", "markersize": 4}
-    depth = int(layer) / max(1, len(layers) - 2)
-    shade = np.array([0.78, 0.87, 0.95]) * (1 - depth) + np.array([0.0, 0.27, 0.5]) * depth
-    return {"color": tuple(shade.tolist()), "marker": "o", "markersize": 4}
+def from_all_layers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep R² of all layers, or of what has none, with steps pooled; of the next symbol in the question alone."""
+    rows = rows[rows["step"].isna() & (rows["split"] == "in_distribution") & rows["layer"].isin((ALL_LAYERS, ""))]
+    return with_model(rows[(rows["site"] == QUESTION) | (rows["condition"] != NEXT_TOKEN)])
 
 
-@styled
-def steering(tables: Tables) -> Figure | None:
-    """KL to the counterfactual after each way of moving an activation, by layer; the mean over lags."""
-    rows = rows_of(tables.metrics, "steered_kl", "question_steered_kl")
-    if rows.empty:
-        return None
-    rows = rows[rows["step"].notna() & rows["layer"].str.isdecimal()]
-    parts = rows["condition"].str.partition("/")
-    rows = rows.assign(own=parts[0], beside=parts[2])
-    panels = [
-        (task, name, metric)
-        for task in tasks_of(rows)
-        for name in in_order(rows.loc[rows["task"] == task, "own"])
-        for metric in ("steered_kl", "question_steered_kl")
-        if ((rows["task"] == task) & (rows["own"] == name) & (rows["metric"] == metric)).any()
-    ]
-    wide = min(4, len(panels))
-    high = -(-len(panels) // wide)
-    figure = Figure(figsize=(2.35 * wide + 0.6, 2.6 * high + 1.5))
-    grid = figure.subplots(high, wide, squeeze=False)
-    for axes, (task, name, metric) in zip(grid.flat, panels, strict=False):
-        own = rows[(rows["task"] == task) & (rows["own"] == name) & (rows["metric"] == metric)]
-        layers = sorted(set(own["layer"]), key=int)
-        for number, (beside, (_, shade, mark)) in enumerate(MOVES.items()):
-            of = own[own["beside"] == beside]
-            aside = 0.5 * ((number + 0.5) / len(MOVES) - 0.5)
-            for layer in layers:
-                values = of[of["layer"] == layer].groupby("seed")["value"].mean().to_numpy(dtype=float)
-                whisker(axes, values, int(layer) + aside, along="y", marker=mark, color=shade, markersize=4.5)
-        axes.set_xticks(range(len(layers)), layers)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("layer")
-        where = "in the question" if metric.startswith("question") else "about to write"
-        axes.set_title(f"{task}\n{name}, {where}", fontsize=8.5)
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
-    for line in grid:
-        line[0].set_ylabel("KL to the counterfactual  [nats]")
-    figure.suptitle("Does the answer follow a belief that is moved inside?", x=0.01, ha="left")
-    handles = [
-        Line2D([], [], linestyle="", marker=mark, color=shade, label=says) for says, shade, mark in MOVES.values()
-    ]
-    legend_below(figure, handles, columns=4)
-    return figure
+def from_last_layer(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep R² of each model's last layer, with steps pooled."""
+    rows = at_own_site(rows[rows["step"].isna()])
+    number = rows["layer"].map(layer_number)
+    return rows[number == number.groupby(rows["model"]).transform("max")]
 
 
-@styled
-def subspaces(tables: Tables) -> Figure | None:
-    """Effective dimension, share of variance, and angles of belief subspaces, by layer."""
-    drawn = ("effective_dimension", "belief_variance", "subspace_angle")
-    rows = rows_of(tables.metrics, *drawn, *(f"question_{name}" for name in drawn))
-    if rows.empty:
-        return None
-    tasks = tasks_of(rows)
-    figure = Figure(figsize=(9.6, 2.3 * len(tasks) + 1.3))
-    grid = figure.subplots(len(tasks), 4, squeeze=False)
-    names = in_order(name for name in rows["condition"] if "/" not in name)
-    for line, task in zip(grid, tasks, strict=True):
-        own = rows[rows["task"] == task]
-        for name in in_order(each for each in own["condition"] if "/" not in each):
-            prefix = "question_" if name == NEXT else ""
-            for axes, metric in zip(line, ("effective_dimension", "belief_variance"), strict=False):
-                found = own[(own["metric"] == prefix + metric) & (own["condition"] == name)]
-                curve(axes, found.assign(layer=found["layer"].astype(float)), "layer", **look(name))
-            exact = own[
-                (own["metric"] == f"{prefix}effective_dimension") & (own["condition"] == f"{name}/exact_belief")
-            ]
-            if len(exact):
-                line[0].axhline(exact["value"].mean(), color=EXACT, linewidth=1, linestyle=(0, (4, 2)), zorder=0)
-            furthest = own[(own["metric"] == f"{prefix}subspace_angle") & own["condition"].str.startswith(name)]
-            across = furthest[furthest["split"] == "length"]
-            across = across[across["n_steps"] == across["n_steps"].max()]
-            _angle_lines(line[2], across, name, "", "refit", "random_subspace")
-            between = furthest[furthest["split"] == "in_distribution"]
-            _angle_lines(line[3], between, name, "amortized", "amortized_refit", "amortized_random_subspace")
-        line[0].set_ylabel(task)
-        line[2].set_ylim(0, 90)
-        line[3].set_ylim(0, 90)
-    for axes in grid.flat:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("layer")
-        axes.set_visible(bool(axes.lines))
-    titles = (
-        "effective dimension",
-        "variance that is the belief's\n[fraction]",
-        "angle to the longest n compared\n[degrees]",
-        "angle to amortized\n[degrees]",
+def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Divide each KL by that of the unchanged model, seed by seed; name the model and the kind of change."""
+    keys = ["task", "world", "condition", "seed"]
+    rows = rows[(rows["layer"] == CHOSEN_LAYER) & (rows["site"] == ABOUT_TO_STATE) & rows["step"].isna()]
+    unsteered = rows[rows["control"] == "unsteered"].set_index(keys)["value"].rename("unsteered")
+    rows = rows.join(unsteered, on=keys)
+    rows = rows.assign(
+        value=rows["value"] / rows["unsteered"], kind=np.where(rows["control"].isin(CARRY), "belief", "control")
     )
-    for column, title in zip(grid.T, titles, strict=True):
-        next((axes for axes in column if axes.get_visible()), column[0]).set_title(title, fontsize=9)
-    figure.suptitle("In how many directions, and in which ones, does the belief lie?", x=0.01, ha="left")
-    handles = [Line2D([], [], label=name, **look(name)) for name in names]
-    handles += [
-        Line2D([], [], color=EXACT, linewidth=1, linestyle=(0, (4, 2)), label="exact beliefs"),
-        Line2D([], [], color="#555555", linewidth=1.3, linestyle=(0, (1, 1.2)), label="chance"),
-        Line2D([], [], color="#555555", linewidth=1.3, linestyle=(0, (5, 2)), label="two fits of one"),
-    ]
-    legend_below(figure, handles, columns=4)
-    return figure
+    return with_model(rows)
 
 
-def _angle_lines(axes: Axes, rows: pd.DataFrame, name: str, own: str, refit: str, chance: str) -> None:
-    for beside, style in ((own, None), (refit, (0, (5, 2))), (chance, (0, (1, 1.2)))):
-        found = rows[rows["condition"] == (f"{name}/{beside}" if beside else name)]
-        found = found.assign(layer=found["layer"].astype(float))
-        if found["value"].notna().any():
-            shown = look(name) if style is None else {"color": color(name), "linestyle": style, "linewidth": 1.3}
-            curve(axes, found, "layer", band=style is None, **shown)
+def repeat_exact(rows: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the dimension of exact beliefs at every layer of their place, so that it is a line."""
+    rows = at_own_site(rows)
+    exact, held = rows[rows["control"] == "exact_belief"], rows[rows["control"] != "exact_belief"]
+    layers = held[["task", "world", "layer"]].drop_duplicates()
+    return pd.concat([held, exact.drop(columns="layer").merge(layers, on=["task", "world"])])
+
+
+def name_parts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Name parts of the network in the order in which they compute, and columns; drop layers as a whole."""
+
+    def turn(layer: str) -> tuple[int, int]:
+        part = component(layer)
+        if part is None:
+            return (-1, 0) if layer == "embed" else (10**6, 0)
+        return part.layer, 10**6 if part.is_perceptron else part.head or 0
+
+    found = {layer: component(layer) for layer in rows["layer"].unique()}
+    parts = [layer for layer, part in found.items() if part is None or part.is_perceptron or part.head is not None]
+    rank = {layer: place for place, layer in enumerate(sorted(parts, key=turn))}
+    rows = rows[rows["layer"].isin(parts)]
+    paths = zip(rows["site"], rows["metric"], strict=True)
+    rows = rows.assign(
+        rank=rows["layer"].map(rank).astype(int),
+        part=rows["layer"].map(_part_name),
+        columns=rows["site"].where(rows["control"] == "", rows["control"]),
+        path=[site + "_direct" * (metric == "route_reliance_direct") for site, metric in paths],
+    )
+    return rows.sort_values("rank", kind="stable")
+
+
+def _part_name(layer: str) -> str:
+    part = component(layer)
+    if part is None:
+        return {"embed": "embedding", ALL_LAYERS: "all together"}.get(layer, layer)
+    return f"layer {part.layer + 1}, " + ("MLP" if part.is_perceptron else f"head {(part.head or 0) + 1}")
+
+
+# ── figures ──────────────────────────────────────────────────────────────────────────────────────
+
+BASELINES = {  # what reads the belief from less than the trained network
+    "": "trained network",
+    "untrained": "network before training",
+    "own_output": "its output alone",
+    "last_statement": "last code and observation",
+    "random_relu": "random features",
+    "window_10": "last ten observations",
+}
+TARGETS = {  # what the same probes read from the trained network
+    "": "belief",
+    "next_symbol": "next symbol",
+    "constrained_belief": "constrained belief",
+    "wrong_process": "a wrong process's belief",
+    "belief_1_back": "belief one step ago",
+    "belief_2_back": "belief two steps ago",
+    "belief_4_back": "belief four steps ago",
+    "control_task": "random labels of words",
+    "shuffled_belief": "another problem's belief",
+}
+MOVES = {
+    "": "belief subspace, moved",
+    "donor_subspace": "belief subspace, donor's",
+    "donor_patch": "whole activation, donor's",
+    "random_subspace": "random subspace, moved",
+    "donor_random": "random subspace, donor's",
+    "wrong_state": "moved to a wrong belief",
+    "mean_patch": "mean activation",
+}
+CARRY = ("", "donor_subspace", "donor_patch")
+ERASED = {
+    "untouched": "nothing erased",
+    "random_subspace": "random subspace erased",
+    "": "belief subspace erased",
+    "exact_loss": "exact Bayes without the belief",
+}
+GROUPS = {
+    "observation": "$x_t$",
+    "own": "itself\n($c_{t-1}$)",
+    "last_code": "$c_{t-1}$",
+    "earlier_codes": "earlier\ncodes",
+    "earlier_observations": "earlier\n$x$",
+    "later_observations": "later\n$x$",
+    "marks": "marks",
+    "random_columns": "another\n$x$",
+}
+PATHS = {
+    "observation": "observation, any path",
+    "observation_direct": "observation, direct",
+    "last_code": "last code, any path",
+    "last_code_direct": "last code, direct",
+}
+FITS = {"amortized": "CoT and no trace", "amortized_refit": "two fits of one", "amortized_random_subspace": "chance"}
+
+FIGURES = (
+    Picture(
+        "residual_simplex",
+        "A linear map of the residual stream reproduces the belief geometry of mess3 at every layer; that of rrxor "
+        "only roughly, and best from all layers together.",
+        residual_simplex,
+    ),
+    Picture(
+        "belief_simplex",
+        "CoT states the triangle of mess3 on the points of its codebook and holds it inside; so does a model without "
+        "a trace.",
+        belief_simplex,
+    ),
+    Curves(
+        name="probe_training",
+        title="When does the belief appear, and at which layer?",
+        caption="On mess3 an untrained network holds most of the belief already; on rrxor it appears with training, "
+        "and all layers together hold more of it than any one.",
+        metrics=("probe_r2",),
+        where={"condition": (NEXT_TOKEN,), "site": (QUESTION,), "control": ("",), "step": (None,)},
+        names=PLACES,
+        line="layer",
+        x="variant.after",
+        limits=(0.0, 1.03),
+        size=(4.0, 2.9),
+    ),
+    Dots(
+        name="probe_baselines",
+        title="What reads the belief as well as the trained network?",
+        caption="Where CoT is about to state a step, its last code and the observation read the belief as well as all "
+        "its layers; on mess3 everything does.",
+        metrics=("probe_r2",),
+        where={"control": tuple(BASELINES), "site": (ABOUT_TO_STATE, QUESTION)},
+        prepare=from_all_layers,
+        names=SITES | {("control", name): label for name, label in BASELINES.items()},
+        panel="model",
+        y="control",
+        line="site",
+        floor=LOWEST,
+        limits=(LOWEST - 0.03, 1.03),
+        columns=3,
+        size=(2.5, 1.95),
+    ),
+    Dots(
+        name="probe_targets",
+        title="What else do the same probes read?",
+        caption="Other functions of the observations are read as well as the belief, or better: a high R² alone does "
+        "not show that the belief is represented.",
+        metrics=("probe_r2",),
+        where={"control": tuple(TARGETS), "site": (ABOUT_TO_STATE, QUESTION)},
+        prepare=from_all_layers,
+        names=SITES | {("control", name): label for name, label in TARGETS.items()},
+        panel="model",
+        y="control",
+        line="site",
+        floor=LOWEST,
+        limits=(LOWEST - 0.03, 1.03),
+        columns=3,
+        size=(2.5, 2.4),
+    ),
+    Dots(
+        name="steering",
+        title="Does the answer follow a belief that is moved inside?",
+        caption="Changing the belief subspace moves the answer most of the way to the counterfactual, except on "
+        "rrxor; an equally large change of a random subspace moves it hardly at all.",
+        metrics=("steered_kl",),
+        where={"control": tuple(MOVES), "kind": ("belief", "control")},
+        prepare=share_of_unsteered,
+        names={"belief": "states the other belief"} | {("control", each): label for each, label in MOVES.items()},
+        panel="model",
+        y="control",
+        line="kind",
+        scale="linear",
+        references=(Reference(1.0), Reference(0.0)),
+        label="KL / KL with nothing changed",
+        columns=3,
+        size=(2.6, 2.0),
+    ),
+    Curves(
+        name="steering_sites",
+        title="Where does a model without a trace hold a belief that is used?",
+        caption="The answer follows a belief that is moved where it is about to be stated; in the question, moving "
+        "one counts only at the embedding, which is to exchange an observation.",
+        metrics=("steered_reliance",),
+        where={
+            "condition": (AMORTIZED,),
+            "control": ("",),
+            "site": (ABOUT_TO_STATE, QUESTION),
+            "layer": ("0", "1", "2"),
+        },
+        names=SITES | PLACES | {("step", lag): f"lag {lag}" for lag in (0, 2, 4)},
+        panel="site",
+        row="place",
+        line="step",
+        x="layer",
+        label="reliance on the belief",
+        references=(Reference(1.0, "as exact Bayes"), Reference(0.0)),
+        size=(3.5, 2.1),
+    ),
+    Dots(
+        name="erasing",
+        title="What does the answer lose with the belief subspace erased?",
+        caption="With the belief subspace of layer 1 erased, CoT on the noisy permutation is further off than exact "
+        "Bayes without the belief; erasing a random subspace costs little.",
+        metrics=("erased_kl",),
+        where={
+            "condition": (AMORTIZED, COT),
+            "control": tuple(ERASED),
+            "site": (ABOUT_TO_STATE,),
+            "layer": ("1",),
+            "step": (0,),
+        },
+        prepare=with_model,
+        names={("control", name): label for name, label in ERASED.items()},
+        panel="model",
+        y="control",
+        line="condition",
+        scale="linear",
+        limits=(0.0, None),
+        label="KL(exact ‖ answer)  [nats]",
+        columns=2,
+        size=(3.4, 1.5),
+    ),
+    Heat(
+        name="routes",
+        title="Which heads fetch the observation, which the last code?",
+        caption="One head of layer 1 fetches the observation: only without its look at $x_t$ does the next code move "
+        "far.",
+        metrics=("route_tv",),
+        where={"columns": tuple(GROUPS), "control": ("", "random_columns")},
+        prepare=name_parts,
+        names=GROUPS | PLACES,
+        x="columns",
+        y="part",
+        x_label="columns that the head may not attend to",
+        label="movement of the next code  [TV]",
+        columns=2,
+        size=(3.9, 3.1),
+    ),
+    Dots(
+        name="route_reliance",
+        title="Through which part of the network do observation and last code pass?",
+        caption="The observation enters through head 1 of layer 1, the last code with the embedding; both go through "
+        "the MLPs, and no head passes anything straight to the output.",
+        metrics=("route_reliance", "route_reliance_direct"),
+        where={"path": tuple(PATHS)},
+        prepare=name_parts,
+        names=PATHS | PLACES,
+        y="part",
+        line="path",
+        references=(Reference(0.0), Reference(1.0)),
+        label="reliance of the belief about to be stated",
+        columns=2,
+        size=(3.7, 3.2),
+    ),
+    Curves(
+        name="probe_lengths",
+        title="Do probes of the last layer keep reading at greater lengths?",
+        caption="Where the answer is a belief, a probe fitted at the training length reads nearly as well at four "
+        "times the length as one fitted there; models of the next symbol lose the belief.",
+        metrics=("probe_r2",),
+        where={"control": ("", "refitted")},
+        prepare=from_last_layer,
+        names={("control", ""): "same probe", "refitted": "refitted"},
+        panel="model",
+        line="control",
+        x="n_steps",
+        limits=(0.0, 1.2),
+        columns=3,
+        size=(2.5, 2.0),
+    ),
+    Curves(
+        name="subspaces",
+        title="In how many directions does the belief lie?",
+        caption="Without a trace, activations spread over about as many directions as exact beliefs, and most of "
+        "their variance is the belief's; CoT holds much else.",
+        metrics=("effective_dimension", "belief_variance"),
+        where={"control": ("", "exact_belief"), "metric": ("effective_dimension", "belief_variance")},
+        prepare=repeat_exact,
+        names=PLACES
+        | {("control", ""): "activations", "exact_belief": "exact beliefs"}
+        | {"effective_dimension": "effective dimension", "belief_variance": "belief's share of variance"},
+        row="metric",
+        dash="control",
+        x="layer",
+        shared=False,
+        limits=(0.0, None),
+        size=(2.0, 2.0),
+    ),
+    Curves(
+        name="subspace_angles",
+        title="Do CoT and a model without a trace hold the belief in the same directions?",
+        caption="Though they began from the same weights, they hold the belief in directions about as far apart as "
+        "random ones.",
+        metrics=("subspace_angle",),
+        where={"control": tuple(FITS), "site": (ABOUT_TO_STATE,), "condition": (COT,)},
+        names=FITS | PLACES,
+        line="control",
+        x="layer",
+        limits=(0.0, 90.0),
+        label="mean principal angle  [degrees]",
+        size=(3.0, 2.6),
+    ),
+)

@@ -1,4 +1,4 @@
-"""The law: reliance of models that were never to rely on their trace, against what a direct model has not amortized."""
+"""Figures of the law: reliance of models that should ignore their trace, against the inference not amortized."""
 
 from typing import Any
 
@@ -8,61 +8,65 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unamortized.studies.figures.style import Tables, legend_below, styled, whisker
-from unamortized.studies.law import DIAL, TOLD, by_place, points
+from unamortized.studies.amortization_gap import CELL, DIAL, TOLD, by_cell, points
+from unamortized.studies.figures.charts import Picture
+from unamortized.studies.figures.style import Tables, legend_below, shades, whisker
 
-LAG_SHADES = ("#08306B", "#2171B5", "#2CA6A4", "#74B72E", "#E3A400", "#D55E00")
-MODELS: dict[str, dict[str, Any]] = {
-    DIAL: {"color": "#08306B", "marker": "o"},
-    TOLD: {"color": "#D55E00", "marker": "o", "markerfacecolor": "none"},
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    DIAL: ("trained to ignore its trace (ρ = 0)", {"color": "#0072B2", "marker": "o"}),
+    TOLD: ("the same, question states the last belief", {"color": "#D55E00", "marker": "o", "markerfacecolor": "none"}),
 }
-SAYS = {DIAL: "ρ = 0", TOLD: "ρ = 0, the question tells its end"}
+EQUAL: dict[str, Any] = {"color": "#999999", "linewidth": 1, "linestyle": (0, (4, 2))}
 
 
-@styled
 def law(tables: Tables) -> Figure | None:
-    """Reliance against what is not amortized: by place, and lag by lag; and what ignoring the trace costs."""
-    metrics = tables.metrics
-    found = {name: points(metrics, name) for name in MODELS} if len(metrics) else {}
+    """Draw reliance against the amortization gap, by cell and lag by lag, and the cost of ignoring the trace."""
+    found = {name: points(tables.metrics, name) for name in MODELS} if len(tables.metrics) else {}
     if not found or found[DIAL].dropna().empty:
         return None
-    figure = Figure(figsize=(11.4, 4.6))
-    whole, steps, cost = figure.subplots(1, 3)
-    for name, style in MODELS.items():
-        _points(whole, by_place(found[name]), "gap", "alpha", style)
-        _points(cost, by_place(found[name]), "kept_kl", "distance", style)
+    figure = Figure(figsize=(9.2, 4.0))
+    whole, by_lag, cost = figure.subplots(1, 3)
+    by_lag.sharey(whole)
+    for name, (_, style) in MODELS.items():
+        _points(whole, by_cell(found[name]), "gap", "alpha", style)
+        _points(cost, by_cell(found[name]), "kept_kl", "distance", style)
     lags = sorted(found[DIAL]["lag"].unique())
-    for place, lag in enumerate(lags):
-        own = found[DIAL][found[DIAL]["lag"] == lag]
-        _points(steps, own, "gap", "alpha", {"color": LAG_SHADES[place % len(LAG_SHADES)], "marker": "o"})
-    for axes in (whole, steps):
-        axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
-        axes.set_ylabel("causal reliance α, where ρ = 0")
-    cost.set_xscale("log")
-    cost.set_yscale("log")
-    for axes in (whole, steps, cost):
+    lag_shades = dict(zip(lags, shades(len(lags), ordered=True), strict=True))
+    for lag, own in found[DIAL].groupby("lag"):
+        _points(by_lag, own, "gap", "alpha", {"color": lag_shades[lag], "marker": "o"})
+    cost.set(xscale="log", yscale="log")
+    for axes in (whole, by_lag, cost):
         low, high = axes.get_xlim()
         along = np.geomspace(max(low, 1e-4), high, 50)
-        axes.plot(along, along, color="#999999", linewidth=1, linestyle=(0, (4, 2)), zorder=1)
-    whole.set_title("whole questions")
-    whole.set_xlabel("KL of the direct model / KL of the prior")
-    steps.set_title("lag by lag")
-    steps.set_xlabel("the same on questions of lag + 1 steps")
-    cost.set_title("what ignoring the trace costs")
-    cost.set_xlabel("KL of the direct model, same problems  [nats]")
-    cost.set_ylabel("distance from the optimum of ρ = 0  [nats]")
+        axes.plot(along, along, zorder=1, **EQUAL)
+    for axes in (whole, by_lag):
+        axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
+    whole.set(title="A point for each world and model", ylabel="causal reliance α")
+    whole.set_xlabel("amortization gap:\nKL of the direct model / of the prior")
+    by_lag.set(title="... and each lag", xlabel="the same, on questions of\nlag + 1 observations")
+    by_lag.tick_params(labelleft=False)
+    cost.set(title="Cost of ignoring the trace", ylabel="KL from the optimum for ρ = 0  [nats]")
+    cost.set_xlabel("KL of the direct model on the same\nproblems, unedited  [nats]")
     figure.suptitle("Can a model ignore its trace only as far as it has amortized the inference?", x=0.01, ha="left")
-    handles = [Line2D([], [], linestyle="", label=SAYS[name], **style) for name, style in MODELS.items()]
-    handles += [
-        Line2D([], [], linestyle="", marker="o", color=LAG_SHADES[place % len(LAG_SHADES)], label=f"lag {lag}")
-        for place, lag in enumerate(lags)
-    ]
-    handles.append(Line2D([], [], color="#999999", linewidth=1, linestyle=(0, (4, 2)), label="equal"))
-    legend_below(figure, handles, columns=5)
+    handles = [Line2D([], [], linestyle="", label=label, **style) for label, style in MODELS.values()]
+    legend_below(figure, [*handles, Line2D([], [], label="equal", **EQUAL)])
+    named = [Line2D([], [], ls="", marker="o", ms=4.5, color=lag_shades[lag], label=f"lag {lag}") for lag in lags]
+    by_lag.legend(handles=named, fontsize=7.5, loc="lower right", ncols=2, handletextpad=0, columnspacing=0.5)
     return figure
 
 
 def _points(axes: Axes, table: pd.DataFrame, x: str, y: str, style: dict[str, Any]) -> None:
-    """Means over seeds of each world, size and training, with intervals of what is above."""
-    for _, own in table.dropna(subset=[x, y]).groupby(["task", "variant"]):
-        whisker(axes, own[y].to_numpy(dtype=float), float(own[x].mean()), along="y", markersize=5, **style)
+    """Draw each cell at its mean over seeds, with the interval of y."""
+    for _, own in table.dropna(subset=[x, y]).groupby(CELL):
+        whisker(axes, own[y].to_numpy(dtype=float), float(own[x].mean()), along="y", markersize=4.5, **style)
+
+
+FIGURES = (
+    Picture(
+        "law",
+        "Models that should ignore their trace rely on it even where little is left to amortize; ignoring it costs at "
+        "least the direct model's KL, unless the question states the last belief.",
+        law,
+        ("causal_reliance", "dial_distance", "undisturbed_kl", "answer_kl"),
+    ),
+)

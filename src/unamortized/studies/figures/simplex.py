@@ -1,6 +1,7 @@
-"""Belief simplex: beliefs over three states as points of a triangle, colored by the belief that is true."""
+"""Belief simplex: beliefs over three states as points of a triangle, colored by the exact belief."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -10,101 +11,94 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from unamortized.labels import display, place
-from unamortized.studies.figures.style import Tables, compared, tasks_of
+from unamortized.studies.figures.style import Tables, compared
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # of states 0, 1 and 2
-TITLES = {"exact": "exact belief", "stated": "stated in the trace", "probed": "probed inside"}
+SOURCES = {"stated": "stated", "probed": "probed inside"}
 KEYS = ["problem", "step"]
 
 
 def beliefs_of(rows: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Beliefs of one source, a row a (problem, step) and a column a state; what is not listed is zero."""
+    """Return the beliefs of one source, a row for each problem and step; probabilities that are not listed are zero."""
     listed = rows[rows["source"] == source]
     return listed.pivot_table(index=KEYS, columns="state", values="value", fill_value=0.0)
 
 
 def to_triangle(beliefs: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 2"]:
-    """Barycentric coordinates to the plane, in an equilateral triangle of side 1."""
+    """Return the places of beliefs in an equilateral triangle of side 1."""
     return beliefs @ CORNERS
 
 
 def belief_simplex(tables: Tables) -> Figure | None:
-    """Exact, stated and probed beliefs of three-state tasks side by side, for the same problems and steps."""
-    single = tables.examples[(tables.examples["site"] == "") & (tables.examples["control"] == "")]
-    clouds = {
-        (task, name): found
-        for task in _three_state_tasks(single)
-        for name, found in _clouds(single[single["task"] == task]).items()
-    }
+    """Draw exact, stated and probed beliefs of three-state tasks side by side, for the same problems and steps."""
+    rows = tables.examples
+    rows = rows[(rows["site"] == "") & (rows["control"] == "")] if len(rows) else rows
+    clouds = {key: found for key, own in rows.groupby(["task", "world"], sort=False) if (found := _clouds(own))}
+    stating = {key: found for key, found in clouds.items() if any("stated" in title for title in found)}
+    clouds = stating or clouds  # models that state nothing are drawn only if no other is there
     if not clouds:
         return None
-    figure = Figure(figsize=(9.0, 2.3 * len(clouds) + 1.0))
-    panels = figure.subplots(len(clouds), len(TITLES), squeeze=False)
-    for number, ((task, name), found) in enumerate(clouds.items()):
-        for axes, source in zip(panels[number], TITLES, strict=True):
+    wide = max(len(found) for found in clouds.values())
+    figure = Figure(figsize=(2.3 * wide, 2.15 * len(clouds) + 0.85))
+    panels = figure.subplots(len(clouds), wide, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for line, (key, found) in zip(panels, clouds.items(), strict=True):
+        colors = next(iter(found.values())).clip(0, 1)
+        for axes, (title, beliefs) in zip(line, found.items(), strict=False):
             outline(axes)
-            if source in found:
-                points = to_triangle(found[source].to_numpy())
-                true = found["exact"].to_numpy().clip(0, 1)
-                axes.scatter(*points.T, c=true, s=4, alpha=0.5, linewidths=0, rasterized=True, zorder=2)
-            else:
-                axes.text(0.5, 0.29, "no trace", ha="center", va="center", color="#888888", fontsize=9)
-            if number == 0:
-                axes.set_title(TITLES[source], loc="center")
-        panels[number, 0].text(
-            *(-0.30, 0.43, f"{display(name)}\n{place(task)}"),
-            rotation=90,
-            ha="center",
-            va="center",
-            fontsize=9.5,
-            color="#333333",
-        )
+            scatter(axes, to_triangle(beliefs), colors)
+            axes.set_title(title, loc="center", fontsize=9.5)
+        if len(clouds) > 1:
+            line[0].text(-0.18, 0.43, place(*key), rotation=90, ha="center", va="center", fontsize=9.5)
     figure.suptitle("Do the stated and the probed beliefs have the geometry of the exact ones?", x=0.01, ha="left")
-    said = (
-        "One point a step of a problem, the same in all panels; red, green and blue: exact probability of state 0, 1, 2"
-    )
-    figure.supxlabel(said, fontsize=8.5, color="#555555")
+    figure.supxlabel("color: the exact belief; area: how often a belief occurs", fontsize=8.5, color="#555555")
     return figure
 
 
-def _three_state_tasks(examples: pd.DataFrame) -> list[str]:
-    if examples.empty:
-        return []
-    exact = examples[examples["source"] == "exact"]
-    return [task for task in tasks_of(exact) if exact.loc[exact["task"] == task, "state"].max() == 2]
-
-
-def _clouds(rows: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
-    """By condition and source, the beliefs of one seed at the problems and steps that every source has."""
+def _clouds(rows: pd.DataFrame) -> dict[str, Float[np.ndarray, "point 3"]]:
+    """Return the beliefs of one seed by title, at the problems and steps of all of them; none but of three states."""
+    if not (rows["source"] == "exact").any() or rows.loc[rows["source"] == "exact", "state"].max() != 2:
+        return {}
     first = rows[rows["seed"] == rows["seed"].min()]
-    found = {}
-    for name in compared(first["condition"]):
+    names = compared(first["condition"])
+    found = {"exact\nbelief": beliefs_of(first[first["condition"] == names[0]], "exact")}
+    for name in reversed(names):
         own = first[first["condition"] == name]
-        found[name] = {source: beliefs_of(own, source) for source in TITLES if source in set(own["source"])}
-    everywhere = None
-    for cloud in (cloud for sources in found.values() for cloud in sources.values()):
-        everywhere = cloud.index if everywhere is None else everywhere.intersection(cloud.index)
+        for source, label in SOURCES.items():
+            if (own["source"] == source).any():
+                found[f"{display(name)}:\n{label}"] = beliefs_of(own, source)
+    shared = reduce(pd.MultiIndex.intersection, [beliefs.index for beliefs in found.values()])
     return {
-        name: {
-            source: cloud.loc[everywhere].reindex(columns=range(3), fill_value=0.0) for source, cloud in sources.items()
-        }
-        for name, sources in found.items()
+        title: beliefs.loc[shared].reindex(columns=range(3), fill_value=0.0).to_numpy()
+        for title, beliefs in found.items()
     }
 
 
-def outline(axes: Axes, names: Sequence[str] = ("state 0", "state 1", "state 2")) -> None:
-    """The triangle with its corners named by their state."""
-    axes.add_patch(Polygon(CORNERS, closed=True, fill=False, edgecolor="#444444", linewidth=1, zorder=1))
+def scatter(axes: Axes, points: Float[np.ndarray, "point 2"], colors: Float[np.ndarray, "point 3"]) -> None:
+    """Draw a cloud; points that coincide become one, whose area is their number. Made for 1,000 to 10,000 points."""
+    _, first, counts = np.unique(np.round(points, 3), axis=0, return_index=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")  # the rare lie on top: they are small
+    least = np.clip(6000 / len(points), 1, 5)
+    area = np.clip(250 * counts[order] / len(points), least, 40)
+    chosen = first[order]
+    axes.scatter(*points[chosen].T, c=colors[chosen], s=area, alpha=0.7, linewidths=0, rasterized=True, zorder=2)
+
+
+def outline(axes: Axes, names: Sequence[str] = ("", "", "")) -> None:
+    """Draw the triangle, its corners named by their state."""
+    axes.add_patch(Polygon(CORNERS, closed=True, fill=False, edgecolor="#444444", linewidth=0.8, zorder=1))
     for state, (x, y) in enumerate(CORNERS):
         side = np.sign(x - 0.5)
         axes.text(
             *(x + 0.03 * side, y + (0.035 if side == 0 else -0.03), names[state]),
-            ha={-1: "center", 0: "center", 1: "center"}[int(side)],
+            ha="center",
             va="bottom" if side == 0 else "top",
             fontsize=8,
             color=["#B00000", "#008000", "#0000B0"][state],
         )
+    named = 0.12 if any(names) else 0.02
     axes.set_aspect("equal")
-    axes.set_xlim(-0.18, 1.18)
-    axes.set_ylim(-0.12, 0.98)
+    axes.set_xlim(-0.02 - named / 2, 1.02 + named / 2)
+    axes.set_ylim(-named, 0.88 + named)
     axes.set_axis_off()
