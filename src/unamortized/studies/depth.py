@@ -18,6 +18,7 @@ from unamortized.labels import ABOUT_TO_STATE, LAST_LAYER, QUESTION, layer_numbe
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.figures.depth import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, PRIOR, WINDOW
 from unamortized.studies.quantities import BySeed, Expression, Quantity, Share, greatest
 from unamortized.studies.study import Cell, Preset, Study
@@ -248,5 +249,5 @@ DEPTH = Study(
     question="Does a model without a trace compose steps layer by layer, and does it find a shortcut of depth log n?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("depth_accuracy", "depth_windows", "depth_steps"),
+    figures=FIGURES,
 )

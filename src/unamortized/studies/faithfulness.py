@@ -22,6 +22,7 @@ from unamortized.studies.faithfulness_measures import (
     RankByRho,
     VarianceShare,
 )
+from unamortized.studies.figures.faithfulness import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, COT_SHUFFLED, EQUAL_FLOPS
 from unamortized.studies.noisy_permutation import TASK, small_world
 from unamortized.studies.quantities import Expression, Quantity, average, greatest
@@ -267,6 +268,6 @@ FAITHFULNESS = Study(
     question="Which measures of a trace's faithfulness measure faithfulness, and which how fast the world forgets?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("worked", "gauges", "gauge_readings", "dial"),
+    figures=FIGURES,
     measures=tuple(measure.explained() for measure in FAITHFULNESS_MEASURES),
 )

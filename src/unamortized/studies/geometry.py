@@ -15,6 +15,7 @@ from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, CHOSEN_LAYER, LAST_LA
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.figures.geometry import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
 from unamortized.studies.quantities import Difference, Quantity, Reading, Share, greatest, least
 from unamortized.studies.study import Cell, Preset, Study
@@ -294,13 +295,5 @@ GEOMETRY = Study(
     question="Where does the model hold the belief, would anything hold it, and does the model use it?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=(
-        "residual_simplex",
-        "belief_simplex",
-        "probe_rivals",
-        "probe_training",
-        "steering",
-        "subspaces",
-        "routes",
-    ),
+    figures=FIGURES,
 )

@@ -19,6 +19,7 @@ from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control
 from unamortized.studies.faithfulness_measures import FEWEST_PROBLEMS
+from unamortized.studies.figures.law import FIGURES
 from unamortized.studies.names import AMORTIZED, PRIOR
 from unamortized.studies.noisy_permutation import TASK, small_world
 from unamortized.studies.quantities import SeedStatistic
@@ -272,5 +273,5 @@ LAW = Study(
     question="Can a model ignore its trace only as far as it has amortized the inference?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("law",),
+    figures=FIGURES,
 )

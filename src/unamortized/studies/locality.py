@@ -7,6 +7,7 @@ from unamortized.evaluation import locality
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control
+from unamortized.studies.figures.locality import FIGURES
 from unamortized.studies.quantities import Quantity
 from unamortized.studies.study import Cell, Preset, Study
 
@@ -91,5 +92,5 @@ LOCALITY = Study(
     question="Does thinking step by step help because experience is local?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("locality_mse",),
+    figures=FIGURES,
 )

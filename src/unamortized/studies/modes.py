@@ -16,6 +16,7 @@ from unamortized.labels import joined, numbered, numbers
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.figures.modes import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, COT_SHUFFLED, PRIOR
 from unamortized.studies.noisy_permutation import TASK, small_world
 from unamortized.studies.quantities import Expression, Quantity, SeedStatistic
@@ -203,5 +204,5 @@ MODES = Study(
     question="Which traces are used, and which are decoration?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("modes", "modes_training"),
+    figures=FIGURES,
 )

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ def read_examples(file: Path) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(text, ""))
 
 
-def _read_table(file: Path, columns: Sequence[str], types: dict[str, str] | None = None) -> pd.DataFrame:
+def _read_table(file: Path, columns: Sequence[str], types: Mapping[Any, str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file, dtype=types)
+        table = pd.read_csv(file, dtype=dict(types))
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{file}: cannot be read ({error}); run the study again to write it anew") from None
     if missing := [column for column in columns if column not in table]:

@@ -13,8 +13,9 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.figures.pointer import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, GRU, WINDOW
-from unamortized.studies.quantities import Extreme, Quantity, least
+from unamortized.studies.quantities import OverParts, Quantity, least
 from unamortized.studies.study import Cell, Preset, Study
 
 COPIED, INDEXED = "cot_copied", "cot_indexed"
@@ -85,7 +86,7 @@ PRESETS = {
 kl, pointer_share = Quantity("answer_kl"), Quantity("pointer_share")
 
 
-def lowest_kl(condition: str, variants: Iterable[str], n_steps: int) -> Extreme:
+def lowest_kl(condition: str, variants: Iterable[str], n_steps: int) -> OverParts:
     """Return the KL under whichever variant does best at this length, chosen seed by seed on the tests themselves.
 
     The choice favors the condition: it needs the answers to the test questions.
@@ -170,5 +171,5 @@ POINTER = Study(
     question="How much of CoT's reach beyond the training lengths does the layout provide?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("kl_by_scheme", "pointer_errors"),
+    figures=FIGURES,
 )

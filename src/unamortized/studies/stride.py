@@ -5,6 +5,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
+from unamortized.studies.figures.stride import FIGURES
 from unamortized.studies.growth import THRESHOLD, AicAdvantage, GrowthRate, NeededOverTable
 from unamortized.studies.names import AMORTIZED, COT, GRU
 from unamortized.studies.quantities import Quantity
@@ -159,5 +160,5 @@ STRIDE = Study(
     question="If a path shows only every k-th step, does learning it get exponentially harder in k?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("stride_learning", "stride_growth", "stride_cost"),
+    figures=FIGURES,
 )

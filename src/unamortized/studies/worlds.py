@@ -7,6 +7,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.labels import numbered
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control
+from unamortized.studies.figures.worlds import FIGURES
 from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR
 from unamortized.studies.quantities import Difference, Quantity, RankCorrelation, Reading, Share, greatest
 from unamortized.studies.study import Cell, Preset, Study
@@ -140,5 +141,5 @@ WORLDS = Study(
     question="In which worlds, and under which shifts, does writing an inference down beat amortizing it?",
     presets=PRESETS,
     claims=CLAIMS,
-    figures=("worlds_gap", "worlds_kl", "phase_diagram"),
+    figures=FIGURES,
 )
