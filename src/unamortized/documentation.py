@@ -1,9 +1,9 @@
 """Documentation: tables and numbers of the Markdown pages, written from the code and the reference results.
 
-``make docs`` writes them anew. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a number
-of a claim between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``; after the name of the claim may follow
-``/task`` or ``/task@world`` where it is judged in several worlds, ``:control`` for its control, and ``:value`` for the
-estimate without its interval.
+``make docs`` writes them again. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a
+claim's number between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``. After the claim may follow ``/task`` or
+``/task@world`` where it is judged in several worlds, ``:control`` for its control, and ``:value`` for the estimate without
+its interval.
 """
 
 import json
@@ -118,10 +118,15 @@ def _number(key: str) -> str:
     if len(named) != 1:
         raise ValueError(f"{key}: {len(named)} claims have that name; write STUDY/CLAIM/TASK@WORLD:control:value")
     entry = named[0]["control"] if "control" in which else named[0]
-    value = f"{entry['estimate']:.2g}" if abs(entry["estimate"]) < 10 else f"{entry['estimate']:.3g}"
     unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
-    interval = "" if "value" in which else " ({:.2g} to {:.2g})".format(*entry["interval"])
-    return (value + unit + interval).replace("-", "−")
+    interval = "" if "value" in which else " ({} to {})".format(*map(_short, entry["interval"]))
+    return _short(entry["estimate"]) + unit + interval
+
+
+def _short(value: float) -> str:
+    """A number with two or three digits, never in powers of ten."""
+    text = f"{value:.4f}" if abs(value) < 0.001 else f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+    return text.replace("-", "−")
 
 
 def worked_problem() -> str:
@@ -134,7 +139,7 @@ def worked_problem() -> str:
         found = rows[rows["source"] == source]
         return found.pivot_table(index="step", columns="state", values="value", fill_value=0.0)
 
-    def written(belief: "pd.Series[float]") -> str:
+    def written(belief: Any) -> str:
         return " ".join(f"{value:.2f}".removeprefix("0") if value < 0.995 else "1" for value in belief)
 
     exact, stated = beliefs("exact"), beliefs("stated")
