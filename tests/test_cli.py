@@ -275,7 +275,7 @@ def test_a_preview_follows_overrides_and_its_seed(command):
         return command("preview", "mess3", "--steps", "3", *more)[1]
 
     assert "mess3(x=0.1, a=0.85)" in shown("process.x=0.1")
-    assert "asks smooth 0" in shown("query=smooth 0")
+    assert "smooth 0: " in shown("query=smooth 0")
     assert shown("--seed", "1") == shown("--seed", "1") != shown()
 
 

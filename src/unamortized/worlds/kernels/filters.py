@@ -177,7 +177,12 @@ def filter_kernel(constant: int) -> Callable[..., None]:
                             small |= (beliefs[b, t + 1, j] > 0.0) & (beliefs[b, t + 1, j] < smallest_belief)
                         if small:
                             underflow[b] = True
-                    product[b - first] = account(evidence, product[b - first], b, log_probability)
+                    longer = product[b - first] * evidence  # `account`, inlined, since a call would be slower here
+                    if LOW < longer < HIGH:
+                        product[b - first] = longer
+                    else:
+                        log_probability[b] += math.log(product[b - first]) + math.log(evidence)
+                        product[b - first] = 1.0
             for b in range(first, last):
                 log_probability[b] += math.log(product[b - first])
 
