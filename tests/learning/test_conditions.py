@@ -64,18 +64,8 @@ def test_a_dial_has_the_reliance_of_its_name(name, reliance):
 
 UNKNOWN = (
     *("chain_of_thought", "cot_every_0", "cot_every_x", "cot_every_04", "cot_every_1.5", "cot_every_4_told", "every_4"),
-    *(
-        "dial_2",
-        "dial_1.5",
-        "dial_0.50",
-        "dial_.5",
-        "dial_",
-        "dial",
-        "dial_0.5_",
-        "dial_0.5_untold",
-        "cot_dial_0.5",
-        "",
-    ),
+    *("dial_2", "dial_1.5", "dial_0.50", "dial_.5", "dial_", "dial", "dial_0.5_", "dial_0.5_untold", "cot_dial_0.5"),
+    *("", "cot_every_" + 400 * "9", "dial_" + 400 * "9"),
 )
 
 

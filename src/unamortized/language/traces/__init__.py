@@ -43,7 +43,7 @@ def resolve_trace(name: str) -> TraceKind:
     if name in TRACES:
         return TRACES[name]
     stride = numbers(name).get("every", 0)
-    if stride >= 1 and stride == int(stride) and name == numbered("every", stride):
+    if stride >= 1 and stride % 1 == 0 and name == numbered("every", stride):
         return TraceKind(partial(every_k, stride=int(stride)))
     raise ValueError(f"no trace named '{name}'; there are {', '.join(TRACES)} and every_<k>, as in every_4")
 

@@ -62,7 +62,7 @@ def resolve_condition(name: str) -> Condition:
         return CONDITIONS[name]
     found = numbers(name)
     stride, reliance = found.get("every", 0), found.get("dial", 2)
-    if stride >= 1 and stride == int(stride) and name == joined("cot", every := numbered("every", stride)):
+    if stride >= 1 and stride % 1 == 0 and name == joined("cot", every := numbered("every", stride)):
         return TraceCondition(name, every, f"a code for the exact belief after every {stride:g} steps")
     dial = numbered("dial", reliance)
     if reliance <= 1 and name in (dial, joined(dial, "told")):
