@@ -1,4 +1,4 @@
-"""What a layer has put together is found, at the token where it is, and for as many steps as it is."""
+"""Composition finds the steps that a layer has composed, at the token that holds them."""
 
 import itertools
 from pathlib import Path
@@ -34,7 +34,7 @@ GROUP = {
 
 @pytest.mark.parametrize("start", ["fixed", "known"])
 @pytest.mark.parametrize("length", [1, 3])
-def test_windows_are_what_enumeration_makes_of_each_start_state(start, length):
+def test_window_beliefs_match_enumeration_from_each_start_state(start, length):
     problems = draw(slow_task(start=start), "test", 4, 6, 0)
     transitions, seen = problems.process.transitions, problems.observations[:, 4 - length :]
     table = np.broadcast_to(transitions, (length, *transitions.shape))
@@ -46,7 +46,7 @@ def test_windows_are_what_enumeration_makes_of_each_start_state(start, length):
             np.testing.assert_allclose(window[problem], marginal(joint, length, 3), atol=1e-7)
 
 
-def test_a_group_element_is_told_by_what_it_makes_of_the_identity():
+def test_the_image_of_the_identity_determines_a_group_element():
     task = small_task(**GROUP | {"process": {"family": "group_word", "group": "A5", "elements": ["23451", "23145"]}})
     problems = draw(task, "test", 5, 32, 0)
     assert start_states(problems.process).tolist() == [0]  # 60 states are too many for all of them
@@ -61,7 +61,7 @@ def test_a_group_element_is_told_by_what_it_makes_of_the_identity():
         assert row.max() == pytest.approx(1, abs=1e-6)
 
 
-def test_windows_that_are_impossible_from_a_state_are_what_they_are_from_any():
+def test_windows_that_are_impossible_from_a_state_have_the_belief_given_any():
     task = small_task(process={"family": "no_consecutive_ones", "p": 0.5}, steps={"train": [6, 6], "test": [6]})
     problems = draw(task, "validation", 6, 16, 0)
     assert all(np.isfinite(window).all() for length in range(1, 7) for window in window_beliefs(problems, length))
@@ -79,7 +79,7 @@ def test_the_discriminant_is_bayes_rule_for_normal_classes_of_one_covariance():
     shrunk = within + 0.1 * np.diag(features.var(axis=0))
     density = np.stack([multivariate_normal(mean, shrunk).pdf(features) for mean in means], axis=1)
     expected = density * np.bincount(classes) / 400
-    with_constant = np.concatenate([features, np.ones((400, 1))], axis=1)  # a feature that does not vary says nothing
+    with_constant = np.concatenate([features, np.ones((400, 1))], axis=1)  # a feature that does not vary gets no weight
     never = np.eye(5)[classes]  # the last class does not occur
     read = discriminant(moments(with_constant, never), 0.1).read(with_constant)
     np.testing.assert_allclose(read[:, :4], expected / expected.sum(axis=1, keepdims=True), atol=1e-9)
@@ -99,7 +99,7 @@ def test_the_discriminant_tells_more_classes_apart_than_there_are_dimensions():
 
 
 class Doubler(Transformer):
-    """Holds, where the question ends, what the last 2^l observations make of known states, after layer l."""
+    """Holds, where the question ends, the beliefs after the last 2^l observations from known states, after layer l."""
 
     def __init__(self, task, spec):
         torch.nn.Module.__init__(self)
@@ -112,13 +112,13 @@ class Doubler(Transformer):
         return []
 
     def forward(self, tokens, positions, *, taps=(), patches=None, cache=None, select=None):
-        told = Told(self, tokens.numpy())
+        reading = Told(self, tokens.numpy())
         transitions = self.process.transitions
         taken = {tap: torch.zeros(*tokens.shape, self.spec.width) for tap in taps}
         for layer in range(self.spec.layers):
             length = min(2 ** (layer + 1), N_STEPS)
             product = np.eye(self.process.n_states)
-            for symbols in told.symbols[:, -length:].T:
+            for symbols in reading.symbols[:, -length:].T:
                 product = product @ transitions[symbols]
             held = (product / product.sum(axis=2, keepdims=True)).reshape(len(tokens), -1) @ self.map
             taken[f"blocks.{layer}.hook_resid_post"][:, -1] = torch.from_numpy(held).float()  # at the answer mark
@@ -126,7 +126,7 @@ class Doubler(Transformer):
 
 
 @pytest.mark.parametrize("task", [slow_task(), small_task(**GROUP)], ids=["beliefs", "elements"])
-def test_a_model_that_doubles_its_windows_is_read_as_such(task):
+def test_a_model_that_doubles_its_windows_is_found_to_do_so(task):
     spec = RunSpec(task=task, condition="amortized", model=ModelSpec(layers=3, width=40, heads=4))
     rows = composition(Run(spec, Doubler(task, spec.model).eval(), Path("no folder")), FEW)
     for layer, length in (("1", 2), ("2", 4), ("3", 8)):
@@ -153,8 +153,8 @@ def test_beliefs_of_the_path_are_read_at_their_own_observation(start):
     assert value(rows, "path_steps", site=QUESTION, layer="0") == 0
 
 
-def test_what_any_network_tells_is_told_of_the_untrained_one_too():
-    """An untrained network in the place of the trained one: whatever it knows by heart, it has composed nothing."""
+def test_steps_that_any_network_holds_do_not_count_as_composed():
+    """An untrained network in place of the trained one has composed nothing beyond the words that it holds anyway."""
     spec = RunSpec(task=slow_task(), condition="amortized", model=ModelSpec(layers=2, width=32))
     rows = composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW)
     for (metric, site), layer in itertools.product((("composed_steps", ""), ("path_steps", QUESTION)), "012"):
@@ -166,13 +166,13 @@ def test_steps_count_that_close_half_of_what_the_untrained_network_leaves_open()
     at = ("window_r2", QUESTION, "1")
     own = {(*at, 1): 0.6, (*at, 2): 0.9, (*at, 3): 0.65, ("window_r2", END, "1", 4): 0.5}
     untrained = dict(zip(own, (0.6, 0.9, 0.4, -0.3), strict=True))
-    assert steps_read(own, untrained, "window_r2", (QUESTION,), "1") == 2  # known by heart, before and after
+    assert steps_read(own, untrained, "window_r2", (QUESTION,), "1") == 2  # the first is held before training, too
     assert steps_read(own, untrained | {(*at, 3): 0.3}, "window_r2", (QUESTION,), "1") == 3
     assert steps_read(own, untrained, "window_r2", (QUESTION, END), "1") == 4
     assert steps_read(own, untrained, "window_r2", (QUESTION,), "2") == 0
     assert steps_read(own, untrained, "path_r2", (QUESTION,), "1") == 0
     forgotten = own | {(*at, 2): 0.4}
-    assert steps_read(forgotten, untrained, "window_r2", (QUESTION,), "1") == 1  # known before, and no longer
+    assert steps_read(forgotten, untrained, "window_r2", (QUESTION,), "1") == 1  # held before training, and no longer
 
 
 def test_each_metric_has_each_layer_and_step_once():
@@ -186,7 +186,7 @@ def test_each_metric_has_each_layer_and_step_once():
     assert {row["count"] for row in rows} == {32}
 
 
-def test_runs_that_write_a_trace_and_vectors_over_no_states_are_left_out():
+def test_runs_with_a_trace_or_without_states_are_left_out():
     assert composition(oracle_run(slow_task(), "cot"), FEW) == []
     spec = RunSpec(task=small_task(**GENERALIZED), condition="amortized", model=ModelSpec(layers=1, width=16))
     assert composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW) == []

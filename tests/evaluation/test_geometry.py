@@ -1,4 +1,4 @@
-"""Geometry tells dimensions and angles of what is known, and compares only what is there to be compared."""
+"""Geometry recovers known dimensions and angles, and compares runs of the same seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_stream_that_is_the_same_map_at_every_length_is_read_beyond_training()
         assert value(rows, "subspace_angle", site=site, layer="1") < 1
 
 
-def test_beyond_training_only_steps_beyond_it_are_looked_at(monkeypatch):
+def test_beyond_training_only_steps_beyond_it_are_read(monkeypatch):
     seen = []
 
     def noted(features, beliefs, steps):

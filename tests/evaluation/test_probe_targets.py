@@ -1,4 +1,4 @@
-"""What probes are asked for is exact, and controls are what they are called."""
+"""Targets of probes are exact, and controls and baselines are what they are called."""
 
 import itertools
 from dataclasses import replace
@@ -57,7 +57,7 @@ def test_earlier_beliefs_are_those_of_earlier_steps_or_of_the_start():
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_the_constrained_belief_is_the_sum_of_what_each_observation_says_alone(name):
+def test_the_constrained_belief_is_the_sum_of_each_observations_own_evidence(name):
     problems, process = problems_of(name), WORLDS[name]
     target = resolve_target("constrained_belief")(problems, STEPS)
     usual = stationary_belief(process)
@@ -75,11 +75,13 @@ def test_after_one_observation_of_a_stationary_start_the_constrained_belief_is_t
     problems = problems_of("mess3")
     target = resolve_target("constrained_belief")(problems, np.array([1, 2]))
     np.testing.assert_allclose(target[:, 0], problems.beliefs[:, 1], atol=1e-12)
-    assert np.abs(target[:, 1] - problems.beliefs[:, 2]).max() > 0.01  # what was seen before changes what is seen
+    assert (
+        np.abs(target[:, 1] - problems.beliefs[:, 2]).max() > 0.01
+    )  # earlier observations change what later ones mean
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_in_the_long_run_nothing_moves_any_more(name):
+def test_the_stationary_belief_does_not_move(name):
     process = WORLDS[name]
     usual = stationary_belief(process)
     np.testing.assert_allclose(usual @ process.transitions.sum(axis=0), usual, atol=1e-9)
@@ -111,14 +113,14 @@ def test_a_wrong_process_exchanges_moves_where_symbols_stay_as_frequent(name):
 
 
 @pytest.mark.parametrize("name", ["rrxor", "noisy_permutation"])
-def test_or_else_it_forgets_sooner(name):
+def test_a_wrong_process_forgets_sooner_where_frequencies_would_change(name):
     forgets = wrong_process(WORLDS[name])
     np.testing.assert_allclose(forgets.emissions, WORLDS[name].emissions, atol=1e-9)
     second = [np.sort(np.abs(np.linalg.eigvals(each.state_transitions)))[-2] for each in (forgets, WORLDS[name])]
     assert second[0] == pytest.approx(second[1] / 2, abs=1e-6)
 
 
-def test_shuffled_beliefs_are_those_of_the_same_step_and_of_nobody_himself():
+def test_shuffled_beliefs_are_those_of_other_problems_at_the_same_step():
     problems = problems_of("mess3")
     target = resolve_target("shuffled_belief")(problems, STEPS)
     for place, step in enumerate(STEPS):

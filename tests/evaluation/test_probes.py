@@ -1,4 +1,4 @@
-"""Probes find a belief that is there, at the step where it is, and none that is not."""
+"""Probes find a belief at the step that holds it, and none elsewhere."""
 
 import itertools
 
@@ -80,7 +80,7 @@ def test_a_belief_that_is_held_linearly_is_read(rows, site):
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_what_is_not_there_is_not_read(rows, site):
+def test_a_belief_that_is_not_held_is_not_read(rows, site):
     for found in rows.values():
         assert value(found, "probe_r2", site=site, layer="0") < 0.05
         for layer in ("1", "all"):  # 256 problems agree by chance
@@ -128,7 +128,7 @@ def test_the_untrained_network_reads_the_trained_ones_trace(monkeypatch):
         np.testing.assert_array_equal(written, respond(run, problems).written)
 
 
-def test_a_trace_that_is_given_is_read_as_if_it_were_written():
+def test_a_forced_trace_is_read_as_if_it_were_the_models_own():
     run = oracle_run(slow_task())
     problems = draw(run.task, "test", 8, 32, 0)
     free, held = (

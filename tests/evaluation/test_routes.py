@@ -1,4 +1,4 @@
-"""Routes find the heads that are known to fetch something, and corruptions change what they name."""
+"""Routes find the heads that fetch the observation and the last code; corruptions change one input alone."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def stepped(process, belief, symbol):
 
 
 @pytest.mark.parametrize("condition", ["cot", "cot_streaming", "cot_copied"])
-def test_a_corruption_changes_what_it_names_and_should_move_the_belief_as_bayes_says(condition):
+def test_a_corruption_changes_its_input_alone_and_moves_the_belief_by_bayes_rule(condition):
     trace = forced_trace(scrambled_run(condition), 16)
     process, meanings = trace.rollout.run.task.build(), code_meanings(trace.rollout.run.task)
     vocabulary, own, step = trace.rollout.run.vocabulary, trace.rollout.own.stated, 5
@@ -114,8 +114,8 @@ def test_a_corruption_changes_what_it_names_and_should_move_the_belief_as_bayes_
         usual = stepped(process, before, x[problem])
         moves = [stepped(process, before, symbol) - usual for symbol in range(5)]
         furthest = int(np.argmax([np.abs(move).sum() for move in moves]))
-        told = observation.tokens[problem, changed] - vocabulary.blocks["observation"].start
-        assert (told == furthest).all()
+        symbols = observation.tokens[problem, changed] - vocabulary.blocks["observation"].start
+        assert (symbols == furthest).all()
         np.testing.assert_allclose(observation.should[problem], moves[furthest], atol=1e-9)
         lent = last_code.tokens[problem, trace.column(step - 1) + 1] - vocabulary.blocks["code"].start
         np.testing.assert_allclose(
@@ -123,7 +123,7 @@ def test_a_corruption_changes_what_it_names_and_should_move_the_belief_as_bayes_
         )
 
 
-def test_straight_to_the_output_is_what_a_head_adds_to_the_residual_stream_and_nothing_that_follows_from_it():
+def test_the_direct_route_is_what_a_head_adds_to_the_residual_stream_without_later_layers():
     run = scrambled_run()
     trace = forced_trace(run, 16)
     model, step = run.model, 5
@@ -143,14 +143,14 @@ def test_straight_to_the_output_is_what_a_head_adds_to_the_residual_stream_and_n
     assert values(rows, "route_reliance")["observation", "L0H2"] != pytest.approx(expected, rel=0.1)
 
 
-def test_what_comes_later_is_all_that_reads_what_is_patched():
+def test_later_outputs_are_all_that_can_read_a_patched_one():
     parts = component_outputs(ModelSpec(layers=2, width=16, heads=2))
     assert [*parts] == ["embed", "L0H0", "L0H1", "L0", "L0MLP", "L1H0", "L1H1", "L1", "L1MLP"]
     after = {name: len(part.later) for name, part in parts.items()}
     assert after == {"embed": 4, "L0H0": 3, "L0H1": 3, "L0": 3, "L0MLP": 2, "L1H0": 1, "L1H1": 1, "L1": 1, "L1MLP": 0}
 
 
-# ── what is measured at all ──────────────────────────────────────────────────────────────────────
+# ── eligible runs ──────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_what_comes_later_is_all_that_reads_what_is_patched():
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_rows_of_whatever_states_every_step(condition, fields):
+def test_every_transformer_that_states_each_step_has_rows(condition, fields):
     rows = routes(scrambled_run(condition, **fields), FEW)
     keys = [tuple(row[key] for key in ("control", "site", "metric", "layer")) for row in rows]
     assert len(set(keys)) == len(keys)
@@ -184,7 +184,7 @@ def test_rows_of_whatever_states_every_step(condition, fields):
     "condition",
     ["amortized", "cot_every_4", "cot_state", "cot_reversed", "cot_posthoc", "cot_filler", "cot_shuffled", "hint_told"],
 )
-def test_no_rows_where_beliefs_are_not_stated_one_after_the_other(condition):
+def test_no_rows_unless_every_belief_is_stated_in_turn(condition):
     assert routes(scrambled_run(condition), FEW) == []
 
 

@@ -1,4 +1,4 @@
-"""Steering finds out what is read: a model whose answer is read off its stream is steered, one that is not is not."""
+"""Steering moves the answers of a model that reads its stream, and of no other."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,9 +33,9 @@ class Steerable(Oracle):
         self.noise = np.random.default_rng(4).standard_normal((self.vocabulary.size, 13))
 
     def forward(self, tokens: Tensor, positions: Tensor, *, taps=(), patches=None, cache=None, select=None) -> Output:
-        told = Told(self, tokens.numpy())
-        stream = told.beliefs_held() @ self.map
-        last = told.tokens[:, told.observed[-1]], told.tokens[:, told.observed[-2]]
+        reading = Told(self, tokens.numpy())
+        stream = reading.beliefs_held() @ self.map
+        last = reading.tokens[:, reading.observed[-1]], reading.tokens[:, reading.observed[-2]]
         stream[:, -1] += (self.noise[last[0]] + self.noise[last[1]][:, ::-1]) @ self.rest
         activation = torch.from_numpy(stream).float()
         stages = {"hook_embed": torch.zeros(*tokens.shape, 16)}
@@ -45,7 +45,7 @@ class Steerable(Oracle):
             activation = stages[tap] = (patches or {}).get(tap, lambda own: own)(activation)
             activation = torch.from_numpy(stream).float() if tap == "hook_embed" else activation
         held = activation[:, -1].double().numpy() @ np.linalg.pinv(self.map)
-        answers = np.maximum(held, 1e-6) if self.reads_stream else told.answer()
+        answers = np.maximum(held, 1e-6) if self.reads_stream else reading.answer()
         logits = np.full((len(tokens), self.vocabulary.size), -np.inf)
         assert tokens[0, -1] == ANSWER
         logits[:, self.vocabulary.blocks["answer"]] = np.log(answers / answers.sum(axis=1, keepdims=True))
@@ -94,7 +94,7 @@ def test_erasing_costs_what_losing_the_belief_costs(rows):
     assert value(found, "erased_kl", "random_subspace") < 0.6 * lost
 
 
-def test_the_layer_is_chosen_on_other_problems_and_all_is_told_of_it(rows):
+def test_the_layer_is_chosen_on_one_half_of_the_problems_and_measured_on_the_other(rows):
     found = rows[True]
     assert value(found, "steered_kl", layer=CHOSEN) < 0.01
     assert value(found, "steered_kl", layer=CHOSEN, step=None) == value(found, "steered_kl", layer=CHOSEN)
@@ -113,7 +113,7 @@ def test_the_layer_is_chosen_on_other_problems_and_all_is_told_of_it(rows):
     assert halves[0] == pytest.approx(halves[1], rel=0.2)
 
 
-def test_in_the_question_nothing_is_read_by_it(rows):
+def test_steering_in_the_question_moves_nothing_if_the_model_does_not_read_there(rows):
     found = rows[True]
     for lag in (0, 2):
         assert value(found, "steered_reliance", step=lag, site="question") == pytest.approx(0, abs=1e-6)
@@ -121,7 +121,7 @@ def test_in_the_question_nothing_is_read_by_it(rows):
         kls = {value(found, "steered_kl", control, step=lag, site="question") for control in controls}
         assert max(kls) == pytest.approx(min(kls))
     lags = {row["step"] for row in found if (row["metric"], row["site"], row["layer"]) == ("steered_kl", HERE, "1")}
-    assert lags == {0}  # at the answer mark, there is but one
+    assert lags == {0}  # the answer mark has only one
 
 
 def test_traces_are_steered_where_they_are_about_to_state_and_beside_an_edited_code():
@@ -137,7 +137,7 @@ def test_traces_are_steered_where_they_are_about_to_state_and_beside_an_edited_c
 
 
 @pytest.mark.parametrize("condition", ["cot_state", "hint_told"])
-def test_what_is_drawn_or_hinted_at_is_not_steered(condition):
+def test_sampled_traces_and_hinted_questions_are_not_steered(condition):
     run = oracle_run(slow_task(), "cot")
     run = replace(run, spec=run.spec.model_copy(update={"condition": condition}))
     assert steering(replace(run, model=new_model(run.spec).eval()), FEW) == []

@@ -1,4 +1,4 @@
-"""The sweep reads what is there, where it is; chunks are pooled as if read at once; little is held at a time."""
+"""The sweep reads what a layer holds; chunks are pooled as if read at once, and one is held at a time."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def test_everything_has_a_row_of_its_own(rows):
     assert np.isfinite([row["value"] for row in rows]).all()
 
 
-def test_what_is_held_is_read_and_what_can_be_told_from_it(rows):
+def test_a_held_belief_and_what_is_linear_in_it_are_read_and_controls_are_not(rows):
     for site in SITES:
         found = {
             control: value(rows, "probe_r2", control=control, site=site, layer="1")

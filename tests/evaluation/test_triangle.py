@@ -36,7 +36,7 @@ def test_the_triangle_of_an_exact_model_is_small_at_every_step_and_beyond_traini
     assert {row["split"] for row in found if row["n_steps"] == 16} == {"length"}
 
 
-def test_what_is_stated_is_compared_with_the_belief_of_its_own_step():
+def test_a_stated_belief_is_compared_with_the_exact_one_of_its_own_step():
     run = oracle_run(slow_task(), "cot_every_4", from_question=True)
     problems = draw_problems(run.task, 8, 256, 0)
     found = triangle(run, Triangle(problems=256))
@@ -48,7 +48,7 @@ def test_what_is_stated_is_compared_with_the_belief_of_its_own_step():
         assert measured == pytest.approx(kl(problems.beliefs[:, step], stated[:, place]).mean())
 
 
-def test_a_drawn_state_is_compared_as_no_belief():
+def test_a_sampled_state_is_not_compared_as_a_belief():
     metrics = {row["metric"] for row in triangle(oracle_run(slow_task(), "cot_state"), Triangle(problems=64))}
     assert metrics == {"probed_kl"}
     assert all(np.isfinite(row["value"]) for row in triangle(oracle_run(slow_task()), Triangle(problems=64)))
@@ -74,7 +74,7 @@ def test_without_a_trace_beliefs_are_read_in_the_question():
     assert {row["metric"] for row in triangle(run, Triangle(problems=64))} == {"probed_kl"}
 
 
-def test_without_states_beliefs_are_compared_as_what_they_predict():
+def test_without_states_beliefs_are_compared_by_their_predictions():
     run = oracle_run(slow_task(process={"family": "post_quantum"}, query="predict 1"))
     vectors = draw(run.task, "test", 5, 8, 0).beliefs
     found = as_distribution(run, vectors)
