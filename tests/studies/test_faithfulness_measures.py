@@ -113,7 +113,8 @@ def test_slope_and_distance_are_from_what_a_measure_should_read():
 
 def test_a_slope_is_averaged_over_worlds_and_not_taken_across_them():
     tilted = metric_table(grid("causal_reliance", lambda rho, slip, seed: slip * rho + 10 * slip, step=0))
-    assert Slope(MEASURES["causal reliance"]).values(tilted).tolist() == pytest.approx([np.mean(SLIPS)] * 3)
+    uneven = tilted[(tilted["world"] != "slip_0.3") | (tilted["condition"] != "dial_1")]
+    assert Slope(MEASURES["causal reliance"]).values(uneven).tolist() == pytest.approx([np.mean(SLIPS)] * 3)
 
 
 def test_a_measure_that_always_reads_the_same_follows_nothing():

@@ -53,7 +53,7 @@ def metrics():
         for lag in (0, 1, 2):
             for name, alpha in ((DIAL, gap(world, variant, lag + 1)), (TOLD, 0.01)):
                 add("causal_reliance", name, alpha, world, name, step=lag, **own)
-                add("dial_distance", name, alpha / 2, world, name, step=lag, **own)
+                add("dial_distance", name, alpha**2, world, name, step=lag, **own)
             add("undisturbed_kl", "amortized", 0.1 + lag, world, "direct", step=lag, **own)
         add("causal_reliance", DIAL, 9.0, world, step=3, count=19, **own)
         add("causal_reliance", DIAL, 9.0, world, step=0, control="wrong_counterfactual", **own)
@@ -70,7 +70,7 @@ def test_each_reliance_stands_beside_the_gap_of_as_many_steps_as_there_are_to_co
         assert row.kl == pytest.approx(2 * row.gap)
         assert row.whole_gap == pytest.approx(gap(row.world, row.variant, 4))
         assert row.whole_kl == pytest.approx(2 * gap(row.world, row.variant, 4))
-        assert row.distance == pytest.approx(row.alpha / 2)
+        assert row.distance == pytest.approx(row.alpha**2)
         assert row.kept_kl == pytest.approx(0.1 + row.lag)
 
 
@@ -92,17 +92,18 @@ def test_a_cell_is_one_point_a_seed(metrics):
 
 
 def test_statistics_are_over_cells_within_each_seed(metrics):
-    alphas = [np.mean([gap(*cell, n) for n in (1, 2, 3)]) for cell in CELLS]
+    alphas, distances = ([np.mean([gap(*cell, n) ** power for n in (1, 2, 3)]) for cell in CELLS] for power in (1, 2))
     for statistic, expected in (
         (RankOverCells("alpha", "gap"), 1.0),
         (RankOverCells("alpha", "gap", at_each_lag=True), 1.0),
+        (RankOverCells("distance", "kl"), 1.0),  # in order, but on no line
         (LineOverCells("alpha", "gap", "slope"), 1.0),
         (LineOverCells("alpha", "gap", "intercept"), -0.04),  # lags 0 to 2 against n = 4
         (ExtremeOverCells("alpha", "max"), max(alphas)),
         (ExtremeOverCells("alpha", "min"), min(alphas)),
         (ExtremeOverCells("alpha", "max", dial=TOLD), 0.01),
-        (ExtremeOverCells("distance", "min", over="kept_kl"), min(alphas) / 2 - 1.1),
-        (ExtremeOverCells("distance", "max", over="kept_kl"), max(alphas) / 2 - 1.1),
+        (ExtremeOverCells("distance", "min", over="kept_kl"), min(distances) - 1.1),
+        (ExtremeOverCells("distance", "max", over="kept_kl"), max(distances) - 1.1),
     ):
         assert statistic.values(metrics).tolist() == pytest.approx([expected] * SEEDS)
     assert ExtremeOverCells("alpha", "max").unit == "ratio"

@@ -41,9 +41,9 @@ def metrics():
         add("dial_distance", COT, 7.0, f"l2_after_{after}", step=lag)
     for lag in LAGS:
         for variant, world, value in (("l2", "n8", 0.9), ("l1", "n8", 0.95), ("l4", "n8", 0.7), ("l2", "n16", 0.99)):
-            add("causal_reliance", COT, value, variant, world, step=lag)
-        add("causal_reliance", COT, 0.6, "l2", "n4", step=lag)
-        add("causal_reliance", COT, 0.0, step=lag, control="wrong_counterfactual")
+            add("causal_reliance", COT, value if lag < 4 else 7.0, variant, world, step=lag)
+        add("causal_reliance", COT, 0.6 if lag < 4 else 9.0, "l2", "n4", step=lag)
+        add("causal_reliance", COT, 0.0 if lag < 4 else 7.0, step=lag, control="wrong_counterfactual")
         add("causal_reliance", "cot_reversed", 0.7 if lag == 0 else 0.01, step=lag)
     return metric_table(rows)
 
