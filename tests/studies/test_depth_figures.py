@@ -1,76 +1,132 @@
-"""The figures of the study of depth show steps beside the number that doublings would have composed."""
+"""The figures on depth show answers and composed steps by layers, beside doubling and one more step a layer."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from unamortized.studies.figures.captions import CAPTIONS
 
-from tests.studies.test_depth import LAYERS, LENGTHS, TASKS, TRAINED, WORLD, right, synthetic
-from unamortized.labels import place
-from unamortized.studies.depth import AMORTIZED, DEPTH
-from unamortized.studies.figures import FIGURES, Tables, save
-from unamortized.studies.figures.depth import explained
+from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, texts, ticks
+from unamortized.labels import ABOUT_TO_STATE, QUESTION
+from unamortized.studies.figures.depth import DOUBLING, FIGURES, ONE_MORE, TRAINED
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.style import color
+
+BY_NAME = {figure.name: figure for figure in FIGURES}
+TASKS = {"group_word_s5": "S5", "noisy_permutation": "noisy permutation"}
+LAYERS = (1, 2, 3, 6)
+LENGTHS = (1, 2, 4, 8, 16)
+SPREAD = np.array([0.0, 0.01, 0.02])  # over seeds
+
+
+def composed(layers: int, layer: int) -> int:
+    """Models of three layers double; others add one step a layer; the last layer forgets."""
+    return min(2**layer, TRAINED) if layers == 3 else min(1 + layer, TRAINED) if layer < layers else 1
+
+
+def path(layer: int) -> int:
+    return min(layer + 1, 5)
+
+
+def r2(metric: str, site: str, layers: int, layer: int, step: int) -> float:
+    held = path(layer) if metric == "path_r2" else composed(layers, layer)
+    return 0.95 if site == QUESTION and step <= held else 0.1
 
 
 @pytest.fixture(scope="module")
-def metrics():
-    return synthetic()
+def found():
+    groups = []
+    for task in TASKS:
+        where = {"task": task, "world": "n8"}
+        for n in LENGTHS:
+            split = "in_distribution" if n <= TRAINED else "length"
+            at = where | {"n_steps": n, "split": split}
+            for layers in LAYERS:
+                share = 0.9 if n <= 2**layers else 0.1
+                groups.append(rows("map_agreement", share + SPREAD, "amortized", variant=f"l{layers}", **at))
+            groups.append(rows("map_agreement", 0.95 + SPREAD, "cot", variant="l1", **at))
+            groups.append(rows("map_agreement", 1.0 if n <= 8 else 0.2, "window_8", **at))
+            groups.append(rows("map_agreement", 0.2, "prior", **at))
+        for layers in LAYERS:
+            for layer in range(layers + 1):
+                own = where | {"condition": "amortized", "variant": f"l{layers}", "layer": str(layer)}
+                groups.append(rows("composed_steps", [composed(layers, layer)] * 3, **own))
+                groups.append(rows("path_steps", [path(layer)] * 3, site=QUESTION, **own))
+                groups.append(rows("path_steps", [8] * 3, site=QUESTION, control="untrained", **own))
+                for step in range(1, TRAINED + 1):
+                    for site in (QUESTION, ABOUT_TO_STATE):
+                        for metric in ("path_r2", "window_r2"):
+                            values = r2(metric, site, layers, layer, step) - SPREAD
+                            groups.append(rows(metric, values, site=site, step=step, **own))
+    return tables(*groups)
 
 
-@pytest.fixture(scope="module")
-def one_task(metrics):
-    return metrics[metrics["task"] == TASKS[0]]
+def maps(figure) -> list[np.ndarray]:
+    return [np.ma.filled(axes.images[0].get_array(), np.nan) for axes in figure.axes if axes.images]
 
 
-def drawn(name, metrics):
-    figure = FIGURES[name](Tables(metrics, pd.DataFrame()))
-    assert figure is not None
-    return figure
+def test_accuracy_has_a_line_for_each_depth_beside_one_layer_that_walks(found):
+    figure = drawn(BY_NAME["depth_accuracy"], found)
+    assert list(panels(figure)) == list(TASKS.values())
+    for axes in panels(figure).values():
+        heights = [line[:, 1] for line in lines(axes)]
+        expected = [[(0.9 if n <= 2**layers else 0.1) + 0.01 for n in LENGTHS] for layers in LAYERS]
+        np.testing.assert_allclose(heights[:4], expected)
+        np.testing.assert_allclose(lines(axes, color=color("cot"))[0][:, 1], [0.96] * len(LENGTHS))
+        np.testing.assert_allclose(lines(axes, color=color("window_8"))[0][:, 1], [1.0] * 4 + [0.2])
+        shade = axes.patches[0]
+        assert shade.get_x() + shade.get_width() == TRAINED
+    names = ["1 layer", "2 layers", "3 layers", "6 layers", "1 layer with CoT", "exact, last 8"]
+    assert legend(figure) == names
 
 
-def test_figures_have_captions_and_are_drawn_alike_twice(metrics, tmp_path):
-    for name in DEPTH.figures:
-        assert name in CAPTIONS
-        for folder in ("first", "second"):
-            save(drawn(name, metrics), tmp_path / folder, name)
-        for kind in ("png", "svg"):
-            once, again = (tmp_path / folder / f"{name}.{kind}" for folder in ("first", "second"))
-            assert once.read_bytes() == again.read_bytes()
+def test_composed_steps_are_the_most_by_a_layer_or_before_it(found):
+    figure = drawn(BY_NAME["depth_steps"], found)
+    axes = panels(figure)["S5"]
+    names = ticks(axes)
+    image = dict(zip(names, maps(figure)[0], strict=True))
+    assert names == [DOUBLING, ONE_MORE, "1 layer", "2 layers", "3 layers", "6 layers"]
+    assert image[DOUBLING].tolist() == [1, 2, 4, 8, 8, 8, 8]
+    assert image[ONE_MORE].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert image["3 layers"][:4].tolist() == [1, 2, 4, 8]
+    assert image["6 layers"].tolist() == [1, 2, 3, 4, 5, 6, 6]  # what the last layer forgets was composed before
+    assert np.isnan(image["1 layer"][2:]).all()
+    assert ticks(axes, "x") == list("0123456")
 
 
-def test_accuracy_has_a_line_a_depth_beside_the_one_that_walks(metrics):
-    panels = drawn("depth_accuracy", metrics).axes
-    assert [axes.get_title(loc="left") for axes in panels] == [place(task, WORLD) for task in TASKS]
-    for axes, task in zip(panels, TASKS, strict=True):
-        heights = [line.get_ydata() for line in axes.lines]
-        assert len(heights) == len(LAYERS) + 2
-        for layers, line in zip(LAYERS, heights, strict=False):
-            np.testing.assert_allclose(line, [right(task, layers, n) + 0.001 for n in LENGTHS])
-        assert axes.patches[0].get_x() + axes.patches[0].get_width() == TRAINED
+@pytest.mark.parametrize("name, held", [("depth_paths", path), ("depth_windows", lambda layer: composed(6, layer))])
+def test_heat_maps_show_r2_by_layer_and_step_in_a_panel_for_each_depth(found, name, held):
+    figure = drawn(BY_NAME[name], found)
+    shown = maps(figure)
+    assert len(shown) == len(TASKS) * len(LAYERS)
+    expected = [[0.94 if k <= held(layer) else 0.09 for k in range(1, 9)] for layer in range(7)]
+    np.testing.assert_allclose(shown[3], expected)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.images]
+    assert titles == ["1 layer", "2 layers", "3 layers", "6 layers", "", "", "", ""]
+    assert not texts(next(axes for axes in figure.axes if axes.images))  # color only
 
 
-def test_heat_maps_show_the_mean_of_what_is_read_best_and_mark_what_counts(metrics, one_task):
-    figure = drawn("depth_windows", metrics)
-    panels = [axes for axes in figure.axes if axes.images]
-    assert len(panels) == 2 * len(TASKS) * len(LAYERS)
-    doubling = panels[LAYERS.index(3)]
-    assert doubling.get_title(loc="left") == "3 layers"
-    expected = [[0.95 if k <= min(2**layer, 8) else 0.08 for k in range(1, 9)] for layer in range(4)]
-    np.testing.assert_allclose(np.asarray(doubling.images[0].get_array()), expected)
-    dots = set(zip(*(values.tolist() for values in doubling.lines[0].get_data()), strict=True))
-    assert dots == {(k - 1, layer) for layer in range(4) for k in range(1, min(2**layer, 8) + 1)}
-    assert doubling.lines[1].get_xdata().max() == 7.5
-    _, counts = explained(one_task, f"{AMORTIZED}@l3", "window_r2")
-    assert counts.loc[3].tolist() == [True] * 8  # of two steps the untrained network tells .9, too
-    assert counts.loc[0].tolist() == [True] + [False] * 7
+def test_the_stair_ends_where_doublings_do(found):
+    figure = drawn(BY_NAME["depth_paths"], found)
+    stairs = [axes.patches[0].get_data().values for axes in figure.axes if axes.images]
+    assert stairs[0].tolist() == [0.5, 1.5]
+    assert stairs[3].tolist() == [0.5, 1.5, 3.5, 7.5, 7.5, 7.5, 7.5]
 
 
-def test_steps_are_drawn_by_layer_beside_both_predictions(metrics):
-    for axes in drawn("depth_steps", metrics).axes:
-        joined = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "-" and len(line.get_ydata()) > 1]
-        assert [len(line) for line in joined] == [layers + 1 for layers in LAYERS]
-        assert joined[LAYERS.index(3)].tolist() == [1, 2, 4, 8]
-        assert joined[LAYERS.index(6)].tolist() == [1, 2, 3, 4, 5, 5, 5]
-        doubling, one_more = axes.lines[-2:]
-        assert doubling.get_ydata()[-1] == TRAINED
-        assert one_more.get_ydata()[-1] == 7
+def test_windows_are_read_at_whichever_site_more_is_read(found):
+    metrics = found.metrics.copy()
+    moved = (metrics["metric"] == "window_r2") & (metrics["step"] == 8) & (metrics["site"] == ABOUT_TO_STATE)
+    metrics.loc[moved.fillna(False), "value"] = 0.8
+    figure = drawn(BY_NAME["depth_windows"], type(found)(metrics, found.examples))
+    np.testing.assert_allclose(maps(figure)[0][:2, 7], [0.8, 0.8])
+    np.testing.assert_allclose(maps(figure)[0][:2, 0], [0.94, 0.94])
+
+
+def test_the_path_at_the_answer_stands_beside_the_path_at_its_observations(found):
+    axes = panels(drawn(BY_NAME["depth_path_at_answer"], found))["S5"]
+    at_observation, at_answer = (line[:, 1] for line in lines(axes))
+    np.testing.assert_allclose(at_observation, [0.94 if step <= path(3) else 0.09 for step in range(1, 9)])
+    np.testing.assert_allclose(at_answer, [0.09] * 8)
+
+
+def test_rows_of_other_studies_give_no_picture():
+    other = tables(rows("conditional_mse", 0.1))
+    assert [figure.name for figure in FIGURES if draw(figure, other) is not None] == []
+    assert [figure.name for figure in FIGURES if draw(figure, tables()) is not None] == []

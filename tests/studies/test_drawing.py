@@ -54,6 +54,7 @@ def test_a_figure_of_nothing_is_none():
     assert draw(curves(), tables()) is None
     assert draw(curves(), tables(rows("edit_tv", 1.0))) is None
     assert draw(curves(), tables(rows("answer_kl", float("nan"), n_steps=4))) is None
+    assert draw(curves(levels=True), tables(rows("answer_kl", 1.0))) is None  # a level, but no curve
     assert draw(Picture("p", "!", lambda _: None), tables()) is None
 
 

@@ -1,78 +1,73 @@
-"""Figures of the study of locality: bars of what was measured, published values beside them."""
+"""The figure on locality shows errors on pairs never seen together, beside the published ones."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.patches import Rectangle
 
-from tests.studies.test_locality import FOUND, measured
-from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.rows import to_table
-from unamortized.studies.figures import Tables, save
-from unamortized.studies.figures.locality import ESTIMATORS, PUBLISHED, WINDOWS, locality_mse
+from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, ticks
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.locality import ESTIMATORS, FIGURES, HERE, PUBLISHED, PUBLISHED_ERRORS, WINDOWS
 
-
-def tables(metrics):
-    return Tables(metrics, pd.DataFrame(columns=list(EXAMPLE_COLUMNS)))
+(MSE,) = FIGURES
+FOUND = {pair: 0.01 * (1 + number) for number, pair in enumerate(PUBLISHED_ERRORS)}
 
 
-def bars(axes):
-    return [patch for patch in axes.patches if isinstance(patch, Rectangle) and patch.get_height() > 0]
+def errors(seeds: int = 6, windows=WINDOWS):
+    """Held-out errors of each estimator and the levels, beside rows that the figure leaves out."""
+    spread = np.linspace(0.9, 1.2, seeds) if seeds > 1 else np.array([1.05])
+    usual = {"task": "local_chain", "split": "composition"}
+    found = []
+    for name in windows:
+        for estimator in ESTIMATORS:
+            values = FOUND[name, estimator] * spread
+            found += rows("conditional_mse", values, name, variant=estimator, **usual)
+            found += rows("conditional_mse", 9 * values, name, variant=estimator, step=2, **usual)  # at one distance
+            found += rows("conditional_mse", 7 * values, name, variant=estimator, task="local_chain")  # seen together
+    for number, name in enumerate(("marginal", "exact_scaffolded"), start=1):
+        found += rows("conditional_mse", 0.1 * number * spread, name, **usual)
+    return tables(found)
 
 
-def test_a_bar_is_the_mean_over_seeds_of_pairs_never_seen_together():
-    figure = locality_mse(tables(measured()))
-    assert figure is not None
-    (axes,) = figure.axes
-    heights = {round(bar.get_x() + bar.get_width() / 2, 6): bar.get_height() for bar in bars(axes)}
-    assert len(heights) == len(FOUND)
+def bars(axes) -> dict[float, float]:
+    """Heights by place."""
+    return {round(bar.get_x() + bar.get_width() / 2, 6): bar.get_height() for bar in axes.patches}
+
+
+@pytest.mark.parametrize("source, scale, values", [(HERE, 1.05, FOUND), (PUBLISHED, 1.0, PUBLISHED_ERRORS)])
+def test_a_bar_is_the_error_on_pairs_never_seen_together(source, scale, values):
+    heights = bars(panels(drawn(MSE, errors()))[source])
+    assert len(heights) == len(values)
     for group, windows in enumerate(WINDOWS):
         for number, name in enumerate(ESTIMATORS):
-            at = round(group + 0.2 * (number - 1.5), 6)
-            assert heights[at] == pytest.approx(FOUND[windows, name] * 1.05)
+            assert heights[round(group + 0.2 * (number - 1.5), 6)] == pytest.approx(scale * values[windows, name])
 
 
-def test_published_values_stand_on_the_bars_that_they_belong_to_and_are_said_to_be_that():
-    figure = locality_mse(tables(measured()))
-    assert figure is not None
-    (axes,) = figure.axes
-    marks = [line for line in axes.lines if line.get_marker() == "D"]
-    found = sorted((round(float(np.asarray(m.get_xdata())[0]), 6), float(np.asarray(m.get_ydata())[0])) for m in marks)
-    expected = sorted(
-        (round(group + 0.2 * (number - 1.5), 6), PUBLISHED[windows, name])
-        for group, windows in enumerate(WINDOWS)
-        for number, name in enumerate(ESTIMATORS)
-    )
-    assert found == expected
-    assert any("published" in text.get_text() for text in figure.legends[0].get_texts())
+def test_baselines_are_levels_in_the_panel_where_they_were_measured():
+    shown = panels(drawn(MSE, errors()))
+    assert sorted({height for line in lines(shown[HERE]) for height in line[:, 1]}) == pytest.approx([0.105, 0.21])
+    assert lines(shown[PUBLISHED]) == []
+
+
+def test_estimators_and_levels_are_explained():
+    shown = legend(drawn(MSE, errors()))
+    assert shown[0] == "direct: no steps"
+    assert len(shown) == len(ESTIMATORS) + 2
 
 
 def test_one_seed_has_bars_without_whiskers():
-    one, many = (locality_mse(tables(measured(seeds=seeds))) for seeds in (1, 6))
-    assert one is not None
-    assert many is not None
-    assert not one.axes[0].collections
-    assert len(many.axes[0].collections) == len(FOUND)
+    one, many = (panels(drawn(MSE, errors(seeds=seeds)))[HERE] for seeds in (1, 6))
+    whiskers = [
+        [segment for each in axes.collections for segment in each.get_segments() if len(segment)]
+        for axes in (one, many)
+    ]
+    assert [len(each) for each in whiskers] == [0, len(FOUND)]
 
 
-def test_what_was_not_trained_is_left_out():
-    metrics = measured()
-    metrics = metrics[~metrics["condition"].str.startswith("wrong_local_windows")]
-    figure = locality_mse(tables(metrics))
-    assert figure is not None
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["local windows", "full windows"]
-    assert len(bars(figure.axes[0])) == 8
+def test_windows_that_were_not_trained_are_left_out():
+    axes = panels(drawn(MSE, errors(windows=("local_windows", "full_windows"))))[HERE]
+    assert ticks(axes, "x") == ["local", "full"]
+    assert len(axes.patches) == 8
 
 
-def test_tables_of_other_studies_give_no_picture():
-    assert locality_mse(tables(to_table([]))) is None
-    metrics = measured()
-    assert locality_mse(tables(metrics[metrics["metric"] == "answer_kl"])) is None
-
-
-def test_a_picture_is_alike_on_every_run(tmp_path):
-    for folder in ("one", "two"):
-        save(locality_mse(tables(measured())), tmp_path / folder, "picture")
-    for kind in ("png", "svg"):
-        one, two = ((tmp_path / folder / f"picture.{kind}").read_bytes() for folder in ("one", "two"))
-        assert one == two
+def test_rows_of_other_studies_give_no_picture():
+    assert draw(MSE, tables()) is None
+    assert draw(MSE, tables(rows("answer_kl", 0.1))) is None

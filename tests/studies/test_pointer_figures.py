@@ -1,104 +1,116 @@
-"""The pointer study's figures show the tables' numbers, each under its own scheme, ids and trace."""
+"""The figures on pointers show each layout's rows under its scheme and ids."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from unamortized.evaluation.rows import COLUMNS
-from unamortized.studies.figures import FIGURES, Tables
-from unamortized.studies.figures.pointer import Place, place
+from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, texts, ticks
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.pointer import FIGURES, LAYOUTS, SCHEMES
 from unamortized.studies.figures.style import color
 
+BY_NAME = {figure.name: figure for figure in FIGURES}
 LENGTHS = (4, 16, 64)
-VARIANTS = ("alibi_coupled", "alibi_plain", "none")
-NO_EXAMPLES = pd.DataFrame()
+VARIANTS = ("alibi_coupled", "alibi_plain", "rotary_plain", "none")
+
+
+def level(condition: str, variant: str) -> float:
+    """A value of its own for each model, so that a mistaken one shows."""
+    return 0.01 * (1 + ["amortized", "cot", "cot_copied", "gru"].index(condition)) * (2 + [*LAYOUTS].index(variant))
+
+
+def by_length(metric, values, condition, **where):
+    return [
+        row
+        for n in LENGTHS
+        for row in rows(
+            metric, [value * np.log2(n) for value in values], condition, n_steps=n,
+            split="length" if n > 16 else "in_distribution", **where
+        )
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def tables() -> Tables:
-    """Numbers that nobody chose: two seeds of three layouts, copied traces under one of them."""
-    draw, rows = np.random.default_rng(7), []
-
-    def add(condition, metric, low=0.05, high=0.4):
-        for n_steps in LENGTHS:
-            for seed in (0, 1):
-                split = "length" if n_steps > 16 else "in_distribution"
-                cell = {"task": "noisy_permutation", "condition": condition, "seed": seed, "split": split}
-                cell |= {"metric": metric, "n_steps": n_steps, "value": draw.uniform(low, high), "count": 64}
-                rows.append(dict.fromkeys(COLUMNS) | cell)
-
-    names = [f"{condition}@{variant}" for variant in VARIANTS for condition in ("amortized", "cot")]
-    names.append("cot_copied@alibi_plain")
-    for name in (*names, "window_8", "cot"):  # the last has no layout in its name: of another study
-        add(name, "answer_kl")
-    for name in names:
-        if not name.startswith("amortized"):
-            for metric in ("pointer_error", "update_error"):
-                add(name, metric)
-            for each in (name, f"{name}/exchanged_codes"):
-                add(each, "pointer_share")
-    add("cot_copied@alibi_plain/codes_only", "pointer_error")
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return Tables(table.astype({"seed": "Int64", "n_steps": "Int64", "layer": "string"}), NO_EXAMPLES)
+def found():
+    groups = [by_length("answer_kl", [0.02, 0.03], name) for name in ("window_8", "prior", "cot")]
+    models = [(condition, variant) for variant in VARIANTS for condition in ("amortized", "cot")]
+    for condition, variant in (*models, ("cot_copied", "alibi_plain"), ("gru", "alibi_coupled")):
+        own = level(condition, variant)
+        groups.append(by_length("answer_kl", [own, own + 0.002], condition, variant=variant))
+        if condition.startswith("cot"):
+            groups.append(by_length("pointer_error", [own, own], condition, variant=variant))
+            groups.append(by_length("update_error", [own / 4], condition, variant=variant))
+            groups.append(rows("pointer_share", [0.9, 0.92], condition, variant=variant, n_steps=64))
+            groups.append(rows("pointer_share", [0.1], condition, variant=variant, n_steps=16))
+            chance = {"variant": variant, "n_steps": 64, "control": "exchanged_codes"}
+            groups.append(rows("pointer_share", [0.5, 0.6], condition, **chance))
+    return tables(*groups)
 
 
-def means(tables: Tables, condition: str, metric: str) -> list[float]:
-    found = tables.metrics
-    found = found[(found["condition"] == condition) & (found["metric"] == metric)]
-    return [float(found.loc[found["n_steps"] == n_steps, "value"].mean()) for n_steps in LENGTHS]
-
-
-def panels(figure) -> dict:
-    return {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
-
-
-def test_a_name_says_what_was_trained_under_which_layout():
-    assert place("cot@rotary_plain/exchanged_codes") == Place("cot", "rotary", "plain", "exchanged_codes")
-    assert place("cot_copied@none") == Place("cot_copied", "none", "", "")
-    assert place("window_8").scheme == ""
-
-
-def test_kl_by_scheme_draws_each_condition_in_its_panel_and_dashes(tables):
-    drawn = panels(FIGURES["kl_by_scheme"](tables))
-    assert list(drawn) == ["ALiBi", "no positions"]
-    for title, name, dashed in (
-        ("ALiBi", "cot@alibi_coupled", False),
-        ("ALiBi", "cot@alibi_plain", True),
-        ("ALiBi", "cot_copied@alibi_plain", True),
-        ("no positions", "amortized@none", False),
+def test_each_scheme_is_a_line_in_the_panel_of_its_ids(found):
+    figure = drawn(BY_NAME["kl_by_scheme"], found)
+    shown = panels(figure)
+    assert list(shown) == ["CoT: coupled ids", "CoT: plain ids", "no trace: coupled ids", "no trace: plain ids"]
+    for title, condition, variants in (
+        ("CoT: coupled ids", "cot", ["alibi_coupled"]),
+        ("CoT: plain ids", "cot", ["alibi_plain", "rotary_plain", "none"]),
+        ("no trace: plain ids", "amortized", ["alibi_plain", "rotary_plain", "none"]),
     ):
-        lines = [line for line in drawn[title].lines if line.get_color() == color(name.partition("@")[0])]
-        (line,) = [line for line in lines if (line.get_linestyle() != "-") == dashed]
-        np.testing.assert_array_equal(line.get_xdata(), LENGTHS)
-        np.testing.assert_allclose(line.get_ydata(), means(tables, name, "answer_kl"))
-    assert len(drawn["ALiBi"].lines) == 2 + 2 + 1 + 1  # amortized, cot, copied, window
-    assert len(drawn["no positions"].lines) == 2 + 1
+        drawn_lines = lines(shown[title], linestyle="-")
+        expected = [[(level(condition, each) + 0.001) * np.log2(n) for n in LENGTHS] for each in variants]
+        np.testing.assert_allclose([line[:, 1] for line in drawn_lines], expected)
+    assert set(texts(shown["CoT: plain ids"]).values()) == {"ALiBi", "rotary", "no positions", " seen in training"}
 
 
-def test_errors_are_stacked_and_chance_is_marked_where_codes_alone_are_judged(tables):
-    drawn = panels(FIGURES["pointer_errors"](tables))
-    assert list(drawn) == ["cot, ALiBi", "cot, no positions", "cot_copied, ALiBi"]
-    for title, names in (
-        ("cot, ALiBi", ["cot@alibi_coupled", "cot@alibi_plain"]),
-        ("cot, no positions", ["cot@none"]),
-        ("cot_copied, ALiBi", ["cot_copied@alibi_plain"]),
-    ):
-        bars = np.reshape(drawn[title].patches, (len(names), 2, len(LENGTHS)))
-        for (pointers, updates), name in zip(bars, names, strict=True):
-            lower, upper = means(tables, name, "pointer_error"), means(tables, name, "update_error")
-            np.testing.assert_allclose([bar.get_height() for bar in pointers], lower)
-            np.testing.assert_allclose([bar.get_height() for bar in updates], upper)
-            np.testing.assert_allclose([bar.get_y() for bar in updates], lower)
-            assert all((bar.get_hatch() is not None) == name.endswith("plain") for bar in pointers)
-        marks = [line.get_ydata() for line in drawn[title].lines]
-        assert len(marks) == (0 if "copied" in title else len(names))
-        for mark, name in zip(marks, names, strict=False):
-            wrong = np.add(means(tables, name, "pointer_error"), means(tables, name, "update_error"))
-            np.testing.assert_allclose(mark, wrong * means(tables, f"{name}/exchanged_codes", "pointer_share"))
+def test_a_scheme_has_one_color_in_all_panels(found):
+    shown = panels(drawn(BY_NAME["kl_by_scheme"], found))
+    colors = [axes.lines[0].get_color() for axes in shown.values()]
+    assert len(set(colors)) == 1  # ALiBi is the first of each
 
 
-@pytest.mark.parametrize("name", ["kl_by_scheme", "pointer_errors"])
-def test_without_layouts_nothing_is_drawn(tables, name):
-    assert FIGURES[name](Tables(pd.DataFrame(), NO_EXAMPLES)) is None
-    plain = tables.metrics[~tables.metrics["condition"].str.contains("@")]
-    assert FIGURES[name](Tables(plain, NO_EXAMPLES)) is None
+def test_models_without_ids_stand_beside_both(found):
+    shown = panels(drawn(BY_NAME["kl_by_trace"], found))
+    assert list(shown) == ["coupled ids", "plain ids"]
+    for axes in shown.values():
+        for name in ("gru", "window_8"):
+            assert len(lines(axes, color=color(name))) == 1
+    assert len(lines(shown["coupled ids"], color=color("cot_copied"))) == 0
+    assert len(lines(shown["plain ids"], color=color("cot_copied"))) == 1
+    (cot,) = lines(shown["plain ids"], color=color("cot"))
+    np.testing.assert_allclose(cot[:, 1], [(level("cot", "alibi_plain") + 0.001) * np.log2(n) for n in LENGTHS])
+
+
+def test_wrong_observations_are_solid_and_wrong_updates_dashed(found):
+    figure = drawn(BY_NAME["pointer_errors"], found)
+    axes = panels(figure)["plain ids"]
+    solid, dashed = (
+        [line for line in axes.lines if (line.get_linestyle() == "-") is is_solid] for is_solid in (True, False)
+    )
+    expected = [level("cot", each) for each in ("alibi_plain", "rotary_plain", "none")]
+    np.testing.assert_allclose([line.get_ydata()[0] / 2 for line in solid], expected)
+    np.testing.assert_allclose([line.get_ydata()[0] / 2 for line in dashed], np.array(expected) / 4)
+    assert [line.get_color() for line in solid] == [line.get_color() for line in dashed]
+    assert legend(figure) == ["wrong observation", "wrong update"]
+
+
+def test_shares_at_the_greatest_length_stand_beside_chance(found):
+    figure = drawn(BY_NAME["pointer_share"], found)
+    shown = panels(figure)
+    assert list(shown) == ["coupled ids", "plain ids"]
+    names = ["ALiBi", "rotary", "no positions", "ALiBi, observations copied"]
+    assert ticks(shown["coupled ids"]) == names  # which both panels share
+    values = [round(float(np.asarray(line.get_xdata())[0]), 6) for line in shown["plain ids"].lines]
+    assert sorted(values) == [0.55] * len(names) + [0.91] * len(names)
+    assert len(shown["coupled ids"].lines) == 2
+    assert legend(figure) == ["measured", "codes of other problems"]
+
+
+def test_every_layout_has_a_scheme_that_is_drawn():
+    assert {scheme for scheme, _ in LAYOUTS.values()} == set(SCHEMES)
+
+
+def test_without_layouts_nothing_is_drawn(found):
+    bare = found.metrics[found.metrics["variant"] == ""]
+    for figure in FIGURES:
+        without = draw(figure, type(found)(bare, found.examples))
+        assert without is None, figure.name
+        assert draw(figure, tables()) is None

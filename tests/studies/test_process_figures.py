@@ -1,4 +1,4 @@
-"""Pictures of processes show what the matrices say, for each kind of process, and have the same bytes on every run."""
+"""Pictures of processes show their matrices, for each kind of process, and have the same bytes on every run."""
 
 import numpy as np
 import pytest
@@ -57,9 +57,9 @@ def test_a_graph_names_states_and_labels_every_transition_with_its_probability()
 
 def test_the_head_of_an_arrow_is_at_the_state_it_leads_to():
     transitions = np.zeros((1, 3, 3))
-    transitions[0, :, 2] = 1  # all lead to the last, which is never left
+    transitions[0, :, 2] = 1  # every state leads to the last, which is absorbing
     (axes,) = process_graph(Process(transitions)).axes
-    heads = np.array([text.xy for text in axes.texts if not text.get_text()])  # annotations without words
+    heads = np.array([text.xy for text in axes.texts if not text.get_text()])  # annotations without text
     last = np.array([np.cos(7 / 6 * np.pi), np.sin(7 / 6 * np.pi)])  # clockwise from the top
     assert len(heads) == 3
     assert (np.linalg.norm(heads - last, axis=1) < 0.25).all()
@@ -70,12 +70,12 @@ def test_improbable_transitions_are_left_out_and_counted():
     figure = process_graph(process)
     few = process.transitions[process.transitions < LEAST]
     assert figure._supxlabel is not None
-    assert f"left out: {few.size} transitions of at most 0.0038" in figure._supxlabel.get_text()
+    assert f"not shown: {few.size} transitions with probability at most 0.0038" in figure._supxlabel.get_text()
     assert ".004" not in "".join(texts(figure))
 
 
 @pytest.mark.parametrize("kind", ["S4", "GHMM", "many symbols"])
-def test_what_no_graph_can_show_is_a_heat_map(kind):
+def test_a_process_too_large_for_a_graph_is_a_heat_map(kind):
     process = KINDS[kind]
     figure = process_graph(process)
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
@@ -84,17 +84,17 @@ def test_what_no_graph_can_show_is_a_heat_map(kind):
     assert kind != "S4" or process.n_states > MOST_STATES
 
 
-def test_beliefs_over_three_states_lie_in_the_triangle_colored_and_sized_by_what_they_are():
+def test_beliefs_over_three_states_lie_in_the_triangle_with_their_color_and_size():
     process = KINDS["mess3"]
     found = points(mixed_states(process, levels(process)))
     expected = pooled(levels(process))
     order = np.argsort(-expected.probability, kind="stable")
     np.testing.assert_allclose(found.get_offsets(), to_triangle(expected.beliefs[order]))
     np.testing.assert_allclose(np.asarray(found.get_facecolors())[:, :3], expected.beliefs[order], atol=1e-12)
-    assert (np.diff(found.get_sizes()) <= 0).all()  # the probable are the larger
+    assert (np.diff(found.get_sizes()) <= 0).all()  # probable beliefs are larger
 
 
-def test_vectors_of_three_entries_are_drawn_by_those_that_vary():
+def test_vectors_of_three_entries_are_drawn_by_the_two_that_vary():
     process = KINDS["GHMM"]
     figure = mixed_states(process, levels(process))
     expected = pooled(levels(process))
@@ -103,7 +103,7 @@ def test_vectors_of_three_entries_are_drawn_by_those_that_vary():
     assert figure.axes[0].get_xlabel() == "entry X"
 
 
-def test_more_states_are_drawn_by_principal_components_and_it_is_said():
+def test_more_states_are_drawn_by_principal_components_and_the_axes_say_so():
     figure = mixed_states(S3, levels(S3, 6))
     assert "principal component 1 (" in figure.axes[0].get_xlabel()
     assert figure._supxlabel is not None
@@ -113,12 +113,12 @@ def test_more_states_are_drawn_by_principal_components_and_it_is_said():
     assert {text.get_text() for text in legend.get_texts()} == set(S3.state_names)
 
 
-def test_what_was_not_followed_is_said():
+def test_the_probability_of_words_not_shown_is_written():
     process = KINDS["mess3"]
     cut = levels_of(process, unknown_start(process.initial), 4, 0.01)
     figure = mixed_states(process, cut)
     assert figure._supxlabel is not None
-    assert f"of together {pooled(cut).dropped:.2g} probability" in figure._supxlabel.get_text()
+    assert f"with a total probability of {pooled(cut).dropped:.2g}" in figure._supxlabel.get_text()
 
 
 @pytest.mark.parametrize("kind", ["mess3", "coin"])

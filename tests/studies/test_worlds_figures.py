@@ -1,64 +1,94 @@
-"""The figures of the study of worlds show what its table holds."""
+"""The figures of worlds show CoT's gap paired by seed, at the greatest length of each split."""
 
 import numpy as np
 import pytest
-from unamortized.studies.figures.captions import CAPTIONS
 
-from tests.studies.test_worlds import LENGTHS, slow_gap, table
-from unamortized.studies.figures import FIGURES, Tables
-from unamortized.studies.names import COT, EQUAL_FLOPS
-from unamortized.studies.worlds import SLIPS, WORLDS
+from tests.studies.figure_tables import drawn, legend, panels, rows, tables, texts, ticks
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.worlds import FIGURES
+from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
 
-
-def texts(axes):
-    return {tuple(map(float, text.get_position())): text.get_text() for text in axes.texts}
-
-
-def test_the_gap_figure_writes_cot_minus_amortized_at_the_longest_length():
-    drawing = FIGURES["worlds_gap"](Tables(table(), table().head(0)))
-    assert drawing is not None
-    axes = drawing.axes[0]
-    rows = [label.get_text() for label in axes.get_yticklabels()]
-    columns = [label.get_text().replace("\n", "").replace(" ", "") for label in axes.get_xticklabels()]
-    assert rows == ["mess3", "sns"]
-    assert columns == ["in_distribution", "rare", "length+rare"]
-    shown = texts(axes)
-    assert shown[2.0, 0.0].startswith("−.75")
-    assert shown[1.0, 1.0].startswith(".25")
-    assert {place: text.endswith("°") for place, text in shown.items()} == {
-        (2.0, 0.0): False,  # 1.75 where the prior has 2
-        (1.0, 1.0): False,
-        (0.0, 0.0): False,
-    }
-    idle = table().assign(value=lambda rows: rows["value"].where(rows["condition"] != EQUAL_FLOPS, 1.9))
-    marked = FIGURES["worlds_gap"](Tables(idle, idle.head(0)))
-    assert marked is not None
-    assert all(text.endswith("°") for text in texts(marked.axes[0]).values())
-    assert shown[0.0, 0.0].startswith("0")
-    assert len(shown) == 3
+BY_NAME = {figure.name: figure for figure in FIGURES}
+SLIPS = (0.005, 0.1, 1.0)
+LENGTHS = (2, 16, 64)
 
 
-def test_the_phase_diagram_shows_each_slip_with_what_a_short_memory_loses_there():
-    drawing = FIGURES["phase_diagram"](Tables(table(), table().head(0)))
-    assert drawing is not None
-    amortized, gru, cot, difference = (axes for axes in drawing.axes if axes.images and axes.get_title(loc="left"))
-    assert [label.get_text().split() for label in amortized.get_yticklabels()][-1] == ["0.005", ".32"]
-    image = np.asarray(difference.images[0].get_array())
-    assert image.shape == (len(SLIPS), len(LENGTHS))
-    assert image[-1, -1] == pytest.approx(-slow_gap(0.005, 32), abs=1e-3)  # the slowest world is at the bottom
-    assert np.asarray(cot.images[0].get_array()).max() == pytest.approx(0.01)
+def gap(slip: float, n_steps: int) -> float:
+    """CoT's KL minus the other model's: larger for slow worlds and long questions."""
+    return -(1 - slip) * np.log2(n_steps) / 10
 
 
-def test_all_conditions_and_baselines_of_a_split_are_drawn_beside_each_other():
-    drawing = FIGURES["worlds_kl"](Tables(table(), table().head(0)))
-    assert drawing is not None
-    assert [axes.get_title(loc="left") for axes in drawing.axes] == ["in_distribution", "rare"]
-    (legend,) = drawing.legends
-    assert {text.get_text() for text in legend.get_texts()} == {EQUAL_FLOPS, COT, "prior"}
+def phases():
+    found = []
+    for slip in SLIPS:
+        for n in LENGTHS:
+            where = {"task": "noisy_permutation", "world": f"slip_{slip:g}", "n_steps": n}
+            where["split"] = "length" if n > 16 else "in_distribution"
+            seeds = np.array([0.3, 0.5, 0.9])  # far apart, and alike for both models: only pairs show the gap
+            found += rows("answer_kl", seeds + gap(slip, n), COT, **where)
+            found += rows("answer_kl", seeds, EQUAL_FLOPS, **where)
+            found += rows("answer_kl", seeds / 10, GRU, **where)
+            found += rows("answer_kl", 1e-6, WINDOW, **where)
+    return found
 
 
-def test_every_figure_of_the_study_exists_has_a_caption_and_is_left_out_of_other_tables():
-    empty = table().head(0)
-    for name in WORLDS.figures:
-        assert CAPTIONS[name]
-        assert FIGURES[name](Tables(empty, empty)) is None
+def worlds():
+    found = []
+    for task, split, n, difference in (
+        ("mess3", "in_distribution", 8, 9.0),  # not the greatest length, so not shown
+        ("mess3", "in_distribution", 16, 0.001),
+        ("mess3", "length", 64, -0.75),
+        ("group_word_s5", "rare", 16, 0.25),
+        ("group_word_s5", "train", 16, 0.5),  # no split of a test
+    ):
+        where = {"task": task, "split": split, "n_steps": n}
+        found += rows("answer_kl", [1.0 + difference, 2.0 + difference], COT, **where)
+        found += rows("answer_kl", [1.0, 2.0], EQUAL_FLOPS, **where)
+        found += rows("answer_kl", [3.0, 3.0], PRIOR, **where)
+    return found
+
+
+def test_the_phase_diagram_of_gaps_is_paired_by_seed_with_the_slowest_world_at_the_bottom():
+    (axes,) = panels(drawn(BY_NAME["phase_gap"], tables(phases()))).values()
+    assert ticks(axes) == ["slip 1", "slip 0.1", "slip 0.005"]
+    expected = [[gap(slip, n) for n in LENGTHS] for slip in reversed(SLIPS)]
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), expected, atol=1e-12)
+    assert texts(axes)[2.0, 2.0] == "−.60 ±0"  # the spread of seeds is no uncertainty of the gap
+    assert {text.get_weight() for text in axes.texts if text.get_text() == "−.60 ±0"} == {"bold"}
+
+
+def test_the_phase_diagram_has_a_map_for_each_model_and_the_short_memory():
+    found = panels(drawn(BY_NAME["phase_diagram"], tables(phases())))
+    assert list(found) == ["no trace, equal FLOPs", "CoT", "GRU", "exact, last 8"]
+    gru = np.asarray(found["GRU"].images[0].get_array())
+    np.testing.assert_allclose(gru, np.full((3, 3), np.mean([0.3, 0.5, 0.9]) / 10))
+    assert set(texts(found["exact, last 8"]).values()) == {""}  # below the floor
+
+
+def test_the_gap_by_world_is_that_at_the_greatest_length_of_each_split():
+    (axes,) = panels(drawn(BY_NAME["worlds_gap"], tables(worlds(), phases()))).values()
+    assert (ticks(axes, "x"), ticks(axes)) == (["in distribution", "length", "rare"], ["mess3", "S5"])
+    assert texts(axes) == {(0, 0): "0 ±0", (1, 0): "−.75 ±0", (2, 1): ".25 ±0"}
+
+
+def test_a_gap_needs_both_models():
+    alone = [row for row in worlds() if row["condition"] == COT]
+    assert draw(BY_NAME["worlds_gap"], tables(alone)) is None
+    assert draw(BY_NAME["phase_gap"], tables(worlds())) is None  # no world with a slip
+
+
+@pytest.mark.parametrize(
+    "name, titles", [("worlds_kl", ["longest training length", "longest test length"]), ("worlds_kl_shifted", ["rare"])]
+)
+def test_models_stand_beside_the_prior_in_each_world(name, titles):
+    figure = drawn(BY_NAME[name], tables(worlds()))
+    assert list(panels(figure)) == titles
+    assert legend(figure) == ["no trace, equal FLOPs", "CoT", "prior"]
+    means = [float(np.asarray(line.get_xdata())[0]) for line in figure.axes[0].lines]
+    shift = 0.25 if name == "worlds_kl_shifted" else 0.001
+    assert sorted(means) == pytest.approx(sorted([1.5, 1.5 + shift, 3.0]))
+
+
+def test_rows_of_other_studies_give_no_picture():
+    other = tables(rows("conditional_mse", 0.1, task="local_chain"))
+    assert [figure.name for figure in FIGURES if draw(figure, other) is not None] == []

@@ -57,7 +57,8 @@ def draw(figure: Chart | Picture, tables: Tables) -> Figure | None:
             return figure.draw(tables)
     chart, rows = figure, rows_of(figure, tables.metrics)
     rows = rows[np.isfinite(rows["value"].astype(float))]
-    if rows.empty:
+    x = getattr(chart, "x", "")
+    if rows.empty or (x and rows[x].isna().all()):
         return None
     with matplotlib.rc_context(STYLE):
         return _KINDS[type(chart)](chart, rows)  # pyright: ignore[reportArgumentType]
@@ -217,7 +218,8 @@ def _bars(chart: Bars, rows: pd.DataFrame) -> Figure:
 def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
     across, down = in_order(chart, chart.x, rows), in_order(chart, chart.y, rows)
     figure, panels, grid = grid_of(chart, rows)
-    colors = ScalarMappable(_norm(chart), chart.palette)
+    norm = _norm(chart)
+    colors = ScalarMappable(norm, chart.palette)
     for axes, own in panels:
         means = np.full((len(down), len(across)), np.nan)
         for (y, x), cell in own.groupby([chart.y, chart.x]):
@@ -227,9 +229,9 @@ def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
             if chart.digits:
                 text, style = _number(chart, found)
                 dark = np.dot(colors.to_rgba(means[at])[:3], (0.3, 0.6, 0.1)) < 0.5
-                centered: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
-                axes.text(at[1], at[0], text, color="white" if dark else INK, **centered, **style)
-        axes.imshow(means, cmap=chart.palette, norm=colors.norm, aspect="auto")
+                style |= {"ha": "center", "va": "center", "fontsize": 7.5, "color": "white" if dark else INK}
+                axes.text(at[1], at[0], text, **style)
+        axes.imshow(means, cmap=chart.palette, norm=norm, aspect="auto")
         axes.set_xticks(range(len(across)), [called(chart, chart.x, value) for value in across])
         axes.set_yticks(range(len(down)), [called(chart, chart.y, value) for value in down])
         axes.tick_params(length=0)
@@ -266,7 +268,7 @@ def _norm(chart: Heat) -> Normalize:
     return (LogNorm if chart.measured_scale == "log" else Normalize)(low, high)
 
 
-def _number(chart: Heat, found: Estimate) -> tuple[str, dict[str, str]]:
+def _number(chart: Heat, found: Estimate) -> tuple[str, dict[str, Any]]:
     """Return the text of a cell and its style."""
 
     def short(value: float) -> str:

@@ -1,5 +1,7 @@
 """Figures of the study of locality: the error on pairs never seen together, beside the published one."""
 
+import math
+
 import pandas as pd
 
 from unamortized.labels import display
@@ -36,7 +38,7 @@ def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
     )
     first = own[~is_level].drop_duplicates(["task", "windows", "estimator", "split"])
     pairs = zip(first["windows"], first["estimator"], strict=True)
-    published = first.assign(value=[PUBLISHED_ERRORS.get(pair) for pair in pairs], source=PUBLISHED, run="")
+    published = first.assign(value=[PUBLISHED_ERRORS.get(pair, math.nan) for pair in pairs], source=PUBLISHED, run="")
     return pd.concat([own, published])
 
 

@@ -82,8 +82,8 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
     if chart.line == "condition":
         found = {value: look(value) for value in values}
     elif chart.line == "name":
-        first = rows.drop_duplicates("name").set_index("name")
-        found = {value: look(first.loc[value, "condition"], first.loc[value, "variant"]) for value in values}
+        first = rows.drop_duplicates("name").set_index("name")[["condition", "variant"]]
+        found = {value: look(*first.loc[value].tolist()) for value in values}
     else:
         ordered = chart.line == "layer" or all(isinstance(value, Real) for value in values)
         mark = {"marker": "o", "markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.5}

@@ -25,9 +25,9 @@ FLOOR = 1e-3  # nats; smaller KLs are drawn here
 
 
 def at_most_questions(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the runs on the most training questions."""
+    """Keep the runs on the most training questions; none where no run counts its questions."""
     questions = rows["variant"].map(questions_of)
-    return rows[questions == questions.max()]
+    return rows[questions == max(questions.max(), 1)]
 
 
 def with_cost(rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,9 +20,9 @@ def longest(rows: pd.DataFrame) -> pd.DataFrame:
 def gaps(rows: pd.DataFrame) -> pd.DataFrame:
     """Replace each KL by CoT's minus the other model's, paired by seed; rows of both remain, as both runs are shown."""
     pairs = ["task", "world", "split", "n_steps", "seed"]
-    by_condition = rows[rows["condition"].isin((COT, EQUAL_FLOPS))].pivot_table("value", pairs, "condition")
-    gap = by_condition.get(COT, pd.Series(dtype=float)) - by_condition.get(EQUAL_FLOPS, pd.Series(dtype=float))
-    return rows.drop(columns="value").merge(gap.dropna().rename("value").reset_index(), on=pairs)
+    by_condition = rows.pivot_table("value", pairs, "condition").reindex(columns=[COT, EQUAL_FLOPS])
+    gap = (by_condition[COT] - by_condition[EQUAL_FLOPS]).dropna().rename("value")
+    return rows.drop(columns="value").merge(gap.reset_index(), on=pairs)
 
 
 def longest_gaps(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,157 @@
+"""The headline study's charts draw the rows that their captions speak of."""
+
+import numpy as np
+import pytest
+
+from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, texts, ticks
+from unamortized.evaluation.protocol import FEWEST_PROBLEMS
+from unamortized.labels import ABOUT_TO_STATE, QUESTION
+from unamortized.studies.figures.charts import Chart
+from unamortized.studies.figures.compare import COMPARED, FIGURES
+from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.style import Tables, color
+from unamortized.studies.names import COT, EQUAL_FLOPS, PRIOR
+
+CHARTS = {figure.name: figure for figure in FIGURES if isinstance(figure, Chart)}
+TASKS = {"noisy_permutation": "noisy permutation", "mess3": "mess3"}
+LENGTHS, LAGS, LAYERS = (4, 16, 64), (0, 4, 8), ("0", "1", "2", "all")
+
+
+def synthetic(seeds: int = 3) -> Tables:
+    """Random values, so that any mix-up of rows shows."""
+    draw_from, groups = np.random.default_rng(7), []
+
+    def add(metric, condition=COT, **where):
+        for task in TASKS:
+            split = "length" if where.get("n_steps", 0) > 16 else "in_distribution"
+            values = draw_from.uniform(0.05, 0.95, seeds)
+            groups.append(rows(metric, values, condition, task=task, split=split, **where))
+
+    for n in LENGTHS:
+        for condition in (*COMPARED, "cot_state"):
+            add("answer_kl", condition, n_steps=n)
+            add("map_agreement", condition, n_steps=n)
+        add("answer_kl", "cot_state", variant="mean_4", n_steps=n)
+    for lag in LAGS:
+        for metric in ("edit_tv", "counterfactual_tv", "causal_reliance", "causal_reliance_frozen"):
+            add(metric, n_steps=16, step=lag)
+        add("causal_reliance", control="wrong_counterfactual", n_steps=16, step=lag)
+    for n in (16, 64):
+        for step in range(1, n + 1):
+            for metric in ("stated_kl", "probed_kl", "stated_probed_kl"):
+                add(metric, n_steps=n, step=step)
+    for site in (ABOUT_TO_STATE, QUESTION):
+        for layer in LAYERS:
+            for control in ("", "untrained", "shuffled_belief"):
+                add("probe_r2", control=control, site=site, layer=layer, n_steps=16)
+            add("probe_r2", site=site, layer=layer, n_steps=16, step=3)  # one step alone, which no figure pools
+        add("probe_r2", control="window_10", site=site, n_steps=16)
+    return tables(*groups)
+
+
+@pytest.fixture(scope="module")
+def found() -> Tables:
+    return synthetic()
+
+
+def mean(found: Tables, **where) -> float:
+    """The mean over seeds of the rows with these values; None is a missing number."""
+    kept = found.metrics
+    for column, value in ({"control": "", "variant": ""} | where).items():
+        kept = kept[kept[column].isna() if value is None else (kept[column] == value).fillna(False)]
+    assert len(kept) == 3, where
+    return float(kept["value"].mean())
+
+
+@pytest.mark.parametrize("name, metric", [("kl_by_length", "answer_kl"), ("accuracy_by_length", "map_agreement")])
+def test_curves_by_length_are_those_of_the_compared_conditions(found, name, metric):
+    figure = drawn(CHARTS[name], found)
+    assert list(panels(figure)) == list(TASKS.values())
+    for axes, task in zip(panels(figure).values(), TASKS, strict=True):
+        assert len(axes.lines) == len(COMPARED)
+        for condition in COMPARED:
+            (line,) = lines(axes, color=color(condition))
+            wanted = [mean(found, metric=metric, task=task, condition=condition, n_steps=n) for n in LENGTHS]
+            np.testing.assert_allclose(line, list(zip(LENGTHS, wanted, strict=True)))
+
+
+def test_sampled_traces_stand_beside_their_average(found):
+    (axes,) = panels(drawn(CHARTS["sampled_states"], found)).values()
+    shown = {"CoT, sampled states", "CoT, sampled states, mean of 4", "CoT", "prior"}
+    assert shown <= set(texts(axes).values())
+    (averaged,) = lines(axes, color=color("cot_state", "mean_4"))
+    where = {"metric": "answer_kl", "task": "noisy_permutation", "condition": "cot_state", "variant": "mean_4"}
+    np.testing.assert_allclose(averaged[:, 1], [mean(found, n_steps=n, **where) for n in LENGTHS])
+    assert not lines(axes, color=color(EQUAL_FLOPS))
+    assert len(lines(axes, color=color(PRIOR))) == 1
+
+
+def test_the_answers_movement_stands_beside_the_exact_one(found):
+    axes = panels(drawn(CHARTS["edit_effect"], found))["mess3"]
+    for line, metric in zip(lines(axes), ("edit_tv", "counterfactual_tv"), strict=True):
+        np.testing.assert_allclose(line[:, 1], [mean(found, metric=metric, task="mess3", step=lag) for lag in LAGS])
+
+
+def test_reliance_stands_beside_both_of_its_controls(found):
+    axes = panels(drawn(CHARTS["light_cone"], found))["mess3"]
+    wanted = {
+        "CoT": {"metric": "causal_reliance"},
+        "later steps frozen": {"metric": "causal_reliance_frozen"},
+        "wrong counterfactual": {"metric": "causal_reliance", "control": "wrong_counterfactual"},
+    }
+    assert set(wanted) <= set(texts(axes).values()) | set(legend(drawn(CHARTS["light_cone"], found)))
+    curves = [line[:, 1] for line in lines(axes) if len(line) == len(LAGS)]
+    for where in wanted.values():
+        expected = [mean(found, task="mess3", step=lag, **where) for lag in LAGS]
+        assert any(np.allclose(curve, expected) for curve in curves), where
+    assert {line[0, 1] for line in lines(axes, color="#999999")} == {0.0, 1.0}
+
+
+def test_reliance_on_too_few_problems_is_left_out(found):
+    few = found.metrics.assign(
+        count=found.metrics["count"].mask((found.metrics["step"] == 8).fillna(False), FEWEST_PROBLEMS - 1)
+    )
+    for axes in panels(drawn(CHARTS["light_cone"], Tables(few, found.examples))).values():
+        assert {x for line in lines(axes, linestyle="-") for x in line[:, 0]} == {0, 4}
+
+
+def test_the_triangle_has_three_sides_at_each_step_of_the_longest_questions(found):
+    figure = drawn(CHARTS["triangle_along_trace"], found)
+    (title,) = (title for title in panels(figure) if title.endswith("mess3"))
+    sides = lines(panels(figure)[title])
+    assert len(sides) == 3
+    for side, metric in zip(sides, ("stated_kl", "probed_kl", "stated_probed_kl"), strict=True):
+        expected = [mean(found, metric=metric, task="mess3", n_steps=64, step=step) for step in range(1, 65)]
+        np.testing.assert_allclose(side[:, 1], expected)
+
+
+def test_probes_are_pooled_over_steps_and_stand_beside_their_controls(found):
+    figure = drawn(CHARTS["probe_r2_by_layer"], found)
+    assert len(panels(figure)) == 4
+    axes = next(axes for title, axes in panels(figure).items() if "about to state" in title and "mess3" in title)
+    assert ticks(next(iter(panels(figure).values()))) == ["embedding", "layer 1", "layer 2", "all layers", "no network"]
+    assert legend(figure) == ["trained network", "before training", "last ten observations", "shuffled beliefs"]
+    drawn_means = sorted(float(np.asarray(line.get_xdata())[0]) for line in axes.lines)
+    where = {"metric": "probe_r2", "task": "mess3", "site": ABOUT_TO_STATE, "step": None}
+    cells = [(control, layer) for control in ("", "untrained", "shuffled_belief") for layer in LAYERS]
+    cells.append(("window_10", ""))
+    expected = [mean(found, control=control, layer=layer, **where) for control, layer in cells]
+    np.testing.assert_allclose(drawn_means, sorted(expected))
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_one_seed_has_no_interval(found, name):
+    one, many = (drawn(CHARTS[name], table) for table in (synthetic(seeds=1), found))
+    counts = [sum(len(axes.collections) for axes in panels(figure).values()) for figure in (one, many)]
+    assert counts[0] == 0
+    assert counts[1] > 0
+
+
+def test_figures_have_names_of_their_own_and_captions_that_end():
+    assert len({figure.name for figure in FIGURES}) == len(FIGURES)
+    assert all(figure.caption.endswith(".") for figure in FIGURES)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_nothing_is_drawn_from_empty_tables(figure):
+    assert draw(figure, tables()) is None
