@@ -42,15 +42,16 @@ class Chart:
     title: str  # the question that it answers
     caption: str  # one line: what to see
     metrics: tuple[str, ...]
-    where: Mapping[str, Values] = field(
-        default_factory=dict
-    )  # column -> values that are kept, in this order; None keeps a missing number
+    # column -> the values that are kept, in this order (None: a missing number); an empty tuple keeps all
+    where: Mapping[str, Values] = field(default_factory=dict)
     prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # adds columns to the metrics' rows, or drops some
-    panel: str = "place"  # a panel for each value of this column
+    panel: str = "place"  # a panel for each value of this column; none: a single panel
     row: str = ""  # and a row of panels for each value of this one
     line: str = "condition"  # told apart by color (and mark)
     dash: str = ""  # told apart by dashes
     names: Mapping[Any, str] = field(default_factory=dict)  # what people read in place of a value, or (column, value)
+    # how values of ``line`` are drawn, as arguments of ``Axes.plot``; none: by condition, or from a palette
+    styles: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
     scale: Scale | None = None  # of the measured axis; none: log for nats, else linear
     floor: float | None = None  # smaller values are drawn here; none: 1e-4 for nats on a log scale
@@ -58,7 +59,7 @@ class Chart:
     shared: bool = True  # whether panels share the measured axis
     label: str = ""  # of the measured axis; none: as METRICS has it
     columns: int = 4  # panels side by side, at most
-    size: tuple[float, float] = (3.2, 2.8)  # inches of a panel
+    size: tuple[float, float] = (3.2, 2.8)  # inches of a panel; a height of 0 is what the values of ``y`` need
 
     @property
     def measured_scale(self) -> Scale:
@@ -87,6 +88,7 @@ class Curves(Chart):
     x_label: str = ""
     bands: bool = True
     seeds: bool = False  # whether each seed is a dot, too
+    levels: bool = False  # whether rows without x are lines across their panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,19 +105,22 @@ class Bars(Chart):
     x: str
     x_label: str = ""
     stacked: bool = False  # whether the values of ``line`` lie on each other rather than side by side
+    levels: bool = False  # whether rows without x are lines across their panel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heat(Chart):
-    """Means over seeds as colored cells with their number, by two columns."""
+    """Means over seeds as colored cells with their number, by two columns; ``scale`` is that of the colors."""
 
     x: str
     y: str
     x_label: str = ""
     y_label: str = ""
-    colors: str = "Blues"
+    palette: str = "Blues"
     range: tuple[float, float] = (0.0, 1.0)
-    digits: int = 2
+    digits: int = 2  # decimals, or significant digits on a log scale; 0: no numbers
+    intervals: bool = False  # whether numbers have half their 95 % t-interval beside them, bold where it excludes 0
+    frontier: Callable[[Any], float] | None = None  # of a value of y: up to which x a stair is drawn
 
 
 @dataclass(frozen=True)
@@ -145,13 +150,15 @@ def rows_of(chart: Chart, metrics: pd.DataFrame) -> pd.DataFrame:
         named = any(name == column or name.startswith(f"{column}.") for name in own)
         if column not in chart.where and not named and not (column == "variant" and "name" in own):
             rows = rows[rows[column] == ""]
-    if chart.prepare and len(rows):
+    if rows.empty:
+        return rows
+    if chart.prepare:
         rows = chart.prepare(rows)
     for column in {*own, *chart.where} - {""}:
         rows = with_column(rows, column)
     for column, values in chart.where.items():
         kept = rows[column].isin([value for value in values if value is not None])
-        rows = rows[kept | rows[column].isna() if None in values else kept]
+        rows = rows[kept | rows[column].isna() if None in values else kept] if values else rows
     return rows
 
 
@@ -171,7 +178,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
     """Return the values that a column has: as ``where`` lists them, numbers ascending, else as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
-    if column in chart.where:
+    if chart.where.get(column):
         return [value for value in chart.where[column] if value in present]
     if column == "layer":
         return sorted(present, key=lambda layer: (layer_number(layer) is None, layer_number(layer) or 0, layer))

@@ -38,12 +38,11 @@ CONDITIONS: dict[str, tuple[str, str]] = {
     "cot_copied": ("#7B5EA7", "h"),
     "cot_indexed": ("#1BA3B8", "d"),
     "cot_state": ("#DDA0C4", "v"),
-    "cot_every_2": ("#8C6D31", "p"),
-    "cot_every_4": ("#009E73", "P"),
     "cot_reversed": ("#4D4D4D", "<"),
     "next_token": ("#56B4E9", "X"),
     "gru": ("#6B6B00", "^"),
 }
+STRIDES = {2: ("#1B9AAA", "D"), 4: ("#009E73", "s"), 8: ("#7CB342", "p"), 16: ("#B7A800", "H")}  # away from CoT's blue
 AVERAGED = {4: ("#B8568F", "<"), 16: ("#6B2350", ">")}  # the more traces are averaged, the darker
 BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained, but for comparison: dashed, and behind the others
 OTHER = ("#56B4E9", "X")  # conditions without a line above
@@ -109,9 +108,12 @@ def is_baseline(condition: str) -> bool:
 
 def color(condition: str, variant: str = "") -> str:
     """Return the color of a condition or baseline."""
-    if is_baseline(condition):
-        return BASELINES[stem(condition)][0]
-    return AVERAGED.get(int(numbers(variant).get("mean", 0)), CONDITIONS.get(condition, OTHER))[0]
+    return BASELINES[stem(condition)][0] if is_baseline(condition) else _color_and_mark(condition, variant)[0]
+
+
+def _color_and_mark(condition: str, variant: str) -> tuple[str, str]:
+    own = CONDITIONS.get(condition, STRIDES.get(int(numbers(condition).get("every", 0)), OTHER))
+    return AVERAGED.get(int(numbers(variant).get("mean", 0)), own)
 
 
 def look(condition: str, variant: str = "", control: str = "") -> dict[str, Any]:
@@ -121,8 +123,13 @@ def look(condition: str, variant: str = "", control: str = "") -> dict[str, Any]
         return {"color": shade, "linestyle": BASELINES[stem(condition)][1], "linewidth": 1.3, "zorder": 1.5}
     if control:
         return {"color": shade, "alpha": 0.6, "linestyle": CONTROLS.get(control, ":"), "linewidth": 1.4, "zorder": 1.8}
-    mark = AVERAGED.get(int(numbers(variant).get("mean", 0)), CONDITIONS.get(condition, OTHER))[1]
-    style = {"color": shade, "marker": mark, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+    style = {
+        "color": shade,
+        "marker": _color_and_mark(condition, variant)[1],
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "zorder": 3,
+    }
     beside = {"linestyle": BESIDE[condition], "linewidth": 1.5, "zorder": 2.4} if condition in BESIDE else {}
     return style | beside
 
@@ -232,9 +239,11 @@ def shade_trained(axes: Axes, left: float, right: float) -> None:
 
 
 def legend_below(figure: Figure, handles: Iterable[Any], columns: int = 4) -> None:
-    """One legend for all panels, outside of them."""
+    """One legend for all panels, outside of them, in as many columns as fit."""
     listed = list(handles)
-    figure.legend(handles=listed, loc="outside lower center", ncols=min(columns, len(listed)), handlelength=3.2)
+    widest = 0.7 + 0.072 * max(len(handle.get_label()) for handle in listed)  # inches of an entry
+    columns = max(1, min(columns, len(listed), int(figure.get_figwidth() / widest)))
+    figure.legend(handles=listed, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
