@@ -310,6 +310,7 @@ FIGURES = (
         panel="model",
         y="control",
         line="kind",
+        styles={"control": {"color": "#8A8A8A"}},
         scale="linear",
         references=(Reference(1.0), Reference(0.0)),
         label="KL / KL with nothing changed",

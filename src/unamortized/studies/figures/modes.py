@@ -34,7 +34,8 @@ def at_longest(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 WORLDS = {"n8": "noisy permutation, up to 8 observations"}
-KINDS = {"readable": "the answer can be read from the trace", "empty": "it cannot", "none": "no trace"}
+STYLES = {"readable": {"color": "#0072B2"}, "empty": {"color": "#8A8A8A"}, "none": {"color": "#D55E00"}}
+KINDS = {"readable": "the trace holds the answer", "empty": "it does not", "none": "no trace"}
 
 FIGURES = (
     Dots(
@@ -60,6 +61,7 @@ FIGURES = (
         panel="reading",
         y="condition",
         line="kind",
+        styles=STYLES,
         label="share of the exact move",
         references=(Reference(0.0), Reference(1.0)),
         size=(2.3, 3.0),
@@ -82,6 +84,7 @@ FIGURES = (
         panel="world",
         y="condition",
         line="kind",
+        styles=STYLES,
         size=(5.5, 2.8),
     ),
     Curves(

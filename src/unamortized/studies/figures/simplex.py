@@ -79,9 +79,8 @@ def scatter(axes: Axes, points: Float[np.ndarray, "point 2"], colors: Float[np.n
     """Draw a cloud; points that coincide become one, whose area is their number. Made for 1,000 to 10,000 points."""
     _, first, counts = np.unique(np.round(points, 3), axis=0, return_index=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")  # the rare lie on top: they are small
-    least = np.clip(6000 / len(points), 1, 5)
+    chosen, least = first[order], np.clip(3500 / len(first), 1, 5)
     area = np.clip(250 * counts[order] / len(points), least, 40)
-    chosen = first[order]
     axes.scatter(*points[chosen].T, c=colors[chosen], s=area, alpha=0.7, linewidths=0, rasterized=True, zorder=2)
 
 
