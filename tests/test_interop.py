@@ -1,4 +1,4 @@
-"""nnsight, transformers and TransformerLens read the same logits and activations from our models, by the lines of their page.
+"""nnsight, transformers and TransformerLens read the same logits and activations, by the lines of their page.
 
 They run in a fresh interpreter, because nnsight adds a method to every object.
 """
@@ -51,7 +51,7 @@ safetensors.torch.save_file(found, "found.safetensors")
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """The model of the page's command with random weights, tokens and positions, and the tensors that the tools read."""
+    """The model of the page's command with random weights, its input, and the tensors that the tools read."""
     place, planned = tmp_path_factory.mktemp("interop"), []
 
     def random_runs(specs, *_):

@@ -1,7 +1,7 @@
 """Labels: the only module that composes names of rows, and takes them apart.
 
 A row of ``metrics.csv`` is identified by columns, not by one string. Within a column, a name may carry numbers, each
-after the word that it belongs to: ``cot_every_4``, ``dial_0.5_told``, ``window_8``, ``s3_slip0.1_n8``, ``l2_after_128``.
+after its word: ``cot_every_4``, ``dial_0.5_told``, ``window_8``, ``s3_slip0.1_n8``, ``l2_after_128``.
 
 =========  ==============================================================================================
 column     what it says

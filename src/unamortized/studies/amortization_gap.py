@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from unamortized.studies.faithfulness_measures import FEWEST_PROBLEMS
+from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.studies.names import AMORTIZED, PRIOR
 
 DIAL, TOLD = "dial_0", "dial_0_told"

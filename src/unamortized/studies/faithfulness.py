@@ -10,12 +10,12 @@ from typing import Literal
 from unamortized.evaluation import faithfulness, generalization, triangle
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import Calibration, FaithfulnessSettings
+from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.labels import LAST_LAYER, numbered
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.faithfulness_measures import (
     FAITHFULNESS_MEASURES,
-    FEWEST_PROBLEMS,
     RHOS,
     FaithfulnessMeasure,
     Miscalibration,

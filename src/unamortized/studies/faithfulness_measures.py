@@ -12,12 +12,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.labels import LAST_LAYER, layer_number, numbers, stem
 from unamortized.studies.quantities import SeedStatistic
 from unamortized.studies.study import Explained
 
 RHOS = (0.0, 0.25, 0.5, 0.75, 1.0)
-FEWEST_PROBLEMS = 20  # a value measured on fewer is noise
 NEAR = (0, 1, 2)  # lags at which enough problems are kept in every world
 EARLY = tuple(range(1, 7))  # steps, of six
 

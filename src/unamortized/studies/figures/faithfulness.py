@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.labels import display
 from unamortized.studies.faithfulness_measures import (
     FAITHFULNESS_MEASURES,
-    FEWEST_PROBLEMS,
     RHOS,
     FaithfulnessMeasure,
     Miscalibration,

@@ -64,7 +64,7 @@ CONTROLS: dict[str, Any] = {  # dashes, lighter than the condition
 UNORDERED = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 TRAINED = "#F0EEE6"  # the shade of lengths and steps seen in training
 
-DPI = 150
+DPI = 130
 STYLE: Any = {
     **seaborn.axes_style("ticks"),
     **seaborn.plotting_context("paper"),
