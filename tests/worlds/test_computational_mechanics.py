@@ -165,7 +165,7 @@ def test_beliefs_of_sns_count_zeros():
         ("mr_name", {"p": 0.0, "q": 0.0}, "q must be positive if p is 0"),
         ("mr_name", {"p": 0.6, "q": 0.5}, "p must be at most 1 - q = 0.5 (got 0.6)"),
         ("coin", {"p": 1.5}, "coin.p: must be between 0 and 1 (got 1.5)"),
-        ("days_of_week", {"p": 0.5}, "days_of_week.p: unknown parameter"),
+        ("days_of_week", {"p": 0.5}, "days_of_week.p: unknown field"),
     ],
 )
 def test_invalid_parameters_are_an_error(family, parameters, message):

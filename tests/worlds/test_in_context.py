@@ -127,7 +127,7 @@ def test_draws_repeat_with_the_generator_and_processes_can_be_pickled():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"moves": "swaps"}, "in_context.moves: input should be 'permutations' or 'functions' (got 'swaps')"),
+        ({"moves": "swaps"}, "in_context.moves: must be one of 'permutations', 'functions' (got 'swaps')"),
         ({"slip": 1.5}, "in_context.slip: must be between 0 and 1 (got 1.5)"),
         ({"states": 1}, "in_context.states: must be between 2 and 100 (got 1)"),
     ],

@@ -75,7 +75,7 @@ def test_components_share_symbols_by_index_up_to_the_largest_alphabet():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "mixture.components: is required"),
+        ({}, "mixture.components: missing"),
         ({"components": []}, "components must list at least one process"),
         ({"components": [{"x": 0.1}]}, "components[0] must name its family, for example {'family': 'mess3'"),
         ({"components": [{"family": "coin"}, {"family": "mess3", "x": 2.0}]}, "components[1]: mess3.x: must be"),

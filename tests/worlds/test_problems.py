@@ -22,11 +22,11 @@ from unamortized.worlds.processes import Process, build_process
 from unamortized.worlds.tasks import Query
 
 QUERIES = ("filter", "predict 1", "predict 3", "smooth 0", "smooth 2")
-ASKED = st.sampled_from(QUERIES)
-STARTS = st.sampled_from(["fixed", "known", "belief"])
+ANY_QUERY = st.sampled_from(QUERIES)
+ANY_START = st.sampled_from(["fixed", "known", "belief"])
 
 
-def query(text: str) -> Query:
+def parsed(text: str) -> Query:
     return Query.model_validate(text)
 
 
@@ -47,7 +47,7 @@ def starts_of(process: Process, problems: Problems) -> np.ndarray:
     return known if problems.start == "known" else np.tile(process.initial, (len(problems), 1))
 
 
-def assert_enumerated(problems: Problems, transitions: np.ndarray, asked: str) -> None:
+def assert_enumerated(problems: Problems, transitions: np.ndarray, query: str) -> None:
     """Check all exact values of problems under their own transitions (batch, symbol, state, state)."""
     n_states = transitions.shape[-1]
     for b, first in enumerate(starts_of(problems.process, problems)):
@@ -58,7 +58,7 @@ def assert_enumerated(problems: Problems, transitions: np.ndarray, asked: str) -
             np.testing.assert_allclose(problems.beliefs[b, t], marginal(joint, -1, n_states), atol=1e-12)
         np.testing.assert_allclose(problems.log_probability[b], np.log(sum(joint.values())), atol=1e-10)
         assert joint[tuple(problems.latents[b])] > 0
-        expected = enumerated_answer(transitions[b], first, observed, query(asked))
+        expected = enumerated_answer(transitions[b], first, observed, parsed(query))
         np.testing.assert_allclose(problems.answer_distribution[b], expected, atol=1e-12)
         assert expected[problems.answers[b]] > 0
 
@@ -78,30 +78,30 @@ def own_tables(states: int, symbols: int) -> Process:
 
 
 @settings(max_examples=60)
-@given(matrices(), st.integers(2, 4), ASKED, STARTS, st.integers(0, 99))
-def test_beliefs_answers_and_evidence_follow_from_the_enumerated_joint(drawn, n_steps, asked, start, seed):
+@given(matrices(), st.integers(2, 4), ANY_QUERY, ANY_START, st.integers(0, 99))
+def test_beliefs_answers_and_evidence_follow_from_the_enumerated_joint(drawn, n_steps, query, start, seed):
     process = Process(*drawn)
-    problems = sample_problems(process, n_steps, 4, seed, asked, start, resolution=3)
+    problems = sample_problems(process, n_steps, 4, seed, query, start, resolution=3)
     assert len(problems) == 4
     assert problems.n_steps == n_steps
     assert problems.start == start
     assert problems.process is process
-    assert_enumerated(problems, np.stack([process.transitions] * 4), asked)
+    assert_enumerated(problems, np.stack([process.transitions] * 4), query)
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), ASKED, STARTS, st.integers(0, 99))
-def test_problems_with_their_own_transitions_are_exact_under_them(states, symbols, n_steps, asked, start, seed):
-    problems = sample_problems(own_tables(states, symbols), n_steps, 4, seed, asked, start, resolution=3)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), ANY_QUERY, ANY_START, st.integers(0, 99))
+def test_problems_with_their_own_transitions_are_exact_under_them(states, symbols, n_steps, query, start, seed):
+    problems = sample_problems(own_tables(states, symbols), n_steps, 4, seed, query, start, resolution=3)
     assert problems.process.transitions.shape == (4, symbols, states, states)
-    assert_enumerated(problems, problems.process.transitions, asked)
+    assert_enumerated(problems, problems.process.transitions, query)
 
 
 @pytest.mark.parametrize("start", ["fixed", "known", "belief"])
-@pytest.mark.parametrize("asked", QUERIES)
-def test_answers_are_drawn_from_the_answer_distribution(asked, start):
+@pytest.mark.parametrize("query", QUERIES)
+def test_answers_are_drawn_from_the_answer_distribution(query, start):
     process = Process(random_transitions(np.random.default_rng(4), (), symbols=3, states=3, zeros=0.0))
-    problems = sample_problems(process, 2, 30_000, 1, asked, start, resolution=4)
+    problems = sample_problems(process, 2, 30_000, 1, query, start, resolution=4)
     shown = {"fixed": np.zeros(30_000), "known": problems.latents[:, 0], "belief": problems.beliefs[:, 0] @ [0, 1, 7]}
     questions = np.concatenate([problems.observations, shown[start][:, None]], axis=1)
     distance, freedom = 0.0, 0
@@ -113,7 +113,7 @@ def test_answers_are_drawn_from_the_answer_distribution(asked, start):
         if expected.min() > 5:  # chi-square needs several draws per cell
             distance += ((counts - expected) ** 2 / expected).sum()
             freedom += 2
-    if (asked, start) != ("smooth 0", "known"):  # the prompt shows the answer
+    if (query, start) != ("smooth 0", "known"):  # the prompt shows the answer
         assert freedom >= 10
         assert chi2.isf(1 - 1e-4, freedom) < distance < chi2.isf(1e-4, freedom)
 
@@ -152,8 +152,8 @@ def test_start_beliefs_are_uniform_on_the_lattice_and_start_states_follow_them(s
         states_drawn = np.bincount(problems.latents[rows, 0], minlength=states)
         likely = points[point] > 0
         assert (states_drawn[~likely] == 0).all()
-        wanted = counts[point] * points[point][likely] / resolution
-        assert ((states_drawn[likely] - wanted) ** 2 / wanted).sum() < chi2.isf(1e-6, max(1, likely.sum() - 1))
+        expected = counts[point] * points[point][likely] / resolution
+        assert ((states_drawn[likely] - expected) ** 2 / expected).sum() < chi2.isf(1e-6, max(1, likely.sum() - 1))
 
 
 @pytest.mark.parametrize("turn", [400, 3000])
@@ -198,37 +198,37 @@ def test_taking_and_concatenating_keep_the_process_of_each_problem():
 # ── the propagator ───────────────────────────────────────────────────────────────────────────────
 
 
-@given(matrices(), st.integers(2, 6), ASKED, STARTS, st.integers(0, 99))
-def test_the_propagator_of_any_exact_belief_gives_the_exact_answer(drawn, n_steps, asked, start, seed):
+@given(matrices(), st.integers(2, 6), ANY_QUERY, ANY_START, st.integers(0, 99))
+def test_the_propagator_of_any_exact_belief_gives_the_exact_answer(drawn, n_steps, query, start, seed):
     process = Process(*drawn)
-    asked = query(asked)
-    problems = sample_problems(process, n_steps, 3, seed, asked, start, resolution=3)
-    last = asked.argument if asked.kind == "smooth" else n_steps  # later beliefs do not determine the answer
+    query = parsed(query)
+    problems = sample_problems(process, n_steps, 3, seed, query, start, resolution=3)
+    last = query.argument if query.kind == "smooth" else n_steps  # later beliefs do not determine the answer
     for k in range(last + 1):
         rest = problems.observations[:, k:]
-        answer = exact_answer(process, problems.beliefs[:, k], rest, asked, after=k)
+        answer = exact_answer(process, problems.beliefs[:, k], rest, query, after=k)
         np.testing.assert_allclose(answer, problems.answer_distribution, atol=1e-12)
 
 
-@given(matrices(zeros=(0.0,)), st.integers(0, 3), ASKED, st.integers(0, 3), st.integers(0, 2**32 - 1))
-def test_the_propagator_of_any_belief_is_the_enumerated_conditional(drawn, left, asked, after, seed):
+@given(matrices(zeros=(0.0,)), st.integers(0, 3), ANY_QUERY, st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_the_propagator_of_any_belief_is_the_enumerated_conditional(drawn, left, query, after, seed):
     process = Process(*drawn)
-    asked = query(asked)
-    assume(asked.kind != "smooth" or after <= asked.argument <= after + left)
+    query = parsed(query)
+    assume(query.kind != "smooth" or after <= query.argument <= after + left)
     generator = np.random.default_rng(seed)
     beliefs = random_distributions(generator, (4, process.n_states), zeros=0.3)
     observations = generator.integers(process.n_symbols, size=(4, left))
-    answers = exact_answer(process, beliefs, observations, asked, after)
-    within = query(f"smooth {asked.argument - after}") if asked.kind == "smooth" else asked
+    answers = exact_answer(process, beliefs, observations, query, after)
+    within = parsed(f"smooth {query.argument - after}") if query.kind == "smooth" else query
     for b in range(4):
         expected = enumerated_answer(process.transitions, beliefs[b], observations[b], within)
         np.testing.assert_allclose(answers[b], expected, atol=1e-12)
-        shared = exact_answer(process, beliefs[b], observations[b : b + 1], asked, after)
+        shared = exact_answer(process, beliefs[b], observations[b : b + 1], query, after)
         np.testing.assert_allclose(shared[0], expected, atol=1e-12)
 
 
 @given(matrices(zeros=(0.0,)), st.integers(0, 4), st.sampled_from(["filter", "predict 2"]), st.integers(0, 99))
-def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, asked, seed):
+def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, query, seed):
     r"""$\Phi(b)$ is the mean of the answers from each state, weighted by $b_i$ and the evidence from that state."""
     process = Process(*drawn)
     generator = np.random.default_rng(seed)
@@ -236,13 +236,13 @@ def test_the_propagator_is_linear_fractional_in_the_belief(drawn, left, asked, s
     observations = generator.integers(process.n_symbols, size=(1, left))
     corners = np.eye(process.n_states)
     repeated = np.repeat(observations, process.n_states, axis=0)
-    from_corners = exact_answer(process, corners, repeated, query(asked))
+    from_corners = exact_answer(process, corners, repeated, parsed(query))
     product = np.eye(process.n_states)
     for symbol in observations[0]:
         product = product @ process.transitions[symbol]
     weights = belief * product.sum(axis=1)
     expected = weights @ from_corners / weights.sum()
-    np.testing.assert_allclose(exact_answer(process, belief, observations, query(asked))[0], expected, atol=1e-12)
+    np.testing.assert_allclose(exact_answer(process, belief, observations, parsed(query))[0], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [2, 7])
@@ -251,7 +251,7 @@ def test_a_smooth_query_for_a_step_that_the_belief_does_not_determine_is_an_erro
     belief, observations = process.initial, np.zeros((1, 3), dtype=np.int64)
     message = f"'smooth {steps}' must ask for a step from 3 to 6, which the belief determines"
     with pytest.raises(ValueError, match=message):
-        exact_answer(process, belief, observations, query(f"smooth {steps}"), after=3)
+        exact_answer(process, belief, observations, parsed(f"smooth {steps}"), after=3)
 
 
 def test_a_smooth_query_beyond_the_problem_is_an_error():
@@ -262,19 +262,19 @@ def test_a_smooth_query_beyond_the_problem_is_an_error():
 def test_a_belief_that_forbids_the_observations_is_an_error():
     process = build_process("zero_one_random", p=0.5)  # state 0 only emits zeros
     seen = sample_problems(process, 3, 50, 0, start="known")
-    wrong = np.eye(3)[(seen.latents[:, 0] + 1) % 3]
+    impossible_starts = np.eye(3)[(seen.latents[:, 0] + 1) % 3]
     with pytest.raises(ImpossibleObservation):
-        exact_answer(process, wrong, seen.observations, query("filter"))
+        exact_answer(process, impossible_starts, seen.observations, parsed("filter"))
 
 
 def test_the_propagator_uses_the_transitions_of_each_problem():
     problems = sample_problems(own_tables(3, 2), 5, 6, 0, "smooth 3")
     beliefs = random_distributions(np.random.default_rng(1), (6, 3), zeros=0.0) + 1e-3
     beliefs /= beliefs.sum(axis=1, keepdims=True)
-    for asked, within in (("filter", "filter"), ("predict 2", "predict 2"), ("smooth 3", "smooth 1")):
-        answers = exact_answer(problems.process, beliefs, problems.observations[:, 2:], query(asked), after=2)
+    for query, within in (("filter", "filter"), ("predict 2", "predict 2"), ("smooth 3", "smooth 1")):
+        answers = exact_answer(problems.process, beliefs, problems.observations[:, 2:], parsed(query), after=2)
         for b, transitions in enumerate(problems.process.transitions):
-            expected = enumerated_answer(transitions, beliefs[b], problems.observations[b, 2:], query(within))
+            expected = enumerated_answer(transitions, beliefs[b], problems.observations[b, 2:], parsed(within))
             np.testing.assert_allclose(answers[b], expected, atol=1e-12)
 
 
@@ -297,15 +297,15 @@ def test_a_change_of_coordinates_changes_no_answer(drawn, n_steps, ahead, seed):
             belief = marginal(joint, -1, process.n_states)
             np.testing.assert_allclose(problems.beliefs[b, t], belief @ s, atol=1e-10)
         np.testing.assert_allclose(problems.log_probability[b], np.log(sum(joint.values())), atol=1e-10)
-        expected = enumerated_answer(process.transitions, process.initial, observed, query(f"predict {ahead}"))
+        expected = enumerated_answer(process.transitions, process.initial, observed, parsed(f"predict {ahead}"))
         np.testing.assert_allclose(problems.answer_distribution[b], expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("family", GENERALIZED)
 @pytest.mark.parametrize("ahead", [1, 2])
 def test_problems_without_states_match_products_of_matrices(family, ahead):
-    process, asked = build_process(family), query(f"predict {ahead}")
-    problems = sample_problems(process, 5, 30, 0, asked)
+    process, query = build_process(family), parsed(f"predict {ahead}")
+    problems = sample_problems(process, 5, 30, 0, query)
     vectors = np.random.default_rng(0).dirichlet(np.ones(3), size=30)
     for b, observed in enumerate(problems.observations):
         probability = word_probability(process, process.initial, observed)
@@ -314,10 +314,10 @@ def test_problems_without_states_match_products_of_matrices(family, ahead):
         np.testing.assert_allclose(problems.answer_distribution[b], expected, atol=1e-10)
     for k in range(6):  # from any exact vector, and from any mixture of three
         rest = problems.observations[:, k:]
-        answers = exact_answer(process, problems.beliefs[:, k], rest, asked, after=k)
+        answers = exact_answer(process, problems.beliefs[:, k], rest, query, after=k)
         np.testing.assert_allclose(answers, problems.answer_distribution, atol=1e-10)
         mixed = np.einsum("bm,mbi->bi", vectors, [np.roll(problems.beliefs[:, k], m, axis=0) for m in range(3)])
-        answers = exact_answer(process, mixed, rest, asked, after=k)
+        answers = exact_answer(process, mixed, rest, query, after=k)
         for b in range(30):
             np.testing.assert_allclose(answers[b], predicted_by_words(process, mixed[b], rest[b], ahead), atol=1e-10)
 
@@ -339,7 +339,7 @@ def test_words_and_answers_follow_a_process_without_states(family):
     assert chi2.isf(1 - 1e-4, freedom) < distance < chi2.isf(1e-4, freedom)
 
 
-@pytest.mark.parametrize(("asked", "start"), [("filter", "fixed"), ("smooth 1", "fixed"), ("predict 1", "known")])
-def test_a_query_about_states_is_an_error_without_states(asked, start):
-    with pytest.raises(ValueError, match=f"query must be 'predict' and start 'fixed' .got {asked}, {start}"):
-        sample_problems(build_process("tom_quantum"), 3, 2, 0, asked, start)
+@pytest.mark.parametrize(("query", "start"), [("filter", "fixed"), ("smooth 1", "fixed"), ("predict 1", "known")])
+def test_a_query_about_states_is_an_error_without_states(query, start):
+    with pytest.raises(ValueError, match=f"query must be 'predict' and start 'fixed' .got {query}, {start}"):
+        sample_problems(build_process("tom_quantum"), 3, 2, 0, query, start)

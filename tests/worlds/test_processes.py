@@ -361,7 +361,7 @@ def test_all_invalid_parameters_are_reported_at_once():
         f"noisy_permutation.{name}" for name in ("states", "slips", "slip", "seed", "symbols")
     }
     assert "noisy_permutation.slip: must be between 0 and 1 (got 1.2)" in lines
-    assert "noisy_permutation.slips: unknown parameter; did you mean 'slip'?" in lines
+    assert "noisy_permutation.slips: unknown field; did you mean 'slip'?" in lines
 
 
 @pytest.mark.parametrize(
@@ -369,10 +369,10 @@ def test_all_invalid_parameters_are_reported_at_once():
     [
         ("mess4", {}, "mess4: unknown family; did you mean 'mess3'?"),
         ("hmm", {}, "hmm: unknown family; the families are mess3, zero_one_random"),
-        ("mess3", {"z": 1.0}, "mess3.z: unknown"),
-        ("matrices", {}, "matrices.path: is required"),
-        ("mess3", {"x": float("nan")}, "mess3.x: input should be a finite number"),
-        ("noisy_permutation", {"states": True}, "noisy_permutation.states: input should be a valid integer"),
+        ("mess3", {"z": 1.0}, "mess3.z: unknown field"),
+        ("matrices", {}, "matrices.path: missing"),
+        ("mess3", {"x": float("nan")}, "mess3.x: must be a finite number (got nan)"),
+        ("noisy_permutation", {"states": True}, "noisy_permutation.states: must be a whole number (got true)"),
         ("noisy_permutation", {"states": 3, "symbols": 7}, "symbols must be at most 6"),
     ],
 )

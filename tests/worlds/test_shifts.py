@@ -48,8 +48,8 @@ def test_a_task_may_declare_shifts():
     assert task.shifted_process().emissions == pytest.approx(task.build().emissions)
     assert Task.model_validate(task.canonical()) == task
     assert Task.model_validate_json(task.model_dump_json()) == task
-    told = loaded("shifts:\n  parameters: tables\n", TABLES.replace("known", "fixed"))
-    assert told.shifts.withheld == told.shifts.declared == ("parameters",)
+    with_tables = loaded("shifts:\n  parameters: tables\n", TABLES.replace("known", "fixed"))
+    assert with_tables.shifts.withheld == with_tables.shifts.declared == ("parameters",)
 
 
 @pytest.mark.parametrize("shifts", ["", "shifts: {}\n", "shifts:\n  rare: null\n", "shifts:\n  crossed: []\n"])

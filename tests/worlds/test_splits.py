@@ -81,8 +81,8 @@ def test_neighboring_seeds_and_batches_share_no_more_questions_than_distant_ones
     process = {"family": family, **EVERY_FAMILY[family]}
     generalized = build_process(**process).is_generalized
     for start in ("fixed",) if generalized else ("fixed", "known", "belief"):
-        asked = {"query": "predict 1"} if generalized else {}
-        task = small_task(process=process, start=start, codebook={"resolution": 2}, **asked)
+        query = {"query": "predict 1"} if generalized else {}
+        task = small_task(process=process, start=start, codebook={"resolution": 2}, **query)
 
         def drawn(*keys: int, task=task) -> list[tuple]:
             return questions(draw(task, "train", 16, 1000, *keys))
@@ -124,9 +124,9 @@ def test_no_training_question_begins_with_a_question_of_another_split(kind):
     longer = draw(task, "train", first + 4, 4000, 0)
     fully = draw(task, "test", first + 4, 4000, 1)
     for n_steps in (first, first + 1, first + 3):
-        asked = draw(task, "test", n_steps, 500, 0)
-        assert not beginnings(asked, n_steps) & beginnings(longer, n_steps)
-        assert not np.isin(content_hash(asked), content_hash(longer, n_steps)).any()
+        tested = draw(task, "test", n_steps, 500, 0)
+        assert not beginnings(tested, n_steps) & beginnings(longer, n_steps)
+        assert not np.isin(content_hash(tested), content_hash(longer, n_steps)).any()
     assert len(beginnings(fully, first) & beginnings(draw(task, "test", first, 4000, 2), first)) > 100
 
 
@@ -138,8 +138,8 @@ def test_the_split_depends_only_on_the_prompt(kind):
     assert not np.array_equal(problems.answers, other.answers)
     np.testing.assert_array_equal(content_hash(problems), content_hash(other))
     np.testing.assert_array_equal(in_split(task, problems, "test"), in_split(task, other, "test"))
-    asked, hashes = questions(problems), content_hash(problems).tolist()
-    assert len(set(zip(asked, hashes, strict=True))) == len(set(asked)) == len(set(hashes))
+    prompts, hashes = questions(problems), content_hash(problems).tolist()
+    assert len(set(zip(prompts, hashes, strict=True))) == len(set(prompts)) == len(set(hashes))
 
 
 def test_a_split_draws_from_the_process_conditioned_on_the_split():
@@ -245,7 +245,7 @@ def test_an_unknown_split_is_an_error_that_lists_the_splits():
 
 
 def test_a_split_without_questions_is_an_error_instead_of_an_endless_search(monkeypatch):
-    monkeypatch.setattr(splits_module, "in_split", lambda task, asked, split: np.zeros(len(asked.answers), dtype=bool))
+    monkeypatch.setattr(splits_module, "in_split", lambda task, batch, split: np.zeros(len(batch.answers), dtype=bool))
     with pytest.raises(
         ValueError, match="hardly any test question of 20 steps in 100 batches exists: the process hardly"
     ):

@@ -153,13 +153,13 @@ def test_each_kind_of_error_names_line_field_and_requirement(old, new, expected)
     assert load_error(text=replaced(old, new)) == single_error(f"tasks/mine.yaml:{expected}")
 
 
-@pytest.mark.parametrize("wrong", ["fliter", "predict", "predict 0", "smooth -1", "filter 2", "3"])
-def test_a_query_has_one_of_three_forms(wrong):
+@pytest.mark.parametrize("text", ["fliter", "predict", "predict 0", "smooth -1", "filter 2", "3"])
+def test_a_query_has_one_of_three_forms(text):
     requirement = "must be 'filter', 'predict 1' (or more) or 'smooth 0' (or more)"
-    written = f"(got {wrong if wrong == '3' else repr(wrong)})"
-    hint = "; did you mean 'filter'?" if wrong == "fliter" else ""
-    assert load_error(f"query={wrong}") == (
-        f"override query={wrong}: {requirement} {written}{hint}\n1 problem in the overrides; nothing was run."
+    written = f"(got {text if text == '3' else repr(text)})"
+    hint = "; did you mean 'filter'?" if text == "fliter" else ""
+    assert load_error(f"query={text}") == (
+        f"override query={text}: {requirement} {written}{hint}\n1 problem in the overrides; nothing was run."
     )
 
 

@@ -92,34 +92,15 @@ def walk(
     guide = guides(flat[2], most, buckets) if buckets else np.empty(0, dtype=np.uint32)
     shared = (*flat, guide, states, most, buckets)
     calls = (
-        (
-            *shared,
-            row[part],
-            initial_row[part],
-            generator.random((len(row[part]), positions)),
-            observations[part],
-            latents[part],
-        )
-        for part in slices(batch, max(INTERLEAVED, DRAWS // positions))
+        (*shared, row[p], initial_row[p], generator.random((len(row[p]), positions)), observations[p], latents[p])
+        for p in slices(batch, max(INTERLEAVED, DRAWS // positions))
     )
     in_threads(walk_in_step, calls, threads_for(5 * latents.size))
 
 
 @compiled
 def walk_in_step(
-    emitted,
-    reached,
-    sums,
-    initial_sums,
-    guide,
-    states,
-    most,
-    buckets,
-    row,
-    initial_row,
-    uniforms,
-    observations,
-    latents,
+    emitted, reached, sums, starts, guide, states, most, buckets, row, initial_row, uniforms, observations, latents
 ):
     batch, positions = uniforms.shape
     # numba skips the check for negative indices if they are unsigned, which makes this a third faster
@@ -130,7 +111,7 @@ def walk_in_step(
         for b in range(first, last):
             which[b - first] = np.uint64(row[b]) * wide
             begin = initial_row[b] * states
-            state[b - first] = search(initial_sums, begin, states, uniforms[b, 0]) - np.uint64(begin)
+            state[b - first] = search(starts, begin, states, uniforms[b, 0]) - np.uint64(begin)
             latents[b, 0] = state[b - first]
         for t in range(positions - 1):
             for b in range(first, last):

@@ -2,14 +2,14 @@
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import pydantic
-from annotated_types import Interval
 
+from unamortized.configuration.document import dotted, suggestion
+from unamortized.configuration.field_errors import explain
 from unamortized.worlds.processes.computational_mechanics import (
     coin,
     days_of_week,
@@ -72,9 +72,8 @@ def parameter_model(family: str) -> type[pydantic.BaseModel]:
         ValueError: if the family does not exist; names the most similar one.
     """
     if family not in FAMILIES:
-        similar = get_close_matches(family, FAMILIES, n=1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"the families are {', '.join(FAMILIES)}"
-        raise ValueError(f"{family}: unknown family; {hint}")
+        hint = suggestion(family, FAMILIES) or f"; the families are {', '.join(FAMILIES)}"
+        raise ValueError(f"{family}: unknown family{hint}")
     hints = get_type_hints(FAMILIES[family], include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
@@ -96,29 +95,6 @@ def build_process(family: str, **parameters: Any) -> Process:
     try:
         checked = model(**plain)
     except pydantic.ValidationError as error:
-        messages = {str(entry["loc"][0]): _message(family, entry) for entry in error.errors()}
-        raise ValueError("\n".join(f"{family}.{name}: {message}" for name, message in messages.items())) from None
+        violations = explain(model, error, plain)
+        raise ValueError("\n".join(f"{dotted((family, *path))}: {message}" for path, message in violations)) from None
     return FAMILIES[family](**{name: getattr(checked, name) for name in model.model_fields})
-
-
-def _message(family: str, entry: Any) -> str:
-    """Translate an entry of pydantic's list of errors."""
-    name = str(entry["loc"][0])
-    hints = get_type_hints(FAMILIES[family], include_extras=True)
-    if entry["type"] == "extra_forbidden":
-        similar = get_close_matches(name, hints, n=1)
-        known = ", ".join(parameter_model(family).model_fields)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"the parameters are {known}"
-        return f"unknown parameter; {hint}"
-    if entry["type"] == "missing":
-        return "is required"
-    if entry["type"] in ("greater_than_equal", "less_than_equal"):
-        interval = _interval(hints[name])
-        return f"must be between {interval.ge} and {interval.le} (got {entry['input']!r})"
-    return f"{entry['msg'][0].lower()}{entry['msg'][1:]} (got {entry['input']!r})"
-
-
-def _interval(hint: Any) -> Interval:
-    """Find the bounds inside `Annotated[int, Between(…)]`, alone or in a union with None."""
-    found = [item for part in (hint, *get_args(hint)) for item in getattr(part, "__metadata__", ())]
-    return next(item for item in found if isinstance(item, Interval))

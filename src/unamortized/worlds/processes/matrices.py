@@ -1,12 +1,12 @@
 """Read the labeled transition matrices of any process from a file."""
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from unamortized.configuration.document import suggestion
 from unamortized.worlds.processes.process import Process
 
 
@@ -32,9 +32,8 @@ def matrices(path: str | Path) -> Process:
         raise ValueError(f"{path}: must hold the key `transitions` and, optionally, `initial`")
     for key in content:
         if key not in ("transitions", "initial"):
-            similar = get_close_matches(str(key), ("transitions", "initial"), n=1)
-            hint = f"did you mean {similar[0]!r}?" if similar else "only 'transitions' and 'initial' are read"
-            raise ValueError(f"{path}: {key}: unknown key; {hint}")
+            hint = suggestion(key, ("transitions", "initial")) or "; the keys are 'transitions' and 'initial'"
+            raise ValueError(f"{path}: {key}: unknown key{hint}")
     if content.get("transitions") is None:
         raise ValueError(f"{path}: transitions: is required, with shape (symbols, states, states)")
     transitions = _numbers(path, "transitions", content["transitions"])
