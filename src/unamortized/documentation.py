@@ -2,8 +2,8 @@
 
 ``make docs`` writes them again. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a
 claim's number between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``. After the claim may follow ``/task`` or
-``/task@world`` where it is judged in several worlds, ``:control`` for its control, and ``:value`` for the estimate without
-its interval.
+``/task@world`` where it is judged in several worlds, ``:control`` for its control, and ``:value`` for the estimate
+without its interval.
 """
 
 import json

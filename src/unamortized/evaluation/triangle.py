@@ -21,7 +21,7 @@ from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 
-LONGER = 2  # test lengths beyond training to measure
+BEYOND = 4  # how many times the training length is measured, too, if it is tested
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,26 @@ def belief_reader(run: Run, size: int) -> Callable[[Problems], ProbedResponse]:
 def triangle(run: Run, settings: Triangle) -> Rows:
     """Compare stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
 
-    The probe is fitted at the longest training length, and is the same at greater lengths.
+    The probe is fitted at the longest training length, and is the same at four times that. Runs whose trace states no
+    belief are skipped, and hinted questions, as the exact beliefs ignore hints.
     """
-    if resolve_trace(run.condition.trace).hinted:  # the exact beliefs ignore hints
+    kind = resolve_trace(run.condition.trace)
+    if kind.hinted or run.condition.trace in ("none", "state"):
         return []
     task, trained = run.task, run.task.steps.train[1]
     reader = belief_reader(run, settings.problems)
     rows: Rows = []
-    for n_steps in sorted({trained, *[n for n in task.steps.test if n > trained][:LONGER]}):
+    for n_steps in sorted({trained, *({BEYOND * trained} & set(task.steps.test))}):
         problems = test_problems(task, n_steps, settings.problems, run.spec.seed)
         response, steps, probed = reader(problems)
-        exact = as_distribution(run, problems.beliefs[:, steps])
-        pairs = {"probed_kl": kl(exact, probed)}
-        if len(response.trace_steps) and run.condition.trace != "state":  # a sampled state is not a belief
-            stated = stated_beliefs(run, response)
-            pairs |= {"stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
+        if not len(response.trace_steps):
+            continue
+        exact, stated = as_distribution(run, problems.beliefs[:, steps]), stated_beliefs(run, response)
+        pairs = {
+            "probed_kl": kl(exact, probed),
+            "stated_kl": kl(exact, stated),
+            "stated_probed_kl": kl(stated, probed),
+        }
         record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps), n_steps=n_steps)
         rows += [
             record(metric, value, len(problems), step=int(step))
