@@ -345,20 +345,10 @@ def _batch(
 def _forward(batch: _Batch) -> _Forward:
     """Filter with plain numbers, then repeat with logarithms for problems that underflow."""
     (n_problems, steps), states = batch.choice.shape, batch.initial.shape[1]
-    beliefs = np.empty((n_problems, steps + 1, states))
-    log_probability = np.zeros(n_problems)
-    impossible = np.zeros(n_problems, dtype=np.int64)
-    underflow = np.zeros(n_problems, dtype=np.bool_)
-    filters.filter_plainly(
-        batch.stack,
-        batch.choice,
-        batch.lengths,
-        np.ascontiguousarray(batch.initial),
-        beliefs,
-        log_probability,
-        impossible,
-        underflow,
-    )
+    beliefs, log_probability = np.empty((n_problems, steps + 1, states)), np.zeros(n_problems)
+    impossible, underflow = np.zeros(n_problems, dtype=np.int64), np.zeros(n_problems, dtype=np.bool_)
+    results = (beliefs, log_probability, impossible, underflow)
+    filters.filter_plainly(batch.stack, batch.choice, batch.lengths, np.ascontiguousarray(batch.initial), *results)
     rows = np.flatnonzero(underflow)
     log_row = np.full(n_problems, -1)
     log_row[rows] = np.arange(rows.size)
