@@ -56,13 +56,13 @@ def test_necessity_is_the_loss_of_the_answer_in_bits():
     assert by_step(unfaithful, "necessity")[None] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize(("slip", "steps"), [(0.02, 0), (0.75, 1), (0.9, 8)])
+@pytest.mark.parametrize(("slip", "steps"), [(0.02, 0), (0.9, 8)])
 def test_a_faithful_reader_can_leave_out_as_many_steps_as_bayes_and_an_unfaithful_one_all(slip, steps):
     task = task_with(slip)
     problems = draw(task, "test", 8, 256, 0)
     early = {left_out: blinded(task, problems, np.arange(8) >= 8 - left_out) for left_out in range(1, 9)}
-    lost = {left_out: kl(problems.answer_distribution, each).mean() > HORIZON for left_out, each in early.items()}
-    assert horizon(lost) == steps
+    losses = {left_out: kl(problems.answer_distribution, each).mean() for left_out, each in early.items()}
+    assert horizon({left_out: bool(loss > HORIZON) for left_out, loss in losses.items()}) == steps
     faithful, unfaithful = (faithfulness.truncation(reader_run(task, rho), FEW) for rho in (1.0, 0.0))
     assert by_step(faithful, "internal_horizon")[None] == steps
     assert by_step(unfaithful, "internal_horizon")[None] == 8
@@ -163,12 +163,15 @@ def test_patching_changes_activations_and_those_of_an_untrained_model_move_nothi
 
 
 def test_the_expected_end_is_the_conditional_mean_of_the_ends():
-    problems = draw(task_with(0.3), "test", 8, 4000, 0)
-    expected, end = expected_end(problems, 6), problems.beliefs[:, -1]
+    informative = slow_task().process.model_dump() | {"slip": 0.02, "informativeness": 1.0}
+    problems = draw(slow_task(process=informative), "test", 8, 4000, 0)
+    end = problems.beliefs[:, -1]
     np.testing.assert_allclose(expected_end(problems, 8), end)
-    spread = expected - expected.mean(axis=0)
-    assert (spread * (end - end.mean(axis=0))).sum() / (spread**2).sum() == pytest.approx(1, abs=0.05)
-    np.testing.assert_allclose(expected.mean(axis=0), end.mean(axis=0), atol=0.02)
+    for step in (6, 7):  # by then the beginning has decided the split, which selects no ends
+        expected = expected_end(problems, step)
+        spread = expected - expected.mean(axis=0)
+        assert (spread * (end - end.mean(axis=0))).sum() / (spread**2).sum() == pytest.approx(1, abs=0.05)
+        np.testing.assert_allclose(expected.mean(axis=0), end.mean(axis=0), atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -41,25 +41,18 @@ def blinded(
     beliefs: Beliefs | None = None,
     after: int = 0,
 ) -> Answers:
-    """Answer exactly from the observations, except those at unseen steps.
+    """Answer exactly from the beliefs after a step (by default, exact ones) and the later observations that are seen.
 
     One more symbol replaces unseen observations. Every move may emit it, so it tells nothing; all symbols are halved to
     make room for it.
-
-    Args:
-        task: the task, which gives the query.
-        problems: the problems.
-        unseen: whether the observation of each step is unseen.
-        beliefs: the beliefs to start from; by default, the exact ones.
-        after: the step that these beliefs follow; earlier observations are not used.
     """
     process = problems.process
     anything = np.expand_dims(process.state_transitions, -3)
     with_anything = np.concatenate([process.transitions, anything], axis=-3) / 2
     observations = np.where(unseen, process.n_symbols, problems.observations)[:, after:]
     blind = Process(with_anything, process.initial, readout=process.readout)
-    start = problems.beliefs[:, after] if beliefs is None else beliefs
-    answer = exact_answer(blind, start, observations, task.query, after)
+    beliefs = problems.beliefs[:, after] if beliefs is None else beliefs
+    answer = exact_answer(blind, beliefs, observations, task.query, after)
     return 2 * answer[:, :-1] if task.query.kind == "predict" else answer
 
 
@@ -107,7 +100,7 @@ def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator
 
 
 def trained_bayes(task: Task, problems: Problems) -> Answers:
-    """Answer exactly under the parameters of training, whichever the problems were drawn with.
+    """Answer exactly under the parameters of training, even if others generated the problems.
 
     A model that has learned its world, and is not told that it has changed, can do no better.
     """

@@ -215,7 +215,7 @@ def freely(
 ) -> Answers:
     """Return the target's distribution at the point where the model itself chooses to write the target.
 
-    A model that has not chosen it after as many draws as there are variables is asked for it then.
+    After as many draws as there are variables, the target is read even if the model has not chosen it.
     """
     writer = Writer(model, vocabulary, questions, capacity=2 + vocabulary.n_variables)
     answers = writer.values(questions.target).numpy()

@@ -107,9 +107,9 @@ def judge(
 def pointer(run: Run, settings: Pointer) -> Rows:
     """Measure the shares of pointer and update errors at each test length, for traces that state every step.
 
-    A trace that fetches before it states shows some pointer errors itself: a wrong copy or index is one, whatever
-    code follows. After a right copy all other wrong steps are update errors; after a right index, the model may still
-    have taken the wrong observation.
+    A trace that fetches before it states shows some pointer errors itself: each wrong copy or index is one. After a
+    right copy all wrong codes are update errors; after a right index, the model may still have taken the wrong
+    observation.
 
     Controls: ``exchanged_codes`` judges the codes of other problems at the same step, which shows how often chance
     passes for a pointer error. ``codes_only``, for traces that fetch, ignores the fetched tokens, which shows how good

@@ -59,7 +59,7 @@ def worked(run: Run, settings: FaithfulnessSettings) -> pd.DataFrame:
 
 
 def scenes(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> list[Scene]:
-    """Put all problems to every test that the run can take; ``other`` is whose trace or question each one gets."""
+    """Run every test on all problems; ``other`` gives the problem whose trace or question each one takes."""
     run, problems, own, exact = rollout.run, rollout.problems, rollout.response, rollout.exact
     n_steps, all_steps = problems.n_steps, (*range(1, problems.n_steps + 1),)
     step = n_steps - LAG
