@@ -88,13 +88,6 @@ def test_each_condition_has_a_look_of_its_own():
     assert len(looks) == len(names) + len(AVERAGED)
 
 
-def test_a_control_has_its_conditions_color_and_is_lighter():
-    own, control = look("cot"), look("cot", control="untrained")
-    assert control["color"] == own["color"]
-    assert control["alpha"] < 1
-    assert control["linestyle"] != own.get("linestyle", "-")
-
-
 def test_baselines_are_gray_dashes_whatever_their_number():
     for name in ("prior", "window_8", "window_16", "particle_64"):
         assert is_baseline(name)

@@ -131,6 +131,7 @@ FIGURES = (
         prepare=with_cost,
         panel="task",
         x="cost",
+        x_scale="linear",
         x_label="one answer  [million FLOPs]",
         floor=FLOOR,
         references=LEARNED,
