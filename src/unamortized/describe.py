@@ -172,8 +172,8 @@ def _questions(task: Task) -> RenderableType:
         rows.append([str(n_steps), *map(_mean, (chance, optimal, chance - optimal)), *floors])
     text = (
         f"Cross-entropy of '{task.query}' answered without the symbols (chance) and by exact inference (optimal): "
-        f"means over {PROBLEMS} test problems, with 95 % intervals. The floor is how far (nats) above the optimum an answer "
-        "stays that is read off the code of the exact belief, at resolution m."
+        f"means over {PROBLEMS} test problems, with 95 % intervals. The floor is how far (nats) above the optimum an "
+        "answer stays that is read off the code of the exact belief, at resolution m."
     )
     table = _table(dict(zip(headings, zip(*rows, strict=True), strict=True)))
     return Panel(Group(Text(text), table), title="cost of questions with n symbols", title_align="left")

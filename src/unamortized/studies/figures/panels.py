@@ -128,9 +128,7 @@ def measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], alo
     shared = min(low for low, _ in found), max(high for _, high in found)
     for (axes, _), own in zip(panels, found, strict=True):
         low, high = shared if chart.shared else own
-        if (
-            chart.measured_scale == "log" and chart.measured_floor
-        ):  # or the decade of the least value
+        if chart.measured_scale == "log" and chart.measured_floor:  # or the decade of the least value
             low = max(chart.measured_floor, 10.0 ** math.floor(math.log10(max(low, 1e-300)))) / 1.5
         getattr(axes, set_limits)(
             *(own if given is None else given for own, given in zip((low, high), chart.limits, strict=True))
