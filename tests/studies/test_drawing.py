@@ -258,9 +258,16 @@ def test_dots_below_the_floor_are_drawn_there():
 def test_a_height_of_zero_grows_with_the_number_of_rows():
     few, many = (
         drawn(dots(size=(3.0, 0.0)), tables(*(rows("answer_kl", 1.0, task=f"t{task}") for task in range(count))))
-        for count in (3, 30)
+        for count in (10, 30)
     )
-    assert many.get_figheight() - few.get_figheight() == pytest.approx(27 * 0.25)
+    assert many.get_figheight() - few.get_figheight() == pytest.approx(20 * 0.25)
+
+
+def test_a_figure_is_as_wide_as_its_title():
+    figure = drawn(curves(title="A question of a good many letters, " * 3), tables(by_length()))
+    figure.draw_without_rendering()
+    assert figure._suptitle is not None
+    assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
 
 
 # ── bars ─────────────────────────────────────────────────────────────────────────────────────────

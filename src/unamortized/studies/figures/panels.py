@@ -35,8 +35,9 @@ def grid_of(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
         n_columns = min(chart.columns, len(wide))
         n_rows = math.ceil(len(wide) / n_columns)
     width, height = chart.size
-    height = height or 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows))
-    figure = Figure(figsize=(max(5.2, width * n_columns + 1.2), height * n_rows + 1.0))
+    height = height or max(1.5, 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows)))
+    titled = 0.1 * len(chart.title) + 0.2  # inches that the title needs
+    figure = Figure(figsize=(max(5.2, titled, width * n_columns + 1.2), height * n_rows + 1.0))
     grid = figure.subplots(n_rows, n_columns, sharex="col" if chart.row else False, squeeze=False)
     panels: list[tuple[Axes, pd.DataFrame]] = []
     for axes in grid.flat:
@@ -128,9 +129,7 @@ def measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], alo
     shared = min(low for low, _ in found), max(high for _, high in found)
     for (axes, _), own in zip(panels, found, strict=True):
         low, high = shared if chart.shared else own
-        if (
-            chart.measured_scale == "log" and chart.measured_floor
-        ):  # or the decade of the least value
+        if chart.measured_scale == "log" and chart.measured_floor:  # or the decade of the least value
             low = max(chart.measured_floor, 10.0 ** math.floor(math.log10(max(low, 1e-300)))) / 1.5
         getattr(axes, set_limits)(
             *(own if given is None else given for own, given in zip((low, high), chart.limits, strict=True))
