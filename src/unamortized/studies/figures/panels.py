@@ -36,8 +36,7 @@ def grid_of(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
         n_rows = math.ceil(len(wide) / n_columns)
     width, height = chart.size
     height = height or max(1.5, 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows)))
-    titled = 0.1 * len(chart.title) + 0.2  # inches that the title needs
-    figure = Figure(figsize=(max(5.2, titled, width * n_columns + 1.2), height * n_rows + 1.0))
+    figure = Figure(figsize=(max(5.2, width * n_columns + 1.2), height * n_rows + 1.0))
     grid = figure.subplots(n_rows, n_columns, sharex="col" if chart.row else False, squeeze=False)
     panels: list[tuple[Axes, pd.DataFrame]] = []
     for axes in grid.flat:
