@@ -35,7 +35,7 @@ def grid_of(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
         n_columns = min(chart.columns, len(wide))
         n_rows = math.ceil(len(wide) / n_columns)
     width, height = chart.size
-    height = height or 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows))
+    height = height or max(1.5, 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows)))
     figure = Figure(figsize=(max(5.2, width * n_columns + 1.2), height * n_rows + 1.0))
     grid = figure.subplots(n_rows, n_columns, sharex="col" if chart.row else False, squeeze=False)
     panels: list[tuple[Axes, pd.DataFrame]] = []

@@ -47,7 +47,7 @@ def stride_growth(tables: Tables) -> Figure | None:
     tasks, sizes = list(dict.fromkeys(found["task"])), sorted(learning_curves(tables.metrics)["questions"].unique())
     strides = sorted(with_strides(found)["stride"].unique().tolist())
     last = max(strides, default=1) + 2.5  # where the model without a trace stands
-    figure = Figure(figsize=(max(5.2, 3.0 * len(tasks) + 0.6), 4.2))
+    figure = Figure(figsize=(max(6.9, 3.0 * len(tasks) + 0.6), 4.2))
     panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     for axes, task in zip(panels, tasks, strict=True):
         own = found[found["task"] == task]

@@ -210,7 +210,7 @@ def shade_trained(axes: Axes, left: float, right: float) -> None:
 def legend_below(figure: Figure, handles: Iterable[Any], columns: int = 4) -> None:
     """Draw one legend for all panels below them, in as many columns as fit."""
     listed = list(handles)
-    widest = 0.7 + 0.072 * max(len(handle.get_label()) for handle in listed)  # inches of an entry
+    widest = 0.6 + 0.068 * max(len(handle.get_label()) for handle in listed)  # inches of an entry
     columns = max(1, min(columns, len(listed), int(figure.get_figwidth() / widest)))
     figure.legend(handles=listed, loc="outside lower center", ncols=columns, handlelength=3.2)
 

@@ -8,7 +8,7 @@ from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
 
 SHIFTS = ("length", "parameters", "start", "rare", "composition")
 SPLITS = ("in_distribution", *SHIFTS)
-GAP = f"KL of {display(COT)} − KL of {display(EQUAL_FLOPS)}  [nats]"
+GAP = f"KL of {display(COT)} − KL of\n{display(EQUAL_FLOPS)}  [nats]"
 
 
 def longest(rows: pd.DataFrame) -> pd.DataFrame:
