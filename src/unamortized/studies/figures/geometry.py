@@ -40,12 +40,13 @@ def residual_simplex(tables: Tables) -> Figure | None:
     rows = rows[(rows["site"] == QUESTION) & (rows["condition"] == NEXT_TOKEN)] if len(rows) else rows
     if rows.empty:
         return None
-    worlds = list(rows.groupby(["task", "world"], sort=False))
+    worlds = [own for _, own in rows.groupby(["task", "world"], sort=False)]
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
     layers = [str(number) for number in (numbers if len(numbers) < 3 else (numbers[0], numbers[-1]))] + [ALL_LAYERS]
     figure = Figure(figsize=(2.3 * (1 + len(layers)), 2.3 * len(worlds) + 0.7))
     panels = figure.subplots(len(worlds), 1 + len(layers), squeeze=False)
-    for line, ((task, world), own) in zip(panels, worlds, strict=True):
+    for line, own in zip(panels, worlds, strict=True):
+        task, world = own["task"].iloc[0], own["world"].iloc[0]
         own = own[own["seed"] == own["seed"].min()]
         exact = beliefs_of(own, "exact")
         onto, colors = _projection(exact.to_numpy())
