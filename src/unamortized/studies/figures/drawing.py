@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import textwrap
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
@@ -49,19 +50,26 @@ from unamortized.studies.figures.style import (
 )
 from unamortized.studies.statistics import Estimate, estimate
 
+TITLE = 0.1  # inches that a letter of a title takes
+
 
 def draw(figure: Chart | Picture, tables: Tables) -> Figure | None:
     """Draw a figure, or nothing where the tables hold nothing for it."""
-    if isinstance(figure, Picture):
-        with matplotlib.rc_context(STYLE):
-            return figure.draw(tables)
-    chart, rows = figure, rows_of(figure, tables.metrics)
+    with matplotlib.rc_context(STYLE):
+        drawn = figure.draw(tables) if isinstance(figure, Picture) else _draw_chart(figure, tables.metrics)
+        if drawn is not None:
+            wide = int(drawn.get_figwidth() / TITLE)
+            drawn.suptitle(textwrap.fill(drawn.get_suptitle(), wide), x=0.01, ha="left")
+    return drawn
+
+
+def _draw_chart(chart: Chart, metrics: pd.DataFrame) -> Figure | None:
+    rows = rows_of(chart, metrics)
     rows = rows[np.isfinite(rows["value"].astype(float))]
     x = getattr(chart, "x", "")
     if rows.empty or (x and rows[x].isna().all()):
         return None
-    with matplotlib.rc_context(STYLE):
-        return _KINDS[type(chart)](chart, rows)  # pyright: ignore[reportArgumentType]
+    return _KINDS[type(chart)](chart, rows)
 
 
 def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
