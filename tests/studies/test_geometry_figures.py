@@ -6,7 +6,8 @@ import pytest
 
 from tests.studies.figure_tables import EXAMPLES, Rows, drawn, lines, panels, rows, tables, ticks
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
-from unamortized.studies.figures.geometry import BASELINES, FIGURES, GROUPS, MOVES, PATHS, residual_simplex
+from unamortized.studies.figures.geometry import BASELINES, FIGURES, MOVES, residual_simplex
+from unamortized.studies.figures.routes import GROUPS, PATHS
 from unamortized.studies.figures.simplex import to_triangle
 from unamortized.studies.figures.style import Tables
 
