@@ -81,7 +81,7 @@ def _states(rows: pd.DataFrame) -> int:
 
 
 def _strips(rows: pd.DataFrame) -> list[Strip]:
-    """Return exact beliefs, those of CoT, and those inside models without a trace; an answer beside the first of each."""
+    """Return exact beliefs, those of CoT, and those inside models without a trace; each with its answer."""
     names = compared(rows["condition"])
     there = set(zip(rows["condition"], rows["source"], strict=True))
     strips = [Strip("exact belief", names[0], "exact", "exact_answer")]
