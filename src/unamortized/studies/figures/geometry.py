@@ -38,7 +38,7 @@ def residual_simplex(tables: Tables) -> Figure | None:
     """Draw exact beliefs, and those that probes read from the first, the last and all layers, of one seed."""
     rows = tables.examples
     rows = rows[(rows["site"] == QUESTION) & (rows["condition"] == NEXT_TOKEN)] if len(rows) else rows
-    if rows.empty:
+    if rows.empty or not (rows["source"] == "exact").any():
         return None
     worlds = [own for _, own in rows.groupby(["task", "world"], sort=False)]
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
