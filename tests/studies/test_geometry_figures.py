@@ -258,11 +258,3 @@ def test_reliance_through_each_part_is_drawn_by_what_was_replaced_and_how_it_get
             if not (path.endswith("_direct") and layer == "all")
         ]
         np.testing.assert_allclose(found[row], expected)
-
-
-def test_a_title_wider_than_its_figure_is_broken_into_lines(routed):
-    beside = [row | {"task": "noisy_permutation"} for row in routed.metrics.to_dict("records")]
-    wide = Tables(pd.concat([routed.metrics, pd.DataFrame(beside).astype(routed.metrics.dtypes)]), routed.examples)
-    one, two = (drawn(NAMED["route_reliance"], found).get_suptitle() for found in (routed, wide))
-    assert "\n" in one
-    assert one.replace("\n", " ") == two == NAMED["route_reliance"].title

@@ -84,7 +84,7 @@ class Curves(Chart):
     """Means over seeds as lines along a column of numbers, with 95 % t-intervals as bands."""
 
     x: str
-    x_scale: Scale | None = None  # none: log2 for lengths and steps of training, else linear
+    x_scale: Scale | None = None  # none: log2 for lengths and steps of training, else linear with ticks at values
     x_label: str = ""
     bands: bool = True
     seeds: bool = False  # whether each seed is a dot, too

@@ -19,8 +19,8 @@ from unamortized.studies.figures.charts import Chart, Curves, Heat, Scale, in_or
 from unamortized.studies.figures.style import legend_below, look, shades
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
-DIRECT = 5  # lines that are labeled where they end; more get a legend
-MARKED = 24  # points of a line that are marked; more would hide it
+DIRECT = 5  # up to this many lines are labeled where they end; more have a legend
+MARKED = 24  # lines of more points have no marks, which would hide them
 INK = "#222222"
 Looks = dict[Any, dict[str, Any]]
 
@@ -35,7 +35,7 @@ def grid_of(chart: Chart, rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
         n_columns = min(chart.columns, len(wide))
         n_rows = math.ceil(len(wide) / n_columns)
     width, height = chart.size
-    height = height or 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows))
+    height = height or max(1.5, 0.4 + 0.25 * len(in_order(chart, getattr(chart, "y", ""), rows)))
     figure = Figure(figsize=(max(5.2, width * n_columns + 1.2), height * n_rows + 1.0))
     grid = figure.subplots(n_rows, n_columns, sharex="col" if chart.row else False, squeeze=False)
     panels: list[tuple[Axes, pd.DataFrame]] = []
@@ -93,20 +93,18 @@ def looks(chart: Chart, rows: pd.DataFrame) -> Looks:
 
 
 def chart_of_row(chart: Chart, rows: pd.DataFrame) -> Any:
-    """Return the chart of one row of panels, where rows of panels show a metric each."""
+    """Return the chart of one row of panels; if each row shows another metric, it has that metric only."""
     return replace(chart, row="", metrics=(rows["metric"].iloc[0],)) if chart.row == "metric" else chart
 
 
 _AXIS = (("set", "scale"), ("set", "lim"), ("get", "lim"))
-
-
 _SMALL: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 7.5, "color": "#777777"}
 
 
 def measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], along: str) -> None:
-    """Scale, limits and references of the axis that the metric is drawn on, alike in all panels that share it.
+    """Set scale, limits and references of the measured axis, alike in all panels that share it.
 
-    Rows of panels that show a metric each have an axis each.
+    If each row of panels shows another metric, each row has an axis of its own.
     """
     if chart.row == "metric":
         by_metric = {own["metric"].iloc[0]: chart_of_row(chart, own) for _, own in panels}
@@ -130,7 +128,7 @@ def measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], alo
     shared = min(low for low, _ in found), max(high for _, high in found)
     for (axes, _), own in zip(panels, found, strict=True):
         low, high = shared if chart.shared else own
-        if chart.measured_scale == "log" and chart.measured_floor:  # down to it, or to the decade of the least value
+        if chart.measured_scale == "log" and chart.measured_floor:  # or the decade of the least value
             low = max(chart.measured_floor, 10.0 ** math.floor(math.log10(max(low, 1e-300)))) / 1.5
         getattr(axes, set_limits)(
             *(own if given is None else given for own, given in zip((low, high), chart.limits, strict=True))
@@ -140,7 +138,7 @@ def measured_axis(chart: Chart, panels: Sequence[tuple[Axes, pd.DataFrame]], alo
 
 
 def _decades(axes: Axes, along: str, floor: float | None) -> None:
-    """Powers of ten as ticks; the floor is named as such."""
+    """Put ticks at powers of ten, and mark the floor as such."""
     low, high = axes.get_ylim() if along == "y" else axes.get_xlim()
     axis = axes.yaxis if along == "y" else axes.xaxis
     powers = [10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
@@ -157,9 +155,12 @@ def _decades(axes: Axes, along: str, floor: float | None) -> None:
 
 
 def number_axis(axes: Axes, values: list[float], scale: Scale | None, label: str) -> None:
-    """The axis of numbers that curves run along."""
+    """Set label, scale and ticks of the axis of numbers that curves run along."""
     axes.set_xlabel(label)
-    if scale in (None, "linear"):
+    if scale == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7))
+        return
+    if scale is None:
         whole = all(value == round(value) for value in values)
         few = FixedLocator(values[:: math.ceil(len(values) / 4)])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 4, 5, 10]) if whole else few)
@@ -168,8 +169,8 @@ def number_axis(axes: Axes, values: list[float], scale: Scale | None, label: str
     shown = values
     if len(values) > 8:
         powers = [value for value in values if scale == "log2" and math.log2(value).is_integer()]
-        shown = powers or values[:: math.ceil(len(values) / 8)]
-    axes.xaxis.set_major_locator(FixedLocator(shown))
+        shown = powers or values
+    axes.xaxis.set_major_locator(FixedLocator(shown[:: math.ceil(len(shown) / 8)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 
@@ -185,13 +186,13 @@ def x_axis(chart: Curves | Heat) -> tuple[str, Scale | None]:
 
 
 def draw_level(axes: Axes, rows: pd.DataFrame, style: dict[str, Any]) -> None:
-    """Draw a mean that does not depend on x as a line across a panel."""
+    """Draw a mean without x as a line across a panel."""
     dashes = style.get("linestyle", DASHES[1])
     axes.axhline(float(rows["value"].mean()), color=style["color"], linestyle=dashes, linewidth=1.3, zorder=1.5)
 
 
 def label_outside(chart: Chart, grid: Any, panels: Sequence[tuple[Axes, pd.DataFrame]]) -> None:
-    """Label the measured axis at the left of each row of panels; panels inside show no numbers if they share it."""
+    """Label the measured axis at the left of each row of panels; a shared axis has numbers only there."""
     metrics = {id(axes): own["metric"].iloc[0] for axes, own in panels}
     for line in grid:
         own = [axes for axes in line if id(axes) in metrics]
@@ -204,7 +205,7 @@ def label_outside(chart: Chart, grid: Any, panels: Sequence[tuple[Axes, pd.DataF
 
 
 def label_below(grid: Any) -> None:
-    """Label and number the axis that panels of a column share below the last of them."""
+    """Label and number the x axis only below the last panel of each column."""
     for column in grid.T:
         shown = [axes for axes in column if axes.get_visible()]
         for axes in shown:
@@ -214,7 +215,7 @@ def label_below(grid: Any) -> None:
 
 
 def legend(figure: Figure, chart: Chart, drawn: Looks, rows: pd.DataFrame, *more: Any) -> None:
-    """One legend for all panels: lines by color, then dashes in gray."""
+    """Draw one legend for all panels: lines by color, then dashes in gray."""
     handles = [Line2D([], [], label=called(chart, chart.line, value), **style) for value, style in drawn.items()]
     handles = handles if len(drawn) > 1 else []
     if chart.dash:

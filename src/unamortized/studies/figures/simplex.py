@@ -38,7 +38,7 @@ def belief_simplex(tables: Tables) -> Figure | None:
     if not clouds:
         return None
     wide = max(len(found) for found in clouds.values())
-    figure = Figure(figsize=(2.3 * wide, 2.15 * len(clouds) + 0.85))
+    figure = Figure(figsize=(max(7.5, 2.3 * wide), 2.15 * len(clouds) + 0.85))
     panels = figure.subplots(len(clouds), wide, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()

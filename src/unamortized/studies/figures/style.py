@@ -1,9 +1,8 @@
-"""One look for all figures: a condition has one color wherever it appears, and a re-run has the same bytes."""
+"""One look for all figures: a condition has one color everywhere, and a re-run writes the same bytes."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import wraps
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +23,13 @@ from unamortized.studies.statistics import estimate
 
 @dataclass(frozen=True)
 class Tables:
-    """What figures are drawn from: ``metrics.csv`` and ``examples.csv`` as tables, never a model."""
+    """The only source of figures: ``metrics.csv`` and ``examples.csv`` as tables."""
 
     metrics: pd.DataFrame
     examples: pd.DataFrame
 
 
-# Okabe & Ito's palette, which color-blind readers can tell apart
+# Okabe & Ito's palette, for color-blind readers
 CONDITIONS: dict[str, tuple[str, str]] = {
     "amortized": ("#D55E00", "o"),
     "amortized_equal_flops": ("#E69F00", "s"),
@@ -44,22 +43,16 @@ CONDITIONS: dict[str, tuple[str, str]] = {
 }
 STRIDES = {2: ("#1B9AAA", "D"), 4: ("#009E73", "s"), 8: ("#7CB342", "p"), 16: ("#B7A800", "H")}  # away from CoT's blue
 AVERAGED = {4: ("#B8568F", "<"), 16: ("#6B2350", ">")}  # the more traces are averaged, the darker
-BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained, but for comparison: dashed, and behind the others
+BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained for comparison: dashed, behind the others
 OTHER = ("#56B4E9", "X")  # conditions without a line above
 EXACT = "#000000"
-BASELINES: dict[str, tuple[str, Any]] = {  # by name without its number
+BASELINES: dict[str, tuple[str, Any]] = {  # by the stem of the name
     "prior": ("#8A8A8A", (0, (1, 1.4))),
     "window": ("#6E6E6E", (0, (5, 1.8))),
     "particle": ("#8A8A8A", (0, (6, 1.5, 1, 1.5))),
     "codebook_floor": ("#B0B0B0", (0, (2.5, 1.2))),
     "trained_bayes": ("#5A5A5A", (0, (3, 1, 1, 1, 1, 1))),
     "codebook_recursive": ("#909090", (0, (1, 1, 4, 1))),
-}
-CONTROLS: dict[str, Any] = {  # dashes, lighter than the condition
-    "untrained": (0, (1, 1.2)),
-    "shuffled_belief": (0, (3, 1.2, 1, 1.2)),
-    "wrong_counterfactual": (0, (1, 1.2)),
-    "window_10": (0, (6, 2)),
 }
 UNORDERED = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 TRAINED = "#F0EEE6"  # the shade of lengths and steps seen in training
@@ -68,7 +61,7 @@ DPI = 150
 STYLE: Any = {
     **seaborn.axes_style("ticks"),
     **seaborn.plotting_context("paper"),
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so alike on every machine
+    "font.family": ["DejaVu Sans"],  # ships with matplotlib
     "font.size": 9.5,
     "axes.labelsize": 9.5,
     "axes.titlesize": 10.5,
@@ -90,19 +83,8 @@ STYLE: Any = {
 }
 
 
-def styled(figure: Callable[[Tables], Figure | None]) -> Callable[[Tables], Figure | None]:
-    """Draw a figure in the house's look, leaving matplotlib's settings as they were."""
-
-    @wraps(figure)
-    def drawn(tables: Tables) -> Figure | None:
-        with matplotlib.rc_context(STYLE):
-            return figure(tables)
-
-    return drawn
-
-
 def is_baseline(condition: str) -> bool:
-    """Whether a name in the condition column needs no training."""
+    """Return whether a name in the column ``condition`` is a baseline, which needs no training."""
     return stem(condition) in BASELINES
 
 
@@ -116,13 +98,11 @@ def _color_and_mark(condition: str, variant: str) -> tuple[str, str]:
     return AVERAGED.get(int(numbers(variant).get("mean", 0)), own)
 
 
-def look(condition: str, variant: str = "", control: str = "") -> dict[str, Any]:
-    """Return how a condition, a control of it or a baseline is drawn, as arguments of ``Axes.plot``."""
+def look(condition: str, variant: str = "") -> dict[str, Any]:
+    """Return how a condition or baseline is drawn, as arguments of ``Axes.plot``."""
     shade = color(condition, variant)
     if is_baseline(condition):
         return {"color": shade, "linestyle": BASELINES[stem(condition)][1], "linewidth": 1.3, "zorder": 1.5}
-    if control:
-        return {"color": shade, "alpha": 0.6, "linestyle": CONTROLS.get(control, ":"), "linewidth": 1.4, "zorder": 1.8}
     style = {
         "color": shade,
         "marker": _color_and_mark(condition, variant)[1],
@@ -135,14 +115,14 @@ def look(condition: str, variant: str = "", control: str = "") -> dict[str, Any]
 
 
 def shades(count: int, ordered: bool) -> list[Any]:
-    """Return as many colors: from light to dark where values have an order, else easily told apart."""
+    """Return n colors: from light to dark if the values are ordered, else distinct hues."""
     if not ordered:
         return [UNORDERED[place % len(UNORDERED)] for place in range(count)]
     return [tuple(shade) for shade in matplotlib.colormaps["viridis"](np.linspace(0.72, 0.0, count))]
 
 
-def in_order(conditions: Iterable[str]) -> list[str]:
-    """Return distinct conditions as legends list them: as in ``CONDITIONS``, others by name, baselines last."""
+def _ranked(conditions: Iterable[str]) -> list[str]:
+    """Return distinct conditions in the order of ``CONDITIONS``, others by name, baselines last."""
     known = [*CONDITIONS, *BASELINES]
 
     def rank(condition: str) -> tuple[bool, int, str]:
@@ -153,38 +133,27 @@ def in_order(conditions: Iterable[str]) -> list[str]:
 
 
 def compared(conditions: Iterable[str]) -> list[str]:
-    """Return one amortized condition and CoT, where a figure has room for two; all if neither is there."""
-    ordered = in_order(conditions)
+    """Return one amortized condition and CoT, for figures with room for two; all conditions if both are missing."""
+    ordered = _ranked(conditions)
     amortized = [name for name in ordered if name in ("amortized", "amortized_equal_flops")][:1]
     return amortized + [name for name in ordered if name == "cot"] or ordered
 
 
 def tasks_of(table: pd.DataFrame) -> list[str]:
-    """Return tasks in the order of the table, which is that of the study."""
+    """Return tasks in the order of the table."""
     return list(dict.fromkeys(table["task"]))
 
 
-def rows_of(table: pd.DataFrame, *metrics: str) -> pd.DataFrame:
-    """Return the rows of some metrics, also of a table without any column."""
-    return table[table["metric"].isin(metrics)] if len(table) else table
-
-
-def longest_trained(metrics: pd.DataFrame, task: str) -> int | None:
-    """The longest length of a task that was evaluated in distribution."""
-    lengths = metrics.loc[(metrics["task"] == task) & (metrics["split"] == "in_distribution"), "n_steps"].dropna()
-    return int(lengths.max()) if len(lengths) else None
-
-
 def over_seeds(rows: pd.DataFrame, by: str) -> pd.DataFrame:
-    r"""Mean and 95 % t-interval over seeds, which are the unit: $\bar v \pm t_{.975, k-1} s / \sqrt{k}$.
+    r"""Return mean and 95 % t-interval over seeds: $\bar v \pm t_{.975, k-1} s / \sqrt{k}$.
 
     Args:
         rows: rows of one metric, task and condition.
-        by: the column that the curve runs along.
+        by: the column of the curve's x.
 
     Returns:
-        ``mean``, ``low`` and ``high``, indexed by ``by``; no interval for one seed, and nothing where the
-        value of a seed is not finite.
+        ``mean``, ``low`` and ``high``, indexed by ``by``. One seed has no interval; a seed with an infinite value
+        removes its index.
     """
     seeds = rows.groupby([by, "seed"])["value"].mean().unstack("seed").astype(float)
     finite = seeds[~seeds.isin([np.inf, -np.inf]).any(axis=1) & seeds.notna().any(axis=1)]
@@ -198,7 +167,7 @@ def over_seeds(rows: pd.DataFrame, by: str) -> pd.DataFrame:
 def curve(
     axes: Axes, rows: pd.DataFrame, by: str, *, floor: float | None = None, band: bool = True, **line: Any
 ) -> Line2D:
-    """Mean over seeds as a line and, where there is one, its interval as a band; ``floor`` clips from below."""
+    """Draw the mean over seeds as a line and its interval as a band, both clipped at ``floor``."""
     summary = over_seeds(rows, by).clip(lower=floor)
     x = summary.index.to_numpy(dtype=float)
     (drawn,) = axes.plot(x, summary["mean"].to_numpy(), **line)
@@ -214,7 +183,7 @@ def curve(
 
 
 def whisker(axes: Axes, values: np.ndarray, at: float, *, along: Literal["x", "y"], **marker: Any) -> None:
-    """Mean over seeds as a mark and its 95 % interval as a line, ``along`` an axis and ``at`` a place of the other."""
+    """Draw the mean over seeds as a mark and its 95 % interval as a line along one axis, at a place of the other."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return
@@ -227,7 +196,7 @@ def whisker(axes: Axes, values: np.ndarray, at: float, *, along: Literal["x", "y
 
 
 def shade_trained(axes: Axes, left: float, right: float) -> None:
-    """Shade what training has seen, and say so above the curves."""
+    """Shade and name the lengths or steps seen in training."""
     axes.axvspan(left, right, color=TRAINED, linewidth=0, zorder=0)
     axes.text(
         *(left, 0.98, " seen in training"),
@@ -239,15 +208,15 @@ def shade_trained(axes: Axes, left: float, right: float) -> None:
 
 
 def legend_below(figure: Figure, handles: Iterable[Any], columns: int = 4) -> None:
-    """One legend for all panels, outside of them, in as many columns as fit."""
+    """Draw one legend for all panels below them, in as many columns as fit."""
     listed = list(handles)
-    widest = 0.7 + 0.072 * max(len(handle.get_label()) for handle in listed)  # inches of an entry
+    widest = 0.6 + 0.068 * max(len(handle.get_label()) for handle in listed)  # inches of an entry
     columns = max(1, min(columns, len(listed), int(figure.get_figwidth() / widest)))
     figure.legend(handles=listed, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``<name>.png`` (of 256 colors) and ``<name>.svg``, each whole or not at all, alike on every run."""
+    """Write ``<name>.png`` (256 colors) and ``<name>.svg`` atomically, with the same bytes on every run."""
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         _settle(figure)
@@ -264,7 +233,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay out once and round: the layout's solver differs from run to run in the last bit, and names in SVG show it."""
+    """Fix the layout and round it: the solver's last bit differs between runs, and would change names in the SVG."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
