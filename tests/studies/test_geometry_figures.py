@@ -1,105 +1,260 @@
-"""The figures of the study of geometry draw what its tables hold."""
+"""The figures of the geometry show clouds, probes, moves and routes as the tables have them, simplest model first."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.studies.test_geometry_study import measured
-from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.rows import to_table
-from unamortized.labels import place
-from unamortized.studies.figures import FIGURES, Tables
-from unamortized.studies.figures.geometry import MOVES, NAMED
-from unamortized.studies.geometry import MESS3, NOISY, OTHER_BASELINES
+from tests.studies.figure_tables import EXAMPLES, Rows, drawn, lines, panels, rows, tables, ticks
+from unamortized.labels import ABOUT_TO_STATE, QUESTION
+from unamortized.studies.figures.geometry import BASELINES, FIGURES, MOVES, residual_simplex
+from unamortized.studies.figures.routes import GROUPS, PATHS
+from unamortized.studies.figures.simplex import to_triangle
+from unamortized.studies.figures.style import Tables
 
-SITES = ("question", "about_to_state")
+NAMED = {figure.name: figure for figure in FIGURES}
+MODELS = {  # (task, world, condition) -> the title of its panel, in the order of panels
+    ("mess3", "next", "next_token"): "mess3, next symbol",
+    ("rrxor", "next", "next_token"): "rrxor, next symbol",
+    ("mess3", "", "cot"): "mess3, CoT",
+    ("noisy_permutation", "", "amortized"): "noisy permutation, no trace",
+    ("noisy_permutation", "", "cot"): "noisy permutation, CoT",
+}
+DRAW = np.random.default_rng(0)
+
+
+def add(model: tuple[str, str, str], metric: str, values=None, seeds: int = 2, **where) -> Rows:
+    task, world, condition = model
+    values = DRAW.uniform(0.1, 0.9, seeds) if values is None else values
+    return rows(metric, values, condition, task, world=world, **{"n_steps": 16} | where)
+
+
+def mean(found: Tables, model: tuple[str, str, str], metric: str, **where) -> float:
+    own = found.metrics
+    for column, value in {
+        **dict(zip(("task", "world", "condition"), model, strict=True)),
+        "metric": metric,
+        **where,
+    }.items():
+        own = own[own[column].isna() if value is None else own[column].eq(value).fillna(False)]
+    return float(own["value"].mean())
+
+
+def marks(axes, marker: str = "o") -> list[tuple[float, float]]:
+    """The points of a panel of dots: row and value."""
+    points = [np.ravel(line.get_data()) for line in axes.lines if line.get_marker() == marker]
+    return sorted((float(y), float(x)) for x, y in points)
+
+
+# ── clouds of beliefs ────────────────────────────────────────────────────────────────────────────
+
+
+def cloud(task: str, n_states: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Rows of examples of one model of the next symbol, and its beliefs by layer (the exact ones under "")."""
+    beliefs = {layer: DRAW.dirichlet(np.ones(n_states), (3, 4)) for layer in ("", "1", "2", "3", "all")}
+    found = []
+    for layer, values in beliefs.items():
+        problem, step, state = np.meshgrid(*map(np.arange, values.shape), indexing="ij")
+        own = {"task": task, "world": "next", "condition": "next_token", "seed": 0, "site": QUESTION, "layer": layer}
+        own |= {"source": "probed" if layer else "exact", "problem": problem.ravel(), "step": 1 + step.ravel()}
+        found.append(
+            pd.DataFrame(dict.fromkeys(EXAMPLES, "") | own | {"state": state.ravel(), "value": values.ravel()})
+        )
+    return pd.concat(found), beliefs
+
+
+def test_what_probes_read_stands_beside_the_exact_beliefs_in_their_colors():
+    examples, beliefs = cloud("mess3", 3)
+    found = tables(add(("mess3", "next", "next_token"), "probe_r2", (0.9, 0.8), site=QUESTION, layer="3"))
+    figure = residual_simplex(Tables(found.metrics, examples))
+    assert figure is not None
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["exact belief", "layer 1", "layer 3: R² 0.85", "all layers"]
+    exact = beliefs[""].reshape(-1, 3)
+    for axes, layer in zip(figure.axes, ("", "1", "3", "all"), strict=True):
+        (points,) = axes.collections
+        distance = np.linalg.norm(points.get_offsets()[:, None] - to_triangle(beliefs[layer].reshape(-1, 3)), axis=2)
+        np.testing.assert_allclose(distance.min(axis=1), 0, atol=1e-9)
+        np.testing.assert_allclose(points.get_facecolors()[:, :3], exact[distance.argmin(axis=1)], atol=1e-9)
+
+
+def test_more_than_three_states_are_drawn_on_the_components_that_vary_most():
+    examples, beliefs = cloud("rrxor", 5)
+    figure = residual_simplex(Tables(tables().metrics, examples))
+    assert figure is not None
+    exact = beliefs[""].reshape(-1, 5)
+    spread = np.linalg.svd(exact - exact.mean(axis=0), compute_uv=False)
+    offsets = np.asarray(figure.axes[0].collections[0].get_offsets())
+    np.testing.assert_allclose(sorted((offsets**2).sum(axis=0)), sorted(spread[:2] ** 2))
+    assert len({axes.get_xlim() + axes.get_ylim() for axes in figure.axes}) == 1
+
+
+def test_there_is_no_cloud_without_models_of_the_next_symbol():
+    examples, _ = cloud("mess3", 3)
+    assert residual_simplex(Tables(tables().metrics, examples.assign(site=""))) is None
+    assert residual_simplex(Tables(tables().metrics, examples[:0])) is None
+
+
+# ── probes ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")
-def tables() -> Tables:
-    generator, rows = np.random.default_rng(0), []
-    for seed in range(2):
-        for world, name in ((MESS3[0], "next_token"), (NOISY[0], "cot"), (NOISY[0], "amortized")):
+def probed() -> Tables:
+    groups = []
+    for model in reversed(MODELS):
+        for site in (QUESTION, ABOUT_TO_STATE):
+            for control in BASELINES:
+                layer = "all" if control in ("", "untrained") else ""
+                groups.append(add(model, "probe_r2", site=site, control=control, layer=layer))
+            groups.append(add(model, "probe_r2", site=site, layer="all", step=3))  # of one step alone
+            for layer in ("1", "2"):
+                groups.append(add(model, "probe_r2", site=site, layer=layer))
+                groups.append(add(model, "probe_r2", site=site, layer=layer, n_steps=64, split="length"))
+                groups.append(
+                    add(model, "probe_r2", site=site, layer=layer, n_steps=64, split="length", control="refitted")
+                )
+    return tables(*groups)
 
-            def add(metric, value, name=name, seed=seed, world=world, **where):
-                rows.append(measured(metric, name, value, seed, world, **where))
 
-            for control in NAMED:
-                layer = "" if control in (*OTHER_BASELINES, "last_statement") else "all"
-                for site in SITES:
-                    add("probe_r2", generator.random(), layer=layer, control=control, site=site)
-            for layer in ("0", "1", "2"):
-                for metric in ("effective_dimension", "belief_variance"):
-                    for site in SITES:
-                        add(metric, 2.0, layer=layer, site=site)
-                for control in ("", "refit", "random_subspace", "amortized", "amortized_refit"):
-                    far = {"split": "length", "n_steps": 32} if "amortized" not in control else {}
-                    add("subspace_angle", 20.0, layer=layer, control=control, **far)
-                for control in MOVES:
-                    add("steered_kl", generator.random(), layer=layer, step=0, control=control)
-        for after in (1, 2, 4):
-            for layer in ("0", "1", "all"):
-                where = {"variant": f"after_{after}", "site": "question", "layer": layer}
-                rows.append(measured("probe_r2", "next_token", 0.1 * after, seed, MESS3[0], **where))
-    known = dict.fromkeys(EXAMPLE_COLUMNS, "") | {"task": "mess3", "world": MESS3[0].world, "condition": "next_token"}
-    known |= {"seed": 0, "n_steps": 16, "site": "question"}
-    cloud = [
-        known | {"problem": problem, "step": step, "state": state, "value": float(value)} | source
-        for problem in range(5)
-        for step in (1, 2)
-        for source in ({"source": "exact"}, *({"source": "probed", "layer": layer} for layer in ("1", "all")))
-        for state, value in enumerate(generator.dirichlet([1, 1, 1]))
+def test_baselines_are_read_with_steps_pooled_from_all_layers_or_from_none(probed):
+    shown = panels(drawn(NAMED["probe_baselines"], probed))
+    assert list(shown) == list(MODELS.values())
+    for model, title in MODELS.items():
+        assert ticks(next(iter(shown.values()))) == list(BASELINES.values())
+        sites = (QUESTION,) if model[2] == "next_token" else (ABOUT_TO_STATE, QUESTION)
+        expected = [
+            mean(probed, model, "probe_r2", site=site, control=control, layer=layer, step=None)
+            for control, layer in ((each, "all" if each in ("", "untrained") else "") for each in BASELINES)
+            for site in sites
+        ]
+        np.testing.assert_allclose([value for _, value in marks(shown[title])], expected)
+
+
+def test_lengths_are_read_at_the_last_layer_where_the_model_needs_the_belief(probed):
+    shown = panels(drawn(NAMED["probe_lengths"], probed))
+    for model, title in MODELS.items():
+        where = {"site": QUESTION if model[2] == "next_token" else ABOUT_TO_STATE, "layer": "2", "step": None}
+        same = [(n, mean(probed, model, "probe_r2", control="", n_steps=n, **where)) for n in (16, 64)]
+        refitted = [(64, mean(probed, model, "probe_r2", control="refitted", n_steps=64, **where))]
+        found = lines(shown[title], marker="o")
+        np.testing.assert_allclose(found[0], same)
+        np.testing.assert_allclose(found[1], refitted)
+
+
+def test_along_training_each_layer_is_a_line():
+    model = ("mess3", "next", "next_token")
+    values = {(layer, after): DRAW.uniform(0.1, 0.9, 2) for layer in ("0", "1", "all") for after in (1, 4, 16)}
+    groups = [
+        add(model, "probe_r2", read, site=QUESTION, layer=layer, variant=f"after_{after}")
+        for (layer, after), read in reversed(values.items())
     ]
-    return Tables(to_table(rows), pd.DataFrame(cloud))
+    beside = add(model, "probe_r2", site=QUESTION, layer="1", variant="after_4", control="untrained")
+    (axes,) = panels(drawn(NAMED["probe_training"], tables(*groups, beside))).values()
+    expected = [[(after, values[layer, after].mean()) for after in (1, 4, 16)] for layer in ("0", "1", "all")]
+    np.testing.assert_allclose(lines(axes, marker="o"), expected)
 
 
-@pytest.mark.parametrize("name", ["residual_simplex", "probe_rivals", "probe_training", "steering", "subspaces"])
-def test_figures_are_drawn_from_tables_and_of_nothing_not_at_all(name, tables):
-    figure = FIGURES[name](tables)
-    assert figure is not None
-    assert figure.axes
-    nothing = Tables(to_table([]), pd.DataFrame(columns=list(EXAMPLE_COLUMNS)))
-    assert FIGURES[name](nothing) is None
+# ── moves ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_residual_stream_stands_beside_the_truth_in_the_truths_colors(tables):
-    figure = FIGURES["residual_simplex"](tables)
-    assert figure is not None
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0] == "exact belief"
-    assert [title.split("\n")[0] for title in titles[1:]] == ["layer 1", "all layers"]
-    colors = [axes.collections[0].get_facecolors()[:, :3] for axes in figure.axes]
-    for shades in colors[1:]:
-        np.testing.assert_allclose(shades, colors[0])
-    exact = (
-        tables.examples[(tables.examples["source"] == "exact") & (tables.examples["site"] == "question")]["value"]
-        .to_numpy()
-        .reshape(-1, 3)
-    )
-    np.testing.assert_allclose(colors[0], exact)
+def test_moves_are_shares_of_the_unchanged_kl_seed_by_seed():
+    model = ("noisy_permutation", "", "cot")
+    where = {"site": ABOUT_TO_STATE, "layer": "chosen"}
+    kls = {control: np.array([0.2, 0.9]) + number for number, control in enumerate(MOVES)}
+    unsteered = np.array([2.0, 4.0])
+    groups = [add(model, "steered_kl", values, control=control, **where) for control, values in kls.items()]
+    groups.append(add(model, "steered_kl", unsteered, control="unsteered", **where))
+    groups.append(add(model, "steered_kl", control="unsteered", **where | {"site": QUESTION}))
+    groups.append(add(model, "steered_kl", **where | {"layer": "1"}, step=0))
+    shown = panels(drawn(NAMED["steering"], tables(*groups)))
+    assert list(shown) == ["noisy permutation, CoT"]
+    axes = shown["noisy permutation, CoT"]
+    assert ticks(axes) == list(MOVES.values())
+    expected = [(row, np.mean(values / unsteered)) for row, values in enumerate(kls.values())]
+    np.testing.assert_allclose(marks(axes), expected)
 
 
-def test_rivals_are_drawn_where_their_values_are(tables):
-    figure = FIGURES["probe_rivals"](tables)
-    assert figure is not None
-    (panel,) = [
-        axes
-        for axes in figure.axes
-        if axes.get_title(loc="left") == f"{place(*MESS3[0])}\nnext_token, reading the question"
+def test_the_dimension_of_exact_beliefs_is_a_dashed_line_through_all_layers():
+    model = ("mess3", "next", "next_token")
+    groups = [add(model, "effective_dimension", (1.0, 2.0), site=QUESTION, layer=layer) for layer in ("0", "1", "2")]
+    groups += [add(model, "belief_variance", (0.5, 0.5), site=QUESTION, layer=layer) for layer in ("0", "1", "2")]
+    groups.append(add(model, "effective_dimension", (9.0, 9.0), site=ABOUT_TO_STATE, layer="0"))
+    groups.append(add(model, "effective_dimension", (3.0, 3.2), site=QUESTION, control="exact_belief"))
+    figure = drawn(NAMED["subspaces"], tables(*groups))
+    dimension, variance = (axes for axes in figure.axes if axes.get_visible())
+    solid, dashed = (points for points in lines(dimension) if len(points) == 3)
+    np.testing.assert_allclose(solid, [(0, 1.5), (1, 1.5), (2, 1.5)])
+    np.testing.assert_allclose(dashed, [(0, 3.1), (1, 3.1), (2, 3.1)])
+    assert dimension.get_ylabel() == "effective dimension"
+    assert variance.get_ylabel() == "belief's share of variance"
+
+
+# ── routes ───────────────────────────────────────────────────────────────────────────────────────
+
+HEADS = ("L0H0", "L0H1", "L1H0", "L1H1")
+PARTS = {  # in the order in which they compute
+    "embed": "embedding",
+    "L0H0": "layer 1, head 1",
+    "L0H1": "layer 1, head 2",
+    "L0MLP": "layer 1, MLP",
+    "L1H0": "layer 2, head 1",
+    "L1H1": "layer 2, head 2",
+    "L1MLP": "layer 2, MLP",
+    "all": "all together",
+}
+COT_MODEL = ("mess3", "", "cot")
+
+
+@pytest.fixture(scope="module")
+def routed() -> Tables:
+    """Reliance through each part but of a whole layer, and what each head's look at each group is worth."""
+    groups = []
+    for site in GROUPS:
+        random = site == "random_columns"
+        where = {"site": "observation" if random else site, "control": site if random else ""}
+        for layer in ("all", "L0", *HEADS[::-1]) if site != "last_code" else ():
+            groups.append(add(COT_MODEL, "route_tv", layer=layer, **where))
+    for path in PATHS:
+        site, direct = path.removesuffix("_direct"), path.endswith("_direct")
+        for layer in (*reversed(PARTS), "L1"):
+            if not (direct and layer == "all"):
+                groups.append(add(COT_MODEL, "route_reliance" + "_direct" * direct, site=site, layer=layer))
+    return tables(*groups)
+
+
+def test_cells_of_routes_are_heads_in_the_order_in_which_they_compute_by_groups_of_columns(routed):
+    (axes,) = panels(drawn(NAMED["routes"], routed)).values()
+    heads = [layer for layer in PARTS if layer in (*HEADS, "all")]
+    assert ticks(axes) == [PARTS[layer] for layer in heads]
+    sites = [site for site in GROUPS if site != "last_code"]
+    assert ticks(axes, "x") == [GROUPS[site] for site in sites]
+    expected = [
+        [
+            mean(routed, COT_MODEL, "route_tv", layer=layer, site="observation", control=site)
+            if site == "random_columns"
+            else mean(routed, COT_MODEL, "route_tv", layer=layer, site=site, control="")
+            for site in sites
+        ]
+        for layer in heads
     ]
-    rows = tables.metrics
-    own = rows[(rows["metric"] == "probe_r2") & (rows["site"] == "question") & (rows["task"] == "mess3")]
-    height = list(NAMED)[::-1].index("random_relu")
-    expected = own.loc[own["control"] == "random_relu", "value"].mean()
-    marks = [line.get_xydata()[0] for line in panel.lines if line.get_ydata()[0] == height]
-    assert any(mark[0] == pytest.approx(expected) for mark in marks)
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), expected)
 
 
-def test_steering_is_drawn_by_layer_as_the_mean_over_seeds(tables):
-    figure = FIGURES["steering"](tables)
-    assert figure is not None
-    (panel,) = [axes for axes in figure.axes if axes.get_title(loc="left").startswith(f"{place(*NOISY[0])}\ncot")]
-    rows = tables.metrics
-    own = rows[(rows["metric"] == "steered_kl") & (rows["task"] == "noisy_permutation") & (rows["layer"] == "1")]
-    expected = own.loc[(own["condition"] == "cot") & (own["control"] == ""), "value"].mean()
-    assert any(line.get_ydata()[0] == pytest.approx(expected) for line in panel.lines if len(line.get_ydata()) == 1)
+def test_reliance_through_each_part_is_drawn_by_what_was_replaced_and_how_it_gets_out(routed):
+    (axes,) = panels(drawn(NAMED["route_reliance"], routed)).values()
+    assert ticks(axes) == list(PARTS.values())
+    found: dict[int, list[float]] = {}
+    for row, value in marks(axes):
+        found.setdefault(round(row), []).append(value)
+    for row, layer in enumerate(PARTS):
+        expected = [
+            mean(
+                routed,
+                COT_MODEL,
+                "route_reliance" + "_direct" * path.endswith("_direct"),
+                layer=layer,
+                site=path.removesuffix("_direct"),
+            )
+            for path in PATHS
+            if not (path.endswith("_direct") and layer == "all")
+        ]
+        np.testing.assert_allclose(found[row], expected)

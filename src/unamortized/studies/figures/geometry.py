@@ -12,12 +12,12 @@ from unamortized.labels import (
     ALL_LAYERS,
     CHOSEN_LAYER,
     QUESTION,
-    component,
     display,
     layer_number,
     place,
 )
-from unamortized.studies.figures.charts import Curves, Dots, Heat, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture, Reference
+from unamortized.studies.figures.routes import ROUTES
 from unamortized.studies.figures.simplex import belief_simplex, beliefs_of, outline, scatter, to_triangle
 from unamortized.studies.figures.style import Tables
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
@@ -38,14 +38,15 @@ def residual_simplex(tables: Tables) -> Figure | None:
     """Draw exact beliefs, and those that probes read from the first, the last and all layers, of one seed."""
     rows = tables.examples
     rows = rows[(rows["site"] == QUESTION) & (rows["condition"] == NEXT_TOKEN)] if len(rows) else rows
-    if rows.empty:
+    if rows.empty or not (rows["source"] == "exact").any():
         return None
-    worlds = list(rows.groupby(["task", "world"], sort=False))
+    worlds = [own for _, own in rows.groupby(["task", "world"], sort=False)]
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
     layers = [str(number) for number in (numbers if len(numbers) < 3 else (numbers[0], numbers[-1]))] + [ALL_LAYERS]
     figure = Figure(figsize=(2.3 * (1 + len(layers)), 2.3 * len(worlds) + 0.7))
     panels = figure.subplots(len(worlds), 1 + len(layers), squeeze=False)
-    for line, ((task, world), own) in zip(panels, worlds, strict=True):
+    for line, own in zip(panels, worlds, strict=True):
+        task, world = own["task"].iloc[0], own["world"].iloc[0]
         own = own[own["seed"] == own["seed"].min()]
         exact = beliefs_of(own, "exact")
         onto, colors = _projection(exact.to_numpy())
@@ -153,36 +154,6 @@ def repeat_exact(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([held, exact.drop(columns="layer").merge(layers, on=["task", "world"])])
 
 
-def name_parts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name parts of the network in the order in which they compute, and columns; drop layers as a whole."""
-
-    def turn(layer: str) -> tuple[int, int]:
-        part = component(layer)
-        if part is None:
-            return (-1, 0) if layer == "embed" else (10**6, 0)
-        return part.layer, 10**6 if part.is_perceptron else part.head or 0
-
-    found = {layer: component(layer) for layer in rows["layer"].unique()}
-    parts = [layer for layer, part in found.items() if part is None or part.is_perceptron or part.head is not None]
-    rank = {layer: place for place, layer in enumerate(sorted(parts, key=turn))}
-    rows = rows[rows["layer"].isin(parts)]
-    paths = zip(rows["site"], rows["metric"], strict=True)
-    rows = rows.assign(
-        rank=rows["layer"].map(rank).astype(int),
-        part=rows["layer"].map(_part_name),
-        columns=rows["site"].where(rows["control"] == "", rows["control"]),
-        path=[site + "_direct" * (metric == "route_reliance_direct") for site, metric in paths],
-    )
-    return rows.sort_values("rank", kind="stable")
-
-
-def _part_name(layer: str) -> str:
-    part = component(layer)
-    if part is None:
-        return {"embed": "embedding", ALL_LAYERS: "all together"}.get(layer, layer)
-    return f"layer {part.layer + 1}, " + ("MLP" if part.is_perceptron else f"head {(part.head or 0) + 1}")
-
-
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────
 
 BASELINES = {  # what reads the belief from less than the trained network
@@ -219,22 +190,6 @@ ERASED = {
     "random_subspace": "random subspace erased",
     "": "belief subspace erased",
     "exact_loss": "exact Bayes without the belief",
-}
-GROUPS = {
-    "observation": "$x_t$",
-    "own": "itself\n($c_{t-1}$)",
-    "last_code": "$c_{t-1}$",
-    "earlier_codes": "earlier\ncodes",
-    "earlier_observations": "earlier\n$x$",
-    "later_observations": "later\n$x$",
-    "marks": "marks",
-    "random_columns": "another\n$x$",
-}
-PATHS = {
-    "observation": "observation, any path",
-    "observation_direct": "observation, direct",
-    "last_code": "last code, any path",
-    "last_code_direct": "last code, direct",
 }
 FITS = {"amortized": "CoT and no trace", "amortized_refit": "two fits of one", "amortized_random_subspace": "chance"}
 
@@ -362,38 +317,7 @@ FIGURES = (
         columns=2,
         size=(3.4, 1.5),
     ),
-    Heat(
-        name="routes",
-        title="Which heads fetch the observation, which the last code?",
-        caption="One head of layer 1 fetches the observation: only without its look at $x_t$ does the next code move "
-        "far.",
-        metrics=("route_tv",),
-        where={"columns": tuple(GROUPS), "control": ("", "random_columns")},
-        prepare=name_parts,
-        names=GROUPS | PLACES,
-        x="columns",
-        y="part",
-        x_label="columns that the head may not attend to",
-        label="movement of the next code  [TV]",
-        columns=2,
-        size=(3.9, 3.1),
-    ),
-    Dots(
-        name="route_reliance",
-        title="Through which part of the network do observation and last code pass?",
-        caption="The observation enters through head 1 of layer 1, the last code with the embedding; both go through "
-        "the MLPs, and no head passes anything straight to the output.",
-        metrics=("route_reliance", "route_reliance_direct"),
-        where={"path": tuple(PATHS)},
-        prepare=name_parts,
-        names=PATHS | PLACES,
-        y="part",
-        line="path",
-        references=(Reference(0.0), Reference(1.0)),
-        label="reliance of the belief about to be stated",
-        columns=2,
-        size=(3.7, 3.2),
-    ),
+    *ROUTES,
     Curves(
         name="probe_lengths",
         title="Do probes of the last layer keep reading at greater lengths?",

@@ -169,8 +169,8 @@ def number_axis(axes: Axes, values: list[float], scale: Scale | None, label: str
     shown = values
     if len(values) > 8:
         powers = [value for value in values if scale == "log2" and math.log2(value).is_integer()]
-        shown = powers or values[:: math.ceil(len(values) / 8)]
-    axes.xaxis.set_major_locator(FixedLocator(shown))
+        shown = powers or values
+    axes.xaxis.set_major_locator(FixedLocator(shown[:: math.ceil(len(shown) / 8)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 

@@ -1,7 +1,6 @@
 """Belief simplex: beliefs over three states as points of a triangle, colored by the exact belief."""
 
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -33,27 +32,31 @@ def belief_simplex(tables: Tables) -> Figure | None:
     """Draw exact, stated and probed beliefs of three-state tasks side by side, for the same problems and steps."""
     rows = tables.examples
     rows = rows[(rows["site"] == "") & (rows["control"] == "")] if len(rows) else rows
-    clouds = {key: found for key, own in rows.groupby(["task", "world"], sort=False) if (found := _clouds(own))}
-    stating = {key: found for key, found in clouds.items() if any("stated" in title for title in found)}
+    clouds = {_name(own): found for _, own in rows.groupby(["task", "world"], sort=False) if (found := _clouds(own))}
+    stating = {name: found for name, found in clouds.items() if any("stated" in title for title in found)}
     clouds = stating or clouds  # models that state nothing are drawn only if no other is there
     if not clouds:
         return None
     wide = max(len(found) for found in clouds.values())
-    figure = Figure(figsize=(2.3 * wide, 2.15 * len(clouds) + 0.85))
+    figure = Figure(figsize=(max(7.5, 2.3 * wide), 2.15 * len(clouds) + 0.85))
     panels = figure.subplots(len(clouds), wide, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    for line, (key, found) in zip(panels, clouds.items(), strict=True):
+    for line, (name, found) in zip(panels, clouds.items(), strict=True):
         colors = next(iter(found.values())).clip(0, 1)
         for axes, (title, beliefs) in zip(line, found.items(), strict=False):
             outline(axes)
             scatter(axes, to_triangle(beliefs), colors)
             axes.set_title(title, loc="center", fontsize=9.5)
         if len(clouds) > 1:
-            line[0].text(-0.18, 0.43, place(*key), rotation=90, ha="center", va="center", fontsize=9.5)
+            line[0].text(-0.18, 0.43, name, rotation=90, ha="center", va="center", fontsize=9.5)
     figure.suptitle("Do the stated and the probed beliefs have the geometry of the exact ones?", x=0.01, ha="left")
     figure.supxlabel("color: the exact belief; area: how often a belief occurs", fontsize=8.5, color="#555555")
     return figure
+
+
+def _name(rows: pd.DataFrame) -> str:
+    return place(rows["task"].iloc[0], rows["world"].iloc[0])
 
 
 def _clouds(rows: pd.DataFrame) -> dict[str, Float[np.ndarray, "point 3"]]:
@@ -68,7 +71,9 @@ def _clouds(rows: pd.DataFrame) -> dict[str, Float[np.ndarray, "point 3"]]:
         for source, label in SOURCES.items():
             if (own["source"] == source).any():
                 found[f"{display(name)}:\n{label}"] = beliefs_of(own, source)
-    shared = reduce(pd.MultiIndex.intersection, [beliefs.index for beliefs in found.values()])
+    shared = next(iter(found.values())).index
+    for beliefs in found.values():
+        shared = shared.intersection(beliefs.index)
     return {
         title: beliefs.loc[shared].reindex(columns=range(3), fill_value=0.0).to_numpy()
         for title, beliefs in found.items()

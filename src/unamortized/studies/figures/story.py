@@ -1,4 +1,4 @@
-"""One problem told as a picture: what was seen, what was believed at each step, and what was answered."""
+"""One problem as a picture: the observations, the beliefs at each step, and the answers."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Strip(NamedTuple):
 
 
 def one_problem(tables: Tables) -> Figure | None:
-    """The first problem of a task: observations, exact, stated and probed beliefs by step, and the answers."""
+    """Draw the first problem of a task: observations, exact, stated and probed beliefs by step, and the answers."""
     task = _task(tables.examples)
     if task is None:
         return None
@@ -64,7 +64,7 @@ def one_problem(tables: Tables) -> Figure | None:
     panels[-1, 0].set_xlabel("step t")
     figure.suptitle(f"One problem of {place(task)}: the belief at each step, and the answer", x=0.01, ha="left")
     figure.colorbar(shades[0], ax=panels, location="right", shrink=0.5, pad=0.02, label="belief  [probability]")
-    circle = Line2D([], [], color=DRAWN, ls="", marker="o", mfc="none", mew=1.5, label="latent state that was drawn")
+    circle = Line2D([], [], color=DRAWN, ls="", marker="o", mfc="none", mew=1.5, label="true latent state")
     legend_below(figure, [circle, Line2D([], [], color=EXACT, ls="", marker="|", ms=9, mew=1.8, label="exact answer")])
     return figure
 
@@ -81,15 +81,15 @@ def _states(rows: pd.DataFrame) -> int:
 
 
 def _strips(rows: pd.DataFrame) -> list[Strip]:
-    """Exact beliefs once, CoT's own, then what amortized ones hold inside; each answer beside its first strip."""
+    """Return exact beliefs, those of CoT, and those inside models without a trace; each with its answer."""
     names = compared(rows["condition"])
     there = set(zip(rows["condition"], rows["source"], strict=True))
     strips = [Strip("exact belief", names[0], "exact", "exact_answer")]
     for name in reversed(names):
         sources = [source for source in ("stated", "probed") if (name, source) in there]
         for source in sources:
-            says = {"stated": "belief stated in the trace", "probed": "belief probed inside"}[source]
-            strips.append(Strip(f"{display(name)}: {says}", name, source, "answer" if source == sources[0] else None))
+            label = {"stated": "belief stated in the trace", "probed": "belief probed inside"}[source]
+            strips.append(Strip(f"{display(name)}: {label}", name, source, "answer" if source == sources[0] else None))
     return strips
 
 
@@ -99,7 +99,7 @@ def _values(rows: pd.DataFrame, condition: str, source: str) -> "pd.Series[float
 
 
 def _beliefs(axes: Axes, rows: pd.DataFrame, strip: Strip, n_steps: int, n_states: int) -> QuadMesh:
-    """Belief by state and step, gray at the steps that the source says nothing about."""
+    """Draw beliefs by state and step, gray at the steps that the source leaves out."""
     found = rows[(rows["condition"] == strip.condition) & (rows["source"] == strip.source)]
     table = found.pivot_table(index="state", columns="step", values="value", fill_value=0.0)
     table = table.reindex(index=range(n_states), fill_value=0.0).reindex(columns=range(n_steps + 1))
@@ -127,7 +127,7 @@ def _observations(axes: Axes, symbols: "pd.Series[float]", n_steps: int) -> None
 
 
 def _answer(axes: Axes, rows: pd.DataFrame, strip: Strip) -> None:
-    """The answer as bars, state by state beside the heat map, with the exact one marked on each."""
+    """Draw the answer as bars, state by state beside the heat map, with the exact answer marked on each."""
     given, exact = (_distribution(rows, strip.condition, source) for source in (strip.answer, "exact_answer"))
     options = max(len(given), len(exact))
     own = strip.answer == "answer"
@@ -142,6 +142,6 @@ def _answer(axes: Axes, rows: pd.DataFrame, strip: Strip) -> None:
 
 
 def _distribution(rows: pd.DataFrame, condition: str, source: str | None) -> np.ndarray:
-    """An answer by option; what is not listed is zero."""
+    """Return an answer by option; options that are not listed have probability zero."""
     found = rows[(rows["condition"] == condition) & (rows["source"] == source)].set_index("state")["value"]
     return found.reindex(range(int(found.index.max()) + 1), fill_value=0.0).to_numpy(dtype=float)
