@@ -1,5 +1,6 @@
 """The command line does what it says, and says what to write instead."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -125,16 +126,16 @@ def test_a_report_of_nothing_says_how_to_compute_something(command, tmp_path):
     ("file", "text", "complaint"),
     [
         ("claims.json", "{", "claims.json:1: not valid JSON; delete it, it is written anew"),
-        ("metrics.csv", "task,seed\nmess3,0\n", "metrics.csv: lacks the columns condition, split, n_steps"),
+        ("metrics.csv", "task,seed\nmess3,0\n", "metrics.csv: lacks the columns world, condition, variant"),
         ("metrics.csv", "", "metrics.csv: cannot be read (No columns to parse from file)"),
-        ("examples.csv", None, "examples.csv: cannot be read"),
+        ("examples.csv.gz", None, "examples.csv.gz: cannot be read"),
     ],
 )
 def test_broken_outputs_are_named_with_the_remedy(command, tmp_path, file, text, complaint):
     folder = tmp_path / "smoke" / "compare"
     folder.mkdir(parents=True)
     (folder / "metrics.csv").write_text(",".join(COLUMNS) + "\n")
-    (folder / "examples.csv").write_text(",".join(EXAMPLE_COLUMNS) + "\n")
+    (folder / "examples.csv.gz").write_bytes(gzip.compress(f"{','.join(EXAMPLE_COLUMNS)}\n".encode()))
     (folder / file).unlink(missing_ok=True)
     if text is not None:
         (folder / file).write_text(text)
@@ -149,7 +150,7 @@ def test_ctrl_c_says_how_to_go_on(capsys):
         raise SystemExit(INTERRUPTED)  # as typer ends a command that Ctrl-C stopped
 
     assert guarded(interrupted) == INTERRUPTED
-    assert "the same command goes on where this one stopped" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [("train",), ("frobnicate",), ("compare", "--seeds", "0"), ("compare", "--sees")])
@@ -176,7 +177,7 @@ def test_failures_and_interruptions_have_a_status_of_their_own(capsys):
     says = "unamortized: not enough memory (Unable to allocate 6.56 TiB); ask for fewer or shorter problems\n"
     assert capsys.readouterr().err == says
     assert guarded(interrupted) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     assert guarded(lambda: None) == 0
     with pytest.raises(AssertionError):
         guarded(wrong)  # what nobody can act on keeps its traceback
@@ -251,10 +252,11 @@ def test_what_a_net_is_not_for_names_what_is(command):
     for arguments in (("compare", "--task", "local_chain"), ("train", "local_chain", "--condition", "cot")):
         status, _, err = command(*arguments)
         assert status == 2
-        assert "local_chain has a net: its conditions are local_windows, wrong_local_windows, full_windows" in err
+        assert "needs a task with a process, but local_chain has a net; " in err
+        assert "local_windows, wrong_local_windows, full_windows" in err
     status, _, err = command("train", "mess3", "--condition", "local_windows")
     assert status == 2
-    assert "mess3 has a process: its conditions are amortized, " in err
+    assert "needs a task with a net, but mess3 has a process; " in err
     status, _, err = command("describe", "local_chain")
     assert status == 2
     assert "local_chain has a net instead of a process" in err

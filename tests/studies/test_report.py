@@ -6,29 +6,45 @@ from html.parser import HTMLParser
 
 import pytest
 
-from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.metrics import METRICS
-from unamortized.learning.conditions import CONDITIONS
-from unamortized.studies.report import BESIDE, interval, number, span, write_report
-from unamortized.worlds.task_files import load_task
+from unamortized.studies.report import glossary, interval, number, span, write_report
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
 
+TABLE = """condition,variant,control,site,metric
+prior,,,,answer_kl
+window_8,,,,answer_kl
+cot,l2_after_128,,,answer_kl
+dial_0.5,,wrong_counterfactual,,causal_reliance
+cot,,untrained+wrong_process,question,probe_r2
+local_windows,free,,,conditional_mse
+"""
+
+
 def claim(name: str, verdict: str, **changes) -> dict:
     written = {
         "name": name,
-        "says": f"{name} says so",
+        "statement": f"{name} says so",
         "task": "noisy_permutation",
+        "world": "slip_0.1",
         "estimate": 0.0712,
         "interval": [0.05, 0.09],
         "unit": "nats",
         "range": [None, 0.1],
         "seeds": 3,
         "verdict": verdict,
-        "control": {"says": "nothing else", "estimate": -2.5, "interval": [-3.0, -2.0], "range": [-4, None]},
+        "control": {
+            "description": "nothing else",
+            "estimate": -2.5,
+            "interval": [-3.0, -2.0],
+            "range": [-4, None],
+            "unit": "bits",
+            "seeds": 2,
+        },
+        "runs": ["0123456789abcdef"],
     }
     return written | changes
 
@@ -42,17 +58,20 @@ def preset(tmp_path):
         "preset": "quick",
         "claims": [
             claim("first", "supported"),
-            claim("second", "refuted", description="<script>alert(1)</script> & more"),
-            claim("third", "inconclusive", estimate=None, interval=None, control=None),
+            claim("second", "refuted", statement="<script>alert(1)</script> & more"),
+            claim("third", "not measured", estimate=None, interval=None, seeds=0),
         ],
-        "figures": [{"name": "kl_by_length", "caption": 'a "caption" & <more>'}, {"name": "gone", "caption": "lost"}],
+        "figures": [
+            {"name": "kl_by_length", "caption": 'a "caption" & <more>', "runs": ["fedcba9876543210"]},
+            {"name": "gone", "caption": "lost", "runs": []},
+        ],
     }
     study = tmp_path / "quick" / "compare"
     (study / "figures").mkdir(parents=True)
     (study / "claims.json").write_text(json.dumps(record))
-    (study / "metrics.csv").write_text("task\n")
+    (study / "metrics.csv").write_text(TABLE)
     (study / "figures" / "kl_by_length.png").write_bytes(PIXEL)
-    (study / "figures" / "another.png").write_bytes(PIXEL)
+    (study / "figures" / "another.png").write_bytes(PIXEL)  # of no figure of the study
     (tmp_path / "quick" / "unfinished").mkdir()
     return tmp_path / "quick"
 
@@ -90,13 +109,21 @@ def page(preset):
     return Page(file.read_text())
 
 
-def test_every_claim_is_there_with_its_verdict_estimate_and_control(page):
+def test_every_claim_is_there_with_its_verdict_estimate_control_and_runs(page):
     assert not page.open
-    for text in ("first says so", "0.0712", "[0.05, 0.09]", "≤ 0.1", "−2.5", "[−3, −2]", "≥ −4"):
-        assert text in page.text, text
-    for verdict in ("supported", "refuted", "inconclusive"):
-        assert verdict in page.text
+    text = " ".join(" ".join(page.text).split())
+    for part in (
+        "first says so",
+        "0.0712 nats [0.05, 0.09] over 3 seeds; wanted ≤ 0.1",
+        "noisy permutation (slip 0.1)",
+    ):
+        assert part in text, part
+    assert "Control: nothing else: −2.5 bits [−3, −2] over 2 seeds; wanted ≥ −4" in text
+    for verdict in ("supported", "refuted", "not measured"):
+        assert page.text.count(verdict) == 1
         assert f"1 {verdict}" in page.text
+    assert page.text.count("0123456789abcdef") == 3  # a claim each
+    assert page.text.count("fedcba9876543210") == 1  # the figure's
 
 
 def test_text_is_escaped(preset, page):
@@ -107,11 +134,11 @@ def test_text_is_escaped(preset, page):
     assert "Does it <em>really</em>?" in page.text
 
 
-def test_figures_are_inside_the_page_captioned_ones_first(page):
-    whole = f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"
-    assert page.images == [whole, whole]  # a figure without a file is left out
-    assert page.text.index("kl_by_length.") < page.text.index("another.")
+def test_figures_are_inside_the_page_before_the_claims(preset, page):
+    assert page.images == [f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"]  # others lack file or line
     assert 'a "caption" & <more>' in page.text
+    text = (preset / "report.html").read_text()
+    assert text.index("<figure") < text.index(">Claims<")
 
 
 def test_page_needs_nothing_from_elsewhere(preset, page):
@@ -121,12 +148,29 @@ def test_page_needs_nothing_from_elsewhere(preset, page):
     assert all((preset / link).exists() for link in files)
 
 
-def test_glossary_names_every_metric_condition_and_baseline(page):
-    for name in [*METRICS, *CONDITIONS, *baselines(load_task("mess3"), seed=0)]:
-        assert name in page.text, name
+def test_the_glossary_explains_what_the_tables_name_and_nothing_else(preset, page):
+    found = glossary([preset / "compare" / "metrics.csv"])
+    assert {heading: [name.partition(":")[0] for name in terms] for heading, terms in found.items()} == {
+        "Conditions": ["cot", "dial_0.5", "local_windows"],
+        "Baselines": ["prior", "window_8"],
+        "Variants": ["l", "after", "free"],
+        "Controls": ["wrong_counterfactual", "untrained+wrong_process"],
+        "Sites": ["question"],
+        "Metrics": ["answer_kl", "causal_reliance", "probe_r2", "conditional_mse"],
+    }
+    for terms in found.values():
+        for name, text in terms.items():
+            assert name in page.text
+            assert text in page.text
     assert METRICS["answer_kl"].formula in page.text
-    assert CONDITIONS["cot"].description in page.text
-    assert set(BESIDE) <= set(page.text)
+    assert "steered_kl" not in page.text
+
+
+def test_captions_of_a_brief_preset_say_that_they_are_of_the_full_one(preset):
+    file = preset / "compare" / "claims.json"
+    assert "Captions say what the full preset shows" in write_report(preset).read_text()
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"preset": "full"}))
+    assert "Captions say" not in write_report(preset).read_text()
 
 
 def test_report_is_byte_identical_on_re_runs_and_leaves_nothing_else(preset):
@@ -140,7 +184,7 @@ def test_each_study_has_its_section(preset):
     other = preset / "a_second"
     other.mkdir()
     (other / "claims.json").write_text(json.dumps(record | {"study": "a_second", "claims": [], "figures": []}))
-    (other / "metrics.csv").write_text("task\n")
+    (other / "metrics.csv").write_text(TABLE)
     page = Page(write_report(preset).read_text())
     assert page.tags.count("section") == 3  # two studies and the glossary
     assert {"#compare", "#a_second", "#glossary"} <= set(page.links)
@@ -161,9 +205,9 @@ def test_numbers_are_short_and_absent_ones_a_dash():
 def test_overrides_are_told(preset):
     study = next(preset.glob("*/claims.json"))
     record = json.loads(study.read_text())
-    assert "Not the preset as it is" not in write_report(preset).read_text()
+    assert "The preset was changed" not in write_report(preset).read_text()
     study.write_text(json.dumps(record | {"overrides": ["train.steps=<2>"]}))
-    assert "run with <code>train.steps=&lt;2&gt;</code>" in write_report(preset).read_text()
+    assert "The preset was changed: <code>train.steps=&lt;2&gt;</code>" in write_report(preset).read_text()
 
 
 def test_measures_are_explained_with_their_formulas_where_a_study_has_any(preset):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unamortized.evaluation.rows import row, to_table
-from unamortized.language import dataset
+from unamortized.language import corpus
 from unamortized.learning.training import train_run
 from unamortized.studies.claims import judge_all
 from unamortized.studies.growth import THRESHOLD, questions_of, stride_of
@@ -89,7 +89,7 @@ def test_conditions_of_a_seed_share_one_corpus_that_is_built_once(tmp_path, monk
     specs = plan(preset, overrides=["train.steps=1"])
     drawn = []
     monkeypatch.setattr(
-        dataset, "draw", lambda *arguments, draw=dataset.draw: drawn.append(arguments) or draw(*arguments)
+        corpus, "draw", lambda *arguments, draw=corpus.draw: drawn.append(arguments) or draw(*arguments)
     )
     for spec in specs:
         train_run(spec, tmp_path)

@@ -27,6 +27,12 @@ def at_longest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["n_steps"] == rows.groupby("task")["n_steps"].transform("max")]
 
 
+def if_states_are_sampled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep all rows if any run samples its trace, else none."""
+    return rows if (rows["condition"] == SAMPLED).any() else rows[:0]
+
+
+SAMPLED = "cot_state"
 COMPARED = (EQUAL_FLOPS, COT, GRU, PRIOR, WINDOW)
 FOLLOWED = (Reference(1.0, "as exact Bayes"), Reference(0.0, "ignores the trace"))
 
@@ -57,7 +63,8 @@ FIGURES = (
         caption="A trace of sampled states answers with certainty; averaging more traces helps, but sixteen are no "
         "better than the prior.",
         metrics=("answer_kl",),
-        where={"condition": (PRIOR, "cot_state", COT), "task": ("noisy_permutation",)},
+        where={"condition": (PRIOR, SAMPLED, COT), "task": ("noisy_permutation",)},
+        prepare=if_states_are_sampled,
         line="name",
         x="n_steps",
         size=(3.6, 3.2),
