@@ -61,7 +61,6 @@ NAMES = (
         TARGETS,
         Rows,
         by_length_tests,
-        test_problems,
         respond,
         row,
         TRACES,
