@@ -24,7 +24,7 @@ class BeliefGeometry:
     """How many problems and points."""
 
     problems: int = 512  # to fit on
-    points: int = 8192  # pairs of a problem and a step, at most
+    points: int = 4096  # pairs of a problem and a step, at most
 
 
 def belief_geometry(run: Run, settings: BeliefGeometry) -> pd.DataFrame:

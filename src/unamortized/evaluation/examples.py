@@ -14,7 +14,7 @@ from unamortized.evaluation.protocol import test_problems
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 
-DECIMALS = 4  # of values; a state with a value of zero is left out
+DECIMALS = 3  # of values; a state with a value of zero is left out
 EXAMPLE_COLUMNS = (
     *("task", "world", "condition", "variant", "control", "seed", "n_steps", "problem", "step"),
     *("site", "layer", "source", "state", "value", "run"),
