@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.worlds.kernels import backward, filters, paths
+from unamortized.worlds import kernels
 from unamortized.worlds.predictive_vectors import filter_vectors, sample_symbols
 
 SUM_TOLERANCE = 1e-6  # accepts distributions converted from float32
@@ -131,7 +131,7 @@ def smooth_beliefs(
     batch = _batch(transitions, initial, observations, lengths)
     forward = _forward(batch)
     smoothed = np.empty_like(forward.beliefs)
-    backward.smooth(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, smoothed)
+    kernels.smooth(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, smoothed)
     return Smoothed(smoothed, forward.log_probability)
 
 
@@ -157,9 +157,7 @@ def sample_latents(
     n_problems, positions, _ = forward.beliefs.shape
     uniforms = np.random.default_rng(seed).random((1 if samples is None else samples, n_problems, positions))
     latents = np.empty(uniforms.shape, dtype=np.int64)
-    backward.sample_backward(
-        batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents
-    )
+    kernels.sample_backward(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents)
     return SampledLatents(latents[0] if samples is None else latents, forward.log_probability)
 
 
@@ -181,7 +179,7 @@ def most_likely_latents(
     latents = np.empty((batch.choice.shape[0], batch.choice.shape[1] + 1), dtype=np.int64)
     log_joint = np.empty(len(latents))
     initial = np.ascontiguousarray(batch.initial)
-    backward.viterbi(batch.stack, batch.choice, batch.lengths, initial, latents, log_joint)
+    kernels.viterbi(batch.stack, batch.choice, batch.lengths, initial, latents, log_joint)
     if np.isneginf(log_joint).any():
         _forward(batch)  # raises an error that names the step
     return MostLikely(latents, log_joint)
@@ -250,7 +248,7 @@ def random_paths(
         return Paths(observations, np.full((batch_size, n_steps + 1), NO_LATENT))
     matrices = np.ascontiguousarray(transitions, dtype=np.float64).reshape(-1, *transitions.shape[-3:]).view()
     matrices.setflags(write=False)  # as in `_batch`
-    emitted, reached, sums = paths.possible_moves(matrices)
+    emitted, reached, sums = kernels.possible_moves(matrices)
     wrong = ~(np.abs(sums[..., -1] - 1) <= SUM_TOLERANCE)
     if wrong.any():
         problem, state = np.argwhere(wrong)[0].tolist()
@@ -259,10 +257,11 @@ def random_paths(
     initial_sums = np.asarray(initial, dtype=np.float64).reshape(-1, transitions.shape[-1]).cumsum(axis=-1)
     shared, own = np.zeros(batch_size, dtype=np.int64), np.arange(batch_size)
     rows = (shared if transitions.ndim == 3 else own, shared if initial.ndim == 1 else own)
+    uniforms = np.random.default_rng(seed).random((batch_size, n_steps + 1))
+    latents = np.empty(uniforms.shape, dtype=np.int64)
     observations = np.empty((batch_size, n_steps), dtype=np.int64)
-    latents = np.empty((batch_size, n_steps + 1), dtype=np.int64)
     sums, initial_sums = sums / sums[..., -1:], initial_sums / initial_sums[..., -1:]
-    paths.walk(emitted, reached, sums, initial_sums, *rows, np.random.default_rng(seed), observations, latents)
+    kernels.walk(emitted, reached, sums, initial_sums, *rows, uniforms, observations, latents)
     return Paths(observations, latents)
 
 
@@ -346,9 +345,10 @@ def _forward(batch: _Batch) -> _Forward:
     """Filter with plain numbers, then repeat with logarithms for problems that underflow."""
     (n_problems, steps), states = batch.choice.shape, batch.initial.shape[1]
     beliefs, log_probability = np.empty((n_problems, steps + 1, states)), np.zeros(n_problems)
+    beliefs[:, 0] = batch.initial
     impossible, underflow = np.zeros(n_problems, dtype=np.int64), np.zeros(n_problems, dtype=np.bool_)
     results = (beliefs, log_probability, impossible, underflow)
-    filters.filter_plainly(batch.stack, batch.choice, batch.lengths, np.ascontiguousarray(batch.initial), *results)
+    kernels.filter_plainly(batch.stack, batch.choice, batch.lengths, *results)
     rows = np.flatnonzero(underflow)
     log_row = np.full(n_problems, -1)
     log_row[rows] = np.arange(rows.size)
@@ -357,7 +357,7 @@ def _forward(batch: _Batch) -> _Forward:
         with np.errstate(divide="ignore"):
             log_initial = np.log(batch.initial[rows])
         repeated = np.zeros(rows.size), np.zeros(rows.size, dtype=np.int64)
-        filters.filter_in_logs(
+        kernels.filter_in_logs(
             batch.stack, batch.choice[rows], batch.lengths[rows], log_initial, log_beliefs, *repeated
         )
         log_probability[rows], impossible[rows] = repeated
