@@ -16,17 +16,17 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+
+from unamortized.configuration.schema import Spec
 
 Patches = Mapping[str, Callable[[Tensor], Tensor]]
 Architecture = Literal["transformer", "gru"]
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Spec):
     """Shape of a model; only layers and width apply to a recurrent net."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: Architecture = "transformer"
     layers: Annotated[int, Field(ge=1, le=64)] = 2
