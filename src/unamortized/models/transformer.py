@@ -202,15 +202,10 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         select: Bool[Tensor, "batch step"] | None = None,
     ) -> Output:
-        """Compute the logits of the token after each token.
+        """Compute the logits of the token after each token; with ``select``, unembed only these columns.
 
-        Args:
-            tokens: token ids.
-            positions: position ids; one row where all problems of the batch share their layout.
-            taps: names of activations to return.
-            patches: by name, a function from an activation to its replacement.
-            cache: keys and values of the tokens before these; extended in place.
-            select: unembed only these columns; logits are then (selected, token).
+        ``taps`` name activations to return; ``patches`` map names to functions from an activation to its replacement.
+        The ``cache`` holds the tokens before these, and is extended in place.
 
         Raises:
             ValueError: if a tap or patch names an unknown activation, or a learned position id is out of range.
@@ -252,7 +247,6 @@ class Transformer(nn.Module):
         return bias, keys
 
     def new_cache(self, capacity: int) -> Cache:
-        """Return an empty cache for ``capacity`` tokens."""
         return Cache(self.spec.layers, capacity)
 
     def tap_names(self) -> list[str]:

@@ -82,12 +82,11 @@ def filter_kernel(constant: int) -> Callable[..., None]:
 
 
 @compiled
-def filter_in_logs(stack, index, lengths, log_initial, log_beliefs, log_probability, impossible):
-    """Filter with logarithms throughout: log_initial (B, S) in, log_beliefs (B, n+1, S) out."""
+def filter_in_logs(stack, index, lengths, log_beliefs, log_probability, impossible):
+    """Fill log_beliefs (B, n+1, S) after the initial ones, with logarithms throughout."""
     batch, steps = index.shape
-    states = log_initial.shape[1]
+    states = stack.shape[-1]
     for b in range(batch):
-        log_beliefs[b, 0] = log_initial[b]
         for t in range(steps):
             if t >= lengths[b]:
                 log_beliefs[b, t + 1] = log_beliefs[b, t]
