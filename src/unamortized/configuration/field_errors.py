@@ -223,13 +223,8 @@ def _limits(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> Iterator[
             yield from _limits(None, list(mark))
         elif isinstance(mark, FieldInfo):
             yield from _limits(None, mark.metadata)
-        for name, kind in (
-            ("ge", annotated_types.Ge),
-            ("gt", annotated_types.Gt),
-            ("le", annotated_types.Le),
-            ("lt", annotated_types.Lt),
-        ):
-            if isinstance(mark, kind):
+        for name in ("ge", "gt", "le", "lt"):
+            if isinstance(mark, getattr(annotated_types, name.capitalize())):
                 yield name, getattr(mark, name)
     for part in get_args(annotation):
         if get_origin(part) is Annotated:

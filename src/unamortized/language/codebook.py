@@ -23,7 +23,6 @@ class Codebook:
 
     @property
     def size(self) -> int:
-        """Number of codes K."""
         return comb(self.resolution + self.n_states - 1, self.n_states - 1)
 
     def encode(self, beliefs: Float[np.ndarray, "*batch state"]) -> Int[np.ndarray, "*batch"]:
@@ -49,10 +48,6 @@ class Codebook:
         """Draw a lattice point near each belief whose mean is that belief, and return its code.
 
         Systematic sampling: unit boundaries, shifted by one uniform draw, are counted along the cumulative belief.
-
-        Args:
-            beliefs: the beliefs to encode.
-            uniforms: a draw from [0, 1) for each belief.
         """
         edges = np.cumsum(np.asarray(beliefs, dtype=np.float64).reshape(-1, self.n_states), axis=1) * self.resolution
         edges[:, -1] = self.resolution
@@ -60,7 +55,6 @@ class Codebook:
         return self._rank(np.diff(passed, axis=1, prepend=0)).reshape(np.shape(beliefs)[:-1])
 
     def decode(self, codes: Int[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch state"]:
-        """The lattice point of each code."""
         return self.points[codes]
 
     @cached_property
@@ -70,10 +64,7 @@ class Codebook:
         places = self.resolution + self.n_states - 1
         bars = np.array(list(combinations(range(places), self.n_states - 1)), dtype=np.int64)
         bars = bars.reshape(self.size, self.n_states - 1)
-        edges = np.concatenate(
-            [np.full((self.size, 1), -1), bars, np.full((self.size, 1), places)], axis=1, dtype=np.int64
-        )
-        counts = np.diff(edges, axis=1) - 1
+        counts = np.diff(bars, axis=1, prepend=-1, append=places) - 1
         return counts[::-1] / self.resolution  # combinations ascend; codes descend
 
     def _rank(self, counts: Int[np.ndarray, "batch state"]) -> Int[np.ndarray, " batch"]:

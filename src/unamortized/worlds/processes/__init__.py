@@ -29,17 +29,7 @@ from unamortized.worlds.processes.in_context import in_context
 from unamortized.worlds.processes.matrices import matrices
 from unamortized.worlds.processes.mixtures import mixture
 from unamortized.worlds.processes.permutations import noisy_permutation
-from unamortized.worlds.processes.process import Between, Process, concatenate_processes, stationary_distribution
-
-__all__ = [
-    "FAMILIES",
-    "Between",
-    "Process",
-    "build_process",
-    "concatenate_processes",
-    "parameter_model",
-    "stationary_distribution",
-]
+from unamortized.worlds.processes.process import Process
 
 FAMILIES: dict[str, Callable[..., Process]] = {
     "mess3": mess3,

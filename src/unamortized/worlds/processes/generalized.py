@@ -85,13 +85,8 @@ def post_quantum(
     if math.isclose(ratio, near, rel_tol=1e-9):
         raise ValueError(f"log_alpha must not be a rational multiple of ln(beta) (got {near} times {log_beta:g})")
     reset = np.array([1.0, -1, -1])
-    weights = np.stack(
-        [
-            np.outer([1, 1, 0], reset),
-            np.array([[alpha, 0, 0], [0, 1, 0], [0, log_alpha, 1]]),
-            np.array([[beta, 0, 0], [0, 1, 0], [0, log_beta, 1]]),
-        ]
-    )
+    moves = [[[size, 0, 0], [0, 1, 0], [0, log, 1]] for size, log in ((alpha, log_alpha), (beta, log_beta))]
+    weights = np.array([np.outer([1, 1, 0], reset), *moves])
     values, vectors = np.linalg.eig(weights.sum(axis=0))
     largest = int(np.argmax(np.abs(values)))  # real and simple, since all vectors stay in one cone
     scale, readout = float(np.real(values[largest])), np.real(vectors[:, largest])
