@@ -76,7 +76,7 @@ def test_a_run_on_a_net_is_trained_and_loaded(tmp_path):
     folder = train_run(spec, tmp_path)
     run = load_run(folder)
     assert run.spec == spec
-    with pytest.raises(ValueError, match="small_net is about a net and has no process"):
+    with pytest.raises(ValueError, match="small_net has a net instead of a process"):
         _ = run.task
     trained = dict(run.model.named_parameters())
     again = dict(load_run(train_run(spec, tmp_path / "other")).model.named_parameters())
