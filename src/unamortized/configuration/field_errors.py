@@ -41,11 +41,7 @@ _LIMITS = {
 
 
 def validate(model: type[ModelT], document: Document, context: Mapping[str, Any] | None = None) -> ModelT:
-    """Return the model that a document describes.
-
-    Raises:
-        SpecError: with all faults, including those found while reading the document.
-    """
+    """Return the model that a document describes, or raise a SpecError with all faults of reading and validation."""
     faults = list(document.faults)
     try:
         value = model.model_validate(document.data, context=dict(context or {}))

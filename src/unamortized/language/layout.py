@@ -54,9 +54,6 @@ def lay_out(
 
     The loss falls on trace and answer, not on the question or the marks; all tokens weigh the same unless the trace
     brings weights. ``randomized_ids`` spreads position ids over ``spread_over``; None leaves them as they are.
-
-    Raises:
-        ValueError: if there are more ids than ``spread_over``.
     """
     batch, n_steps, per_observation = len(problems), problems.n_steps, 1 if trace.indices is None else 2
     rules, none = problems.process.rules, np.zeros((batch, 0), dtype=np.int64)

@@ -87,9 +87,6 @@ def state(problems: Problems, vocabulary: Vocabulary) -> Trace:
     """Write the true latent path s_1 .. s_n, which is a draw from the exact joint posterior of the question.
 
     Where the query asks for the last state, the answer is s_n of that same draw.
-
-    Raises:
-        ValueError: if the process is generalized: it has no latent states.
     """
     if problems.process.is_generalized:
         raise ValueError("a state trace needs latent states, and a generalized process has none; use a belief trace")
@@ -166,9 +163,6 @@ def indexed(problems: Problems, vocabulary: Vocabulary) -> Trace:
 
     Indices are consecutive and may begin at any number, so that short questions train the indices of long ones. The
     content of the question alone decides where they begin.
-
-    Raises:
-        ValueError: if there are fewer index tokens than observations.
     """
     beginnings = vocabulary.n_indices - problems.n_steps + 1
     if beginnings < 1:
@@ -227,11 +221,7 @@ def hint_untold(problems: Problems, vocabulary: Vocabulary) -> Trace:
 
 
 def hint_told(problems: Problems, vocabulary: Vocabulary) -> Trace:
-    """Write the belief trace whose last code states the belief updated on the hint.
-
-    Raises:
-        ValueError: if the answer is not the last state, which that belief is about.
-    """
+    """Write the belief trace whose last code states the belief updated on the hint; needs query: filter."""
     if not np.array_equal(problems.answer_distribution, problems.beliefs[:, -1]):
         raise ValueError("trace hint_told needs an answer that is the last state; use query: filter")
     trace = hint_untold(problems, vocabulary)
@@ -265,11 +255,7 @@ TRACES: dict[str, TraceKind] = {
 
 
 def resolve_trace(name: str) -> TraceKind:
-    """Find a trace by name; ``every_4`` writes the belief at every fourth step.
-
-    Raises:
-        ValueError: if there is no such trace.
-    """
+    """Find a trace by name, or raise a ValueError; ``every_4`` writes the belief at every fourth step."""
     if name in TRACES:
         return TRACES[name]
     stride = numbers(name).get("every", 0)

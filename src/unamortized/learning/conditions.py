@@ -205,11 +205,7 @@ def resolve_condition(name: str) -> Condition:
 
 
 def check_fits(condition: Condition, task: Task | NetTask) -> None:
-    """Check that a condition can learn a task.
-
-    Raises:
-        ValueError: if it cannot; lists the conditions that can.
-    """
+    """Raise a ValueError, which lists the conditions that can, unless a condition can learn a task."""
     of_net = isinstance(task, NetTask)
     if isinstance(condition, WindowCondition) == of_net:
         return

@@ -196,11 +196,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Read ``run.json``.
-
-    Raises:
-        ValueError: if it is missing or damaged.
-    """
+    """Read ``run.json``; a ValueError if it is missing or damaged."""
     file = folder / "run.json"
     try:
         record = json.loads(file.read_text())

@@ -85,9 +85,6 @@ def sns(p: Probability = 0.5, q: Probability = 0.5) -> Process:
 
     A goes to B with probability p and emits a zero whether it moves or not; B returns to A with probability q, the only
     move that emits a one. Two states have infinitely many beliefs: one for each number of zeros since the last one.
-
-    Raises:
-        ValueError: if the process can leave neither state.
     """
     if p == q == 0:
         raise ValueError("q must be positive if p is 0, so that the process can leave a state")
@@ -99,9 +96,6 @@ def mr_name(p: Probability = 0.4, q: Probability = 0.25) -> Process:
 
     The state is the last word. Something and Blah change into each other with probability p, and into Mr. with
     probability q; after a name, both are equally likely.
-
-    Raises:
-        ValueError: if p + q exceeds 1, or the process can leave neither Something nor Blah.
     """
     if p + q > 1:
         raise ValueError(f"p must be at most 1 - q = {1 - q:g} (got {p:g})")

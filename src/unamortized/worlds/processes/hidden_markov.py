@@ -20,9 +20,6 @@ def random_hmm(
     symmetric Dirichlet draws: uniform on the simplex at concentration 1, sparse below it, nearly equal far above it.
     Since the new state emits, the belief after x_t is that of the textbook HMM, p(z_t | x_1..t). D and E do not depend
     on the stickiness, so sweeping it leaves all else equal; near 1 the process is a sticky HMM.
-
-    Raises:
-        ValueError: if the matrices would be too large.
     """
     check_size(symbols, states)
     moving, emitting = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(2))

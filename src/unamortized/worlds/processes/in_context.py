@@ -27,9 +27,6 @@ def in_context(
     emissions E of `noisy_permutation`, set by `informativeness` and `seed`. The process returned is the mean over
     tables; its `sampler` draws batches. The `rules` of problem b are V S indices in the order of $x S + i$, where rule
     (x, i) has index $(x S + i) S + \tau_b(x, i)$.
-
-    Raises:
-        ValueError: if the matrices would be too large.
     """
     check_size(symbols, states)
     emissions = random_emissions(states, symbols, informativeness, seed)

@@ -25,9 +25,6 @@ def noisy_permutation(
     sets the mixing time, hence how many steps have to be composed. The permutations depend on `states`, `symbols` and
     `seed` alone, so sweeping slip leaves all else equal. Together they connect all states, so the stationary start is
     unique even at slip 0.
-
-    Raises:
-        ValueError: if there are more symbols than permutations of the states.
     """
     if states < 7 and symbols > math.factorial(states):
         most = math.factorial(states)
