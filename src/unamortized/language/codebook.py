@@ -68,26 +68,14 @@ class Codebook:
         return counts[::-1] / self.resolution  # combinations ascend; codes descend
 
     def _rank(self, counts: Int[np.ndarray, "batch state"]) -> Int[np.ndarray, " batch"]:
-        """Return the code of each composition: the number of compositions before it."""
+        """Return the code of each composition: the number of compositions before it.
+
+        If n later states share u units, the compositions that give them fewer come before: C(u + n - 1, n) of them.
+        """
         left = np.full(len(counts), self.resolution)  # units that the states from here on share
         rank = np.zeros(len(counts), dtype=np.int64)
         for state in range(self.n_states - 1):
-            rank += self._before[state, left, counts[:, state]]
             left = left - counts[:, state]
+            later = self.n_states - 1 - state
+            rank += np.array([comb(units + later - 1, later) for units in range(self.resolution + 1)])[left]
         return rank
-
-    @cached_property
-    def _before(self) -> Int[np.ndarray, "state left count"]:
-        """Number of compositions of ``left`` units over states >= ``state`` whose first part exceeds ``count``.
-
-        The units that remain after the first part spread over the ``S - state - 1`` later states.
-        """
-        units = self.resolution + 1
-        table = np.zeros((self.n_states, units, units), dtype=np.int64)
-        for state in range(self.n_states - 1):
-            later = self.n_states - state - 1
-            for left in range(units):
-                for count in range(left - 1, -1, -1):
-                    rest = left - count - 1
-                    table[state, left, count] = table[state, left, count + 1] + comb(rest + later - 1, later - 1)
-        return table

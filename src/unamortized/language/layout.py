@@ -53,7 +53,7 @@ def lay_out(
     """Lay out problems and their trace in columns.
 
     The loss falls on trace and answer, not on the question or the marks; all tokens weigh the same unless the trace
-    brings weights. ``randomized_ids`` spreads position ids over ``spread_over``; None leaves them as they are.
+    has weights. ``randomized_ids`` spreads position ids over ``spread_over``; None leaves them as they are.
     """
     batch, n_steps, per_observation = len(problems), problems.n_steps, 1 if trace.indices is None else 2
     rules, none = problems.process.rules, np.zeros((batch, 0), dtype=np.int64)
