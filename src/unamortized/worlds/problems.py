@@ -5,16 +5,13 @@ distribution of the answer; ``answers`` holds one draw from that distribution.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.worlds.inference import filter_beliefs, predict, random_paths, smooth_beliefs
 from unamortized.worlds.processes.process import Process, concatenate_processes
-from unamortized.worlds.tasks import Query
-
-Start = Literal["fixed", "known", "belief"]
+from unamortized.worlds.tasks import Query, Start
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from unamortized.worlds.randomness import json_hash
 from unamortized.worlds.shifts import Shifts
 from unamortized.worlds.steps import Steps
 
+Start = Literal["fixed", "known", "belief"]
+
 LARGEST_CODEBOOK = 5000  # codes; each is a token, so the embedding and unembedding grow with it
 
 
@@ -90,7 +92,7 @@ class Task(Spec):
     name: Name = Field(examples=["my_task"])
     process: ProcessSpec
     query: Query = Field(examples=["filter"])
-    start: Literal["fixed", "known", "belief"] = Field(examples=["fixed"])
+    start: Start = Field(examples=["fixed"])
     steps: Steps
     codebook: CodebookSpec
     shifts: Shifts = Shifts()
