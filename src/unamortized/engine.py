@@ -31,7 +31,7 @@ from unamortized.studies.study import Study
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.tasks import Task
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 REPORT_EVERY = 15.0  # seconds between plain progress lines
 
 ReportJob = Callable[[str, int, int, str], None]  # job, steps done, total steps, activity

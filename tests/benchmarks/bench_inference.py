@@ -1,13 +1,14 @@
 """Exact filtering and sampling, compared with the fastest of numpy, JAX, dynamax and hmmlearn on the same input.
 
-Run with ``make bench``. Results must agree, and compilation does not count. The kernel uses one core, as in a worker;
-its peers may use every core. The table at the end compares with the fastest peer in float64.
+Run with ``make bench``. Results must agree, and compilation does not count. All implementations may use every core;
+``kernel_one_thread`` is the kernel as a worker runs it. The table at the end compares with the fastest peer in float64.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numba import config
 
 from tests.benchmarks import peers
 from unamortized import build_process, filter_beliefs
@@ -56,9 +57,16 @@ SIZES = {  # process, problems and steps; the last number of a name is that of t
     "a5_4096x64x60": ("a5", 4096, 64),
     "dense_4096x64x60": ("dense", 4096, 64),
 }
+KERNELS = ("kernel", "kernel_one_thread")
 JAX_FILTERS = ("jax_one_hot", "jax_every_symbol", "jax_gather")
-FILTERS = ("kernel", "numpy", *JAX_FILTERS, "jax_float32", "dynamax_labeled", "dynamax", "hmmlearn")
-SAMPLERS = ("kernel", "numpy", "jax_threefry", "jax_rbg", "jax_float32", "dynamax", "hmmlearn")
+FILTERS = (*KERNELS, "numpy", *JAX_FILTERS, "jax_float32", "dynamax_labeled", "dynamax", "hmmlearn")
+SAMPLERS = (*KERNELS, "numpy", "jax_threefry", "jax_rbg", "jax_float32", "dynamax", "hmmlearn")
+
+
+@pytest.fixture(autouse=True)
+def threads(request, monkeypatch):
+    if "kernel_one_thread" in request.node.name:
+        monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 1)
 
 
 def skip_unsupported(given, implementation, too_slow):
@@ -85,7 +93,7 @@ def bench_filter(benchmark, size, implementation):
     problem = (given.transitions, given.initial, observations)
     exact = filter_beliefs(*problem)
     steps_first, tolerance = implementation.startswith("jax"), 1e-12
-    if implementation == "kernel":
+    if implementation in KERNELS:
         run = lambda: filter_beliefs(*problem)  # noqa: E731
     elif implementation == "numpy":
         run = lambda: peers.numpy_filter(*problem)  # noqa: E731
@@ -103,7 +111,7 @@ def bench_filter(benchmark, size, implementation):
         tolerance = 1e-4 if single else tolerance
         run = lambda: peers.jax.block_until_ready(function(*device))  # noqa: E731
     beliefs, log_probability = map(np.asarray, run())
-    if implementation == "kernel":
+    if implementation in KERNELS:
         beliefs = beliefs[:, 1:]
         numpy_beliefs, numpy_log = peers.numpy_filter(*problem)
         np.testing.assert_allclose(beliefs, numpy_beliefs, atol=tolerance)
@@ -124,7 +132,7 @@ def bench_sample(benchmark, size, implementation):
     count = (given.steps, given.batch)
     problem = (given.transitions, given.initial)
     exact = random_paths(*problem, *count, seed=0)
-    if implementation in ("kernel", "numpy"):
+    if implementation in (*KERNELS, "numpy"):
         function = peers.numpy_paths if implementation == "numpy" else random_paths
         run = lambda: function(*problem, *count, 0)  # noqa: E731
         expected = peers.numpy_paths(*problem, *count, 0)

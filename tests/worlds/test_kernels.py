@@ -1,11 +1,14 @@
-"""The kernels of filtering and sampling are exact for wide, sparse and dense matrices."""
+"""All kernels of filtering and sampling give the same numbers: wide, sparse, dense, or in threads."""
+
+import os
 
 import numpy as np
 import pytest
+from numba import config
 
 from tests.worlds.brute_force import enumerate_paths, marginal, random_distributions, random_transitions
 from unamortized.worlds.inference import ImpossibleObservation, filter_beliefs, random_paths
-from unamortized.worlds.kernels import filter_kernel
+from unamortized.worlds.kernels import filters, paths, running
 
 WIDE = 17  # states; two steps have 17³ paths, which can still be enumerated
 
@@ -18,7 +21,7 @@ def wide_process(zeros: float, symbols: int = 3) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("zeros", [0.0, 0.5, 0.9], ids=["dense", "half", "sparse"])
 def test_wide_processes_have_the_enumerated_beliefs(zeros):
     transitions, initial = wide_process(zeros)
-    copies = 30  # all copies are the same
+    copies = 300  # enough that listing entries pays off; all copies are the same
     observations = np.tile([[0, 0], [1, 2], [2, 1], [1, 2], [0, 7]], (copies, 1))
     lengths = np.tile([2, 2, 1, 0, 1], copies)
     filtered = filter_beliefs(transitions, initial, observations, lengths)
@@ -37,7 +40,8 @@ def test_wide_processes_have_the_enumerated_beliefs(zeros):
 
 
 @pytest.mark.parametrize("zeros", [0.0, 0.9], ids=["dense", "sparse"])
-def test_shared_matrices_and_copies_per_problem_give_the_same_beliefs(zeros):
+def test_all_kernels_give_the_same_beliefs(zeros, monkeypatch):
+    """Shared matrices use grouped products or lists of entries; matrices per problem never do."""
     transitions, initial = wide_process(zeros)
     observations = random_paths(transitions, initial, 9, 150, seed=1).observations
     own = np.broadcast_to(transitions, (150, *transitions.shape))
@@ -79,6 +83,49 @@ def test_evidence_outside_the_range_of_a_product_is_exact():
     np.testing.assert_allclose(filtered.log_probability, np.array([-3, 3]) * 200 * np.log(10), rtol=1e-12)
 
 
+@pytest.mark.parametrize("states", [3, WIDE])
+def test_threads_change_nothing(states, monkeypatch):
+    generator = np.random.default_rng(2)
+    transitions = random_transitions(generator, (), 3, states, 0.0)
+    initial = random_distributions(generator, (states,), 0.0)
+
+    def both():
+        drawn = random_paths(transitions, initial, 5, 301, seed=4)
+        return *drawn, *filter_beliefs(transitions, initial, drawn.observations)
+
+    alone = both()
+    called = []
+    monkeypatch.setattr(running, "NANOSECONDS_PER_THREAD", 1)
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(paths, "DRAWS", 64)
+    pool = running.pool
+    monkeypatch.setattr(running, "pool", lambda size: called.append(size) or pool(size))
+    for one, other in zip(alone, both(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert called == [2] * 4  # two threads besides this one, for paths and for beliefs
+
+
+def test_the_number_of_threads_is_limited_by_work_and_by_numba(monkeypatch):
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 4)
+    enough = running.NANOSECONDS_PER_THREAD
+    assert [running.threads_for(n) for n in (0, enough, 2 * enough, 100 * enough)] == [1, 1, 2, 4]
+    monkeypatch.setattr(config, "NUMBA_NUM_THREADS", 1)
+    assert running.threads_for(100 * enough) == 1
+
+
+def test_a_guide_table_draws_what_bisection_draws(monkeypatch):
+    transitions, initial = wide_process(0.7)
+    guided = []
+    guides = paths.guides
+    monkeypatch.setattr(paths, "guides", lambda *arguments: guided.append(1) or guides(*arguments))
+    many = random_paths(transitions, initial, 40, 500, seed=3)
+    assert guided == [1]
+    monkeypatch.setattr(paths, "ENTRIES_PER_DRAW", 0)
+    for drawn, again in zip(many, random_paths(transitions, initial, 40, 500, seed=3), strict=True):
+        np.testing.assert_array_equal(drawn, again)
+    assert guided == [1]
+
+
 def test_random_paths_start_in_the_initial_state_of_each_problem():
     transitions, _ = wide_process(0.0)
     starts = np.array([3, 0, 16, 3, 7, 7])
@@ -87,5 +134,14 @@ def test_random_paths_start_in_the_initial_state_of_each_problem():
 
 
 def test_each_small_number_of_states_has_its_own_kernel():
-    assert filter_kernel(3) is filter_kernel(3)
-    assert filter_kernel(3) is not filter_kernel(0)
+    assert filters.filter_kernel(3) is filters.filter_kernel(3)
+    assert filters.filter_kernel(3) is not filters.filter_kernel(0)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 advises against it
+def test_a_forked_process_has_its_own_threads():
+    running.pool(1).submit(int).result()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if running.pool(1).submit(lambda: 7).result(timeout=20) == 7 else 1)
+    assert os.waitpid(child, 0)[1] == 0

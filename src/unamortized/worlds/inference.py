@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.worlds import kernels
+from unamortized.worlds.kernels import backward, filters, paths
 from unamortized.worlds.predictive_vectors import filter_vectors, sample_symbols
 
 SUM_TOLERANCE = 1e-6  # accepts distributions converted from float32
@@ -117,7 +117,7 @@ def smooth_beliefs(
     batch = _batch(transitions, initial, observations, lengths)
     filtered, in_logs = _forward(batch)
     smoothed = np.empty_like(filtered.beliefs)
-    kernels.smooth(*batch.steps, filtered.beliefs, *in_logs, smoothed)
+    backward.smooth(*batch.steps, filtered.beliefs, *in_logs, smoothed)
     return Beliefs(smoothed, filtered.log_probability)
 
 
@@ -139,7 +139,7 @@ def sample_latents(
     filtered, in_logs = _forward(batch)
     uniforms = np.random.default_rng(seed).random((1 if samples is None else samples, *filtered.beliefs.shape[:2]))
     latents = np.empty(uniforms.shape, dtype=np.int64)
-    kernels.sample_backward(*batch.steps, filtered.beliefs, *in_logs, uniforms, latents)
+    backward.sample_backward(*batch.steps, filtered.beliefs, *in_logs, uniforms, latents)
     return SampledLatents(latents[0] if samples is None else latents, filtered.log_probability)
 
 
@@ -157,7 +157,7 @@ def most_likely_latents(
     batch = _batch(transitions, initial, observations, lengths)
     n_problems, n_steps = observations.shape
     latents, log_joint = np.empty((n_problems, n_steps + 1), dtype=np.int64), np.empty(n_problems)
-    kernels.viterbi(*batch.steps, np.ascontiguousarray(batch.initial), latents, log_joint)
+    backward.viterbi(*batch.steps, np.ascontiguousarray(batch.initial), latents, log_joint)
     if np.isneginf(log_joint).any():
         _forward(batch)  # raises an error that names the step
     return MostLikely(latents, log_joint)
@@ -225,7 +225,7 @@ def random_paths(
         return Paths(observations, np.full((batch_size, n_steps + 1), NO_LATENT))
     matrices = np.ascontiguousarray(transitions, dtype=np.float64).reshape(-1, *transitions.shape[-3:]).view()
     matrices.setflags(write=False)  # as in `_batch`
-    emitted, reached, sums = kernels.possible_moves(matrices)
+    emitted, reached, sums = paths.possible_moves(matrices)
     wrong = ~(np.abs(sums[..., -1] - 1) <= SUM_TOLERANCE)
     if wrong.any():
         problem, state = np.argwhere(wrong)[0].tolist()
@@ -234,11 +234,10 @@ def random_paths(
     initial_sums = np.asarray(initial, dtype=np.float64).reshape(-1, transitions.shape[-1]).cumsum(axis=-1)
     shared, own = np.zeros(batch_size, dtype=np.int64), np.arange(batch_size)
     rows = (shared if transitions.ndim == 3 else own, shared if initial.ndim == 1 else own)
-    uniforms = np.random.default_rng(seed).random((batch_size, n_steps + 1))
-    latents = np.empty(uniforms.shape, dtype=np.int64)
     observations = np.empty((batch_size, n_steps), dtype=np.int64)
+    latents = np.empty((batch_size, n_steps + 1), dtype=np.int64)
     sums, initial_sums = sums / sums[..., -1:], initial_sums / initial_sums[..., -1:]
-    kernels.walk(emitted, reached, sums, initial_sums, *rows, uniforms, observations, latents)
+    paths.walk(emitted, reached, sums, initial_sums, *rows, np.random.default_rng(seed), observations, latents)
     return Paths(observations, latents)
 
 
@@ -318,18 +317,20 @@ def _forward(batch: _Batch) -> tuple[Beliefs, tuple[np.ndarray, np.ndarray]]:
     """
     (n_problems, steps), states = batch.choice.shape, batch.initial.shape[1]
     beliefs, log_probability = np.empty((n_problems, steps + 1, states)), np.zeros(n_problems)
-    beliefs[:, 0] = batch.initial
     impossible, underflow = np.zeros(n_problems, dtype=np.int64), np.zeros(n_problems, dtype=np.bool_)
-    kernels.filter_plainly(*batch.steps, beliefs, log_probability, impossible, underflow)
+    initial = np.ascontiguousarray(batch.initial)
+    filters.filter_plainly(*batch.steps, initial, beliefs, log_probability, impossible, underflow)
     rows = np.flatnonzero(underflow)
     log_row = np.full(n_problems, -1)
     log_row[rows] = np.arange(rows.size)
     log_beliefs = np.empty((rows.size, steps + 1, states))
     if rows.size:
         with np.errstate(divide="ignore"):
-            log_beliefs[:, 0] = np.log(batch.initial[rows])
+            log_initial = np.log(batch.initial[rows])
         repeated = np.zeros(rows.size), np.zeros(rows.size, dtype=np.int64)
-        kernels.filter_in_logs(batch.stack, batch.choice[rows], batch.lengths[rows], log_beliefs, *repeated)
+        filters.filter_in_logs(
+            batch.stack, batch.choice[rows], batch.lengths[rows], log_initial, log_beliefs, *repeated
+        )
         log_probability[rows], impossible[rows] = repeated
     _raise_if_impossible(impossible, batch.observations)
     beliefs[rows, 1:] = np.exp(log_beliefs[:, 1:])  # leaves the initial belief exactly as given
