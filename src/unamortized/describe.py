@@ -37,12 +37,9 @@ NEGLIGIBLE = 5e-6  # nats; bounds closer than this print as one number
 
 
 def describe(task: Task, depth: int, folder: Path) -> Iterator[RenderableType]:
-    """Yield the numbers about a task as tables, and write pictures of its states and mixed states.
+    """Yield the numbers about a task as tables, and write pictures of its states and mixed states into a folder.
 
-    Args:
-        task: the task whose process and questions are described.
-        depth: length of the longest words whose mixed states are computed.
-        folder: folder for the pictures.
+    ``depth`` is the length of the longest words whose mixed states are computed.
     """
     built = task.build()
     process = mean_process(built)

@@ -130,11 +130,7 @@ def run_study(
 def run_specs(
     specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
 ) -> list[Path]:
-    """Train and measure runs outside a study, and return their folders.
-
-    Raises:
-        JobError: if a run failed.
-    """
+    """Train and measure runs outside a study, and return their folders; a JobError if a run failed."""
     of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
     measured = _measure(specs, of_runs, root, workers, console)
     folders = list(dict.fromkeys(each.folder for each in measured))

@@ -13,7 +13,7 @@ from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.responses import exact_answers, respond
 from unamortized.evaluation.rows import COLUMNS
-from unamortized.language.traces.hints import draw_hints
+from unamortized.language.traces import draw_hints
 from unamortized.language.vocabulary import HINT_STRENGTHS
 from unamortized.worlds.splits import draw
 

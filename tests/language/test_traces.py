@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from tests.small_tasks import small_task, task_fields
 from unamortized.language.layout import NO_STEP, lay_out
-from unamortized.language.traces import TRACES, resolve_trace
-from unamortized.language.traces.hints import draw_hints, informed
+from unamortized.language.traces import TRACES, draw_hints, informed, resolve_trace
 from unamortized.language.vocabulary import HINT_STRENGTHS, task_vocabulary
 from unamortized.worlds.splits import draw
 

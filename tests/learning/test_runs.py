@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.small_tasks import IN_CONTEXT, small_task
+from unamortized.learning import runs
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import (
     RunSpec,
@@ -19,7 +20,6 @@ from unamortized.learning.runs import (
     load_run,
     new_model,
     plan_run,
-    provenance,
     read_record,
     run_folder,
     save_model,
@@ -279,7 +279,7 @@ def test_the_record_has_specification_versions_and_commit(tmp_path):
 
 def test_outside_of_a_checkout_there_is_no_commit(monkeypatch, tmp_path):
     git_commit.cache_clear()
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit() is None
     git_commit.cache_clear()

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 
 from tests.worlds.brute_force import random_distributions
 from unamortized.worlds.inference import filter_beliefs, random_paths
-from unamortized.worlds.processes import (
-    FAMILIES,
-    Process,
-    build_process,
-    parameter_model,
-    stationary_distribution,
-)
+from unamortized.worlds.processes import FAMILIES, Process, build_process, parameter_model
+from unamortized.worlds.processes.process import stationary_distribution
 
 probability = st.floats(0, 1)
 

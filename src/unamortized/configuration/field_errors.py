@@ -41,11 +41,7 @@ _LIMITS = {
 
 
 def validate(model: type[ModelT], document: Document, context: Mapping[str, Any] | None = None) -> ModelT:
-    """Return the model that a document describes.
-
-    Raises:
-        SpecError: with all faults, including those found while reading the document.
-    """
+    """Return the model that a document describes, or raise a SpecError with all faults of reading and validation."""
     faults = list(document.faults)
     try:
         value = model.model_validate(document.data, context=dict(context or {}))
@@ -223,13 +219,8 @@ def _limits(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> Iterator[
             yield from _limits(None, list(mark))
         elif isinstance(mark, FieldInfo):
             yield from _limits(None, mark.metadata)
-        for name, kind in (
-            ("ge", annotated_types.Ge),
-            ("gt", annotated_types.Gt),
-            ("le", annotated_types.Le),
-            ("lt", annotated_types.Lt),
-        ):
-            if isinstance(mark, kind):
+        for name in ("ge", "gt", "le", "lt"):
+            if isinstance(mark, getattr(annotated_types, name.capitalize())):
                 yield name, getattr(mark, name)
     for part in get_args(annotation):
         if get_origin(part) is Annotated:

@@ -18,11 +18,7 @@ _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "fals
 
 
 def read_yaml(path: str | Path) -> Document:
-    """Read the fields of a YAML file.
-
-    Raises:
-        SpecError: if the file cannot be read, is not YAML, is empty, or is not a block of fields.
-    """
+    """Read the fields of a YAML file; a SpecError if it cannot be read or is not a block of fields."""
     try:
         text = Path(path).read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -48,11 +44,7 @@ def parse_yaml(text: str, name: str) -> Document:
 
 
 def parse_value(text: str) -> Any:
-    """Parse one scalar or list.
-
-    Raises:
-        ValueError: if the text is not YAML, is empty, or is a block of fields.
-    """
+    """Parse one scalar or list; a ValueError if the text is anything else."""
     try:
         node = _compose(text, "")
     except SpecError as error:

@@ -13,8 +13,7 @@ from jaxtyping import Float, Int
 
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.language.layout import NO_STEP, Examples, lay_out
-from unamortized.language.traces import Trace, resolve_trace
-from unamortized.language.traces.hints import draw_hints, informed
+from unamortized.language.traces import Trace, draw_hints, informed, resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch, generate
 from unamortized.worlds.problems import Problems

@@ -40,11 +40,8 @@ class Batch(NamedTuple):
 
 def to_batch(examples: Examples) -> Batch:
     """Convert columns to the tensors that a model takes."""
-    return Batch(
-        torch.from_numpy(examples.tokens),
-        torch.from_numpy(examples.positions)[None],
-        torch.from_numpy(examples.weights),
-    )
+    tokens, positions, weights = map(torch.from_numpy, (examples.tokens, examples.positions, examples.weights))
+    return Batch(tokens, positions[None], weights)
 
 
 def stratified_lengths(first: int, last: int, strata: int, generator: np.random.Generator) -> list[int]:

@@ -23,7 +23,6 @@ class Codebook:
 
     @property
     def size(self) -> int:
-        """Number of codes K."""
         return comb(self.resolution + self.n_states - 1, self.n_states - 1)
 
     def encode(self, beliefs: Float[np.ndarray, "*batch state"]) -> Int[np.ndarray, "*batch"]:
@@ -49,10 +48,6 @@ class Codebook:
         """Draw a lattice point near each belief whose mean is that belief, and return its code.
 
         Systematic sampling: unit boundaries, shifted by one uniform draw, are counted along the cumulative belief.
-
-        Args:
-            beliefs: the beliefs to encode.
-            uniforms: a draw from [0, 1) for each belief.
         """
         edges = np.cumsum(np.asarray(beliefs, dtype=np.float64).reshape(-1, self.n_states), axis=1) * self.resolution
         edges[:, -1] = self.resolution
@@ -60,7 +55,6 @@ class Codebook:
         return self._rank(np.diff(passed, axis=1, prepend=0)).reshape(np.shape(beliefs)[:-1])
 
     def decode(self, codes: Int[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch state"]:
-        """The lattice point of each code."""
         return self.points[codes]
 
     @cached_property
@@ -70,33 +64,18 @@ class Codebook:
         places = self.resolution + self.n_states - 1
         bars = np.array(list(combinations(range(places), self.n_states - 1)), dtype=np.int64)
         bars = bars.reshape(self.size, self.n_states - 1)
-        edges = np.concatenate(
-            [np.full((self.size, 1), -1), bars, np.full((self.size, 1), places)], axis=1, dtype=np.int64
-        )
-        counts = np.diff(edges, axis=1) - 1
+        counts = np.diff(bars, axis=1, prepend=-1, append=places) - 1
         return counts[::-1] / self.resolution  # combinations ascend; codes descend
 
     def _rank(self, counts: Int[np.ndarray, "batch state"]) -> Int[np.ndarray, " batch"]:
-        """Return the code of each composition: the number of compositions before it."""
+        """Return the code of each composition: the number of compositions before it.
+
+        If n later states share u units, the compositions that give them fewer come before: C(u + n - 1, n) of them.
+        """
         left = np.full(len(counts), self.resolution)  # units that the states from here on share
         rank = np.zeros(len(counts), dtype=np.int64)
         for state in range(self.n_states - 1):
-            rank += self._before[state, left, counts[:, state]]
             left = left - counts[:, state]
+            later = self.n_states - 1 - state
+            rank += np.array([comb(units + later - 1, later) for units in range(self.resolution + 1)])[left]
         return rank
-
-    @cached_property
-    def _before(self) -> Int[np.ndarray, "state left count"]:
-        """Number of compositions of ``left`` units over states >= ``state`` whose first part exceeds ``count``.
-
-        The units that remain after the first part spread over the ``S - state - 1`` later states.
-        """
-        units = self.resolution + 1
-        table = np.zeros((self.n_states, units, units), dtype=np.int64)
-        for state in range(self.n_states - 1):
-            later = self.n_states - state - 1
-            for left in range(units):
-                for count in range(left - 1, -1, -1):
-                    rest = left - count - 1
-                    table[state, left, count] = table[state, left, count + 1] + comb(rest + later - 1, later - 1)
-        return table

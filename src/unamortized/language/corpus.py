@@ -61,11 +61,11 @@ def build_corpus(task: Task, split: str, n_questions: int, seed: int, root: Path
     draws; it is written whole or not at all.
 
     Raises:
-        ValueError: if there are fewer questions than lengths, or each problem brings its own transitions.
+        ValueError: if there are fewer questions than lengths, or each problem has its own transitions.
     """
     if task.build().sampler is not None:
         raise ValueError(
-            f"{task.name}: train.questions needs one process for all problems, but each brings its own transitions; "
+            f"{task.name}: train.questions needs one process for all problems, but each has its own transitions; "
             "leave out train.questions"
         )
     first, last = task.steps.train

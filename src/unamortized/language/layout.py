@@ -53,29 +53,26 @@ def lay_out(
     """Lay out problems and their trace in columns.
 
     The loss falls on trace and answer, not on the question or the marks; all tokens weigh the same unless the trace
-    brings weights.
-
-    Args:
-        problems: give the question and the answer.
-        trace: the tokens written in addition to the answer.
-        vocabulary: gives each token its id.
-        coupled: whether position ids are coupled; otherwise they are plain.
-        spread_over: number of ids among which ``randomized_ids`` spreads them; None leaves them as they are.
-
-    Raises:
-        ValueError: if there are more ids than ``spread_over``.
+    has weights. ``randomized_ids`` spreads position ids over ``spread_over``; None leaves them as they are.
     """
     batch, n_steps, per_observation = len(problems), problems.n_steps, 1 if trace.indices is None else 2
+    rules, none = problems.process.rules, np.zeros((batch, 0), dtype=np.int64)
     parts = {
-        "table": _table(problems, vocabulary),
-        "start": _start(problems, vocabulary),
-        "question": _question(problems, trace, vocabulary),
-        "hint": np.zeros((batch, 0), dtype=np.int64) if trace.hint is None else trace.hint[:, None],
+        "table": none if rules is None else vocabulary.rule(rules),
+        "start": none,
+        "question": vocabulary.observation(problems.observations),
+        "hint": none if trace.hint is None else trace.hint[:, None],
         "think": np.full((batch, 1 if len(trace.steps) else 0), THINK),
         "trace": trace.tokens,
         "mark": np.full((batch, 1), ANSWER),
         "answer": vocabulary.answer(problems.answers)[:, None],
     }
+    if problems.start == "known":
+        parts["start"] = vocabulary.state(problems.latents[:, :1])
+    if problems.start == "belief":
+        parts["start"] = vocabulary.code(vocabulary.encode(problems.beliefs[:, :1]))
+    if trace.indices is not None:
+        parts["question"] = np.stack([trace.indices, parts["question"]], axis=2).reshape(batch, -1)
     tokens, stops = np.concatenate([*parts.values()], axis=1), np.cumsum([part.shape[1] for part in parts.values()])
     columns = tokens.shape[1]
     at = {name: slice(stop - part.shape[1], stop) for (name, part), stop in zip(parts.items(), stops, strict=True)}
@@ -143,26 +140,3 @@ def randomized_ids(
         )
     subset = np.sort(named_by_questions("positions", problems).choice(spread_over, size=n_ids, replace=False))
     return np.where(positions == NOWHERE, NOWHERE, subset[positions])
-
-
-def _question(problems: Problems, trace: Trace, vocabulary: Vocabulary) -> Int[np.ndarray, "batch column"]:
-    """The observations, each after its index where the trace has indices."""
-    observed = vocabulary.observation(problems.observations)
-    if trace.indices is None:
-        return observed
-    return np.stack([trace.indices, observed], axis=2).reshape(len(problems), -1)
-
-
-def _table(problems: Problems, vocabulary: Vocabulary) -> Int[np.ndarray, "batch rule"]:
-    """The rules that each problem gives of its own transitions."""
-    rules = problems.process.rules
-    return np.zeros((len(problems), 0), dtype=np.int64) if rules is None else vocabulary.rule(rules)
-
-
-def _start(problems: Problems, vocabulary: Vocabulary) -> Int[np.ndarray, "batch start"]:
-    """The start state, or the code of the start belief, where the question gives it."""
-    if problems.start == "known":
-        return vocabulary.state(problems.latents[:, :1])
-    if problems.start == "belief":
-        return vocabulary.code(vocabulary.encode(problems.beliefs[:, :1]))
-    return np.zeros((len(problems), 0), dtype=np.int64)

@@ -1,7 +1,6 @@
 """What a code states: the mean exact belief among the problems whose belief has that code."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,25 +16,17 @@ def code_meanings(task: Task, softening: float = 0.01) -> Float[np.ndarray, "cod
     """Return E[eta | code], estimated on validation problems of the training lengths.
 
     A code's lattice point gives no probability to states that it rounds to zero; the mean belief does, so that it can
-    be propagated and compared by KL. Rare codes are pulled towards their lattice point, softened by a quarter unit.
-
-    Args:
-        task: the task.
-        softening: number of problems that the softened point counts for. A tiny one leaves a state impossible where
-            no belief with that code allows it; the default keeps every KL finite.
+    be propagated and compared by KL. Rare codes are pulled towards their lattice point, softened by a quarter unit,
+    which counts for ``softening`` problems. A tiny number leaves a state impossible if no belief with that code allows
+    it; the default keeps every KL finite.
     """
     sums, counts, softened = _beliefs_by_code(task.model_dump_json())
     return (sums + softening * softened) / (counts[:, None] + softening)
 
 
-class _ByCode(NamedTuple):
-    sums: Float[np.ndarray, "code state"]  # of the beliefs with that code
-    counts: Float[np.ndarray, " code"]
-    softened: Float[np.ndarray, "code state"]  # lattice points, with some probability for every state
-
-
 @lru_cache(maxsize=16)
-def _beliefs_by_code(task_json: str) -> _ByCode:
+def _beliefs_by_code(task_json: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for each code, the sum and the number of beliefs with it, and its lattice point without zeros."""
     task = Task.model_validate_json(task_json)
     process, vocabulary = task.build(), task_vocabulary(task)
     codebook = vocabulary.codebook
@@ -52,4 +43,4 @@ def _beliefs_by_code(task_json: str) -> _ByCode:
         codes = vocabulary.encode(flat)
         np.add.at(sums, codes, flat)
         counts += np.bincount(codes, minlength=codebook.size)
-    return _ByCode(sums, counts, softened)
+    return sums, counts, softened

@@ -44,7 +44,6 @@ class Vocabulary:
         return self.codebook.encode(beliefs) if dither is None else self.codebook.encode_dithered(beliefs, dither)
 
     def observation(self, symbol: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of an observed symbol."""
         return symbol + self.blocks["observation"].start
 
     def code(self, code: Int[np.ndarray, "*batch"], synonym: Int[np.ndarray, "*batch"] | int = 0) -> np.ndarray:
@@ -56,15 +55,12 @@ class Vocabulary:
         return state + self.blocks["state"].start
 
     def answer(self, answer: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of an answer."""
         return answer + self.blocks["answer"].start
 
     def rule(self, rule: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of a rule of a problem's own table."""
         return rule + self.blocks["rule"].start
 
     def index(self, index: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token of the index of an observation."""
         return index + self.blocks["index"].start
 
     def hint(self, answer: Int[np.ndarray, "*batch"], level: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
@@ -73,7 +69,6 @@ class Vocabulary:
 
     @cached_property
     def blocks(self) -> dict[str, slice]:
-        """Slice of token ids of each block."""
         sizes = {
             "mark": len(MARKS),
             "observation": self.n_symbols,
@@ -90,7 +85,6 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """Number of token ids."""
         return self.blocks["hint"].stop
 
     def kind(self, token: int) -> tuple[str, int]:

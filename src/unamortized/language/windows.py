@@ -24,28 +24,23 @@ class NetVocabulary:
     n_values: int
 
     def ask(self, variable: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch"]:
-        """Token that asks about a variable."""
         return variable + self.blocks["ask"].start
 
     def assignment(
         self, variable: Int[np.ndarray, "*#batch"], value: Int[np.ndarray, "*#batch"]
     ) -> Int[np.ndarray, "*#batch"]:
-        """Token that assigns a value to a variable."""
         return self.blocks["assignment"].start + variable * self.n_values + value
 
     @cached_property
     def blocks(self) -> dict[str, slice]:
-        """Slice of token ids of each block."""
         return {"ask": slice(0, self.n_variables), "assignment": slice(self.n_variables, self.size)}
 
     @property
     def size(self) -> int:
-        """Number of token ids."""
         return self.n_variables * (1 + self.n_values)
 
 
 def net_vocabulary(task: NetTask) -> NetVocabulary:
-    """Build the vocabulary of a net."""
     return NetVocabulary(task.net.variables, task.net.values)
 
 

@@ -16,12 +16,8 @@ from unamortized.worlds.net_tasks import NetTask
 def export_gpt2(run: Run, folder: str | Path) -> None:
     """Write a run's model as a GPT-2, which transformers and TransformerLens open.
 
-    The folder then has ``config.json``, ``model.safetensors`` and, for readers, ``vocabulary.json``, which lists the
-    block and index of each token id.
-
-    Args:
-        run: a run with plain learned positions: ``model.positions=learned model.coupled=false``.
-        folder: a new or empty folder; written whole or not at all.
+    The folder, new or empty, then has ``config.json``, ``model.safetensors`` and, for readers, ``vocabulary.json``, the
+    block and index of each token id. It is written whole or not at all.
 
     Raises:
         ValueError: if no GPT-2 computes what the run's model does, or the folder is not empty.

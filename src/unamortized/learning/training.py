@@ -114,16 +114,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def train_run(spec: RunSpec, root: Path, report: ReportStep = lambda done, steps, loss: None) -> Path:
-    """Train a run unless it is finished; resume from its last checkpoint.
-
-    Args:
-        spec: the run.
-        root: the results folder.
-        report: called with steps done, total steps and the loss.
-
-    Returns:
-        The run's folder.
-    """
+    """Train a run unless it is finished; resume from its last checkpoint, and return the run's folder."""
     folder = run_folder(spec, root)
     with exclusively(folder):
         if not is_finished(folder):

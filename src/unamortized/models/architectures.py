@@ -13,9 +13,7 @@ Model = Transformer | Recurrent
 class LanguageModel(Protocol):
     """Anything that predicts the next token: a model, or a stand-in for one."""
 
-    def new_cache(self, capacity: int) -> Any:
-        """Return an empty cache."""
-        ...
+    def new_cache(self, capacity: int) -> Any: ...
 
     def __call__(
         self,
@@ -26,9 +24,7 @@ class LanguageModel(Protocol):
         patches: Any = None,
         cache: Any = None,
         select: Any = None,
-    ) -> Output:
-        """Return logits, and activations by name."""
-        ...
+    ) -> Output: ...
 
 
 ARCHITECTURES: dict[Architecture, type[Transformer] | type[Recurrent]] = {"transformer": Transformer, "gru": Recurrent}

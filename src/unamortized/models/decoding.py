@@ -48,18 +48,9 @@ def generate(
 ) -> Generated:
     """Let the model write the ``written`` columns, each from all before it; the other columns are forced.
 
-    The answer's logits are returned. Where the answer is the last column, no token is chosen for it.
-
-    Args:
-        model: a model, or a stand-in for one.
-        tokens: a token for every column; those of written columns are ignored.
-        positions: position ids; one row where all problems share their layout.
-        written: the columns that the model writes.
-        block: slice of token ids that a written token is chosen from: one for all columns, or one for each.
-        answer: the answer's column; the last one by default.
-        sample: generator that draws the written tokens; without it, the likeliest token is written.
-        taps: names of activations to return.
-        patches: activations to replace.
+    The model chooses a written token from a ``block`` of token ids, one for all columns or one for each: the likeliest,
+    or a draw by the generator ``sample``. The logits of the column ``answer`` (by default the last) are returned; no
+    token is chosen for the last column.
 
     Raises:
         ValueError: if a patch names an unknown activation, or a column that is never read.

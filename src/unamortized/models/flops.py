@@ -20,13 +20,7 @@ def training_flops(spec: ModelSpec, vocabulary_size: int, columns: int, unembedd
 
 
 def generation_flops(spec: ModelSpec, vocabulary_size: int, written: Sequence[bool]) -> int:
-    """FLOPs of generating one answer with a cache: each pass reads a chunk of tokens and unembeds the last one.
-
-    Args:
-        spec: shape of the model.
-        vocabulary_size: number of token ids.
-        written: the columns that the model writes, as ``generate`` takes them.
-    """
+    """FLOPs of ``generate`` for one answer: each pass reads a chunk of tokens and unembeds the last one."""
     return sum(
         spec.layers * _layer_flops(spec, stop - first, stop) + 2 * spec.width * vocabulary_size
         for first, stop in reading_passes(written)

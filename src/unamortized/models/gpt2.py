@@ -29,12 +29,12 @@ IN_BLOCK = {
 
 
 def gpt2_config(spec: ModelSpec, vocabulary_size: int) -> dict[str, Any]:
-    """Return the content of ``config.json`` of a GPT-2 of that shape.
-
-    Raises:
-        ValueError: if no GPT-2 computes what such a model does.
-    """
-    _check_plain_positions(spec)
+    """Return the content of ``config.json`` of a GPT-2 of that shape; a ValueError if no GPT-2 computes the same."""
+    if spec.architecture != "transformer":
+        raise ValueError(f"export needs a transformer (got {spec.architecture}); train one with {PLAIN}")
+    if spec.positions != "learned" or spec.coupled:
+        got = f"model.positions={spec.positions} model.coupled={str(spec.coupled).lower()}"
+        raise ValueError(f"export needs plain learned positions (got {got}); train a model with {PLAIN}")
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -55,12 +55,7 @@ def gpt2_config(spec: ModelSpec, vocabulary_size: int) -> dict[str, Any]:
 
 
 def gpt2_weights(model: Transformer) -> dict[str, Tensor]:
-    """Copy all weights, with the names and shapes of a ``GPT2LMHeadModel``.
-
-    Raises:
-        ValueError: as ``gpt2_config``.
-    """
-    _check_plain_positions(model.spec)
+    """Copy all weights, with the names and shapes of a ``GPT2LMHeadModel``."""
     names = dict(OUTSIDE)
     for layer in range(model.spec.layers):
         names |= {f"blocks.{layer}.{ours}": f"transformer.h.{layer}.{theirs}" for ours, theirs in IN_BLOCK.items()}
@@ -72,11 +67,3 @@ def gpt2_weights(model: Transformer) -> dict[str, Tensor]:
             copied = (weight.T if transposed else weight).clone(memory_format=torch.contiguous_format)
             weights[f"{theirs}.{kind}"] = copied
     return weights
-
-
-def _check_plain_positions(spec: ModelSpec) -> None:
-    if spec.architecture != "transformer":
-        raise ValueError(f"export needs a transformer (got {spec.architecture}); train one with {PLAIN}")
-    if spec.positions != "learned" or spec.coupled:
-        got = f"model.positions={spec.positions} model.coupled={str(spec.coupled).lower()}"
-        raise ValueError(f"export needs plain learned positions (got {got}); train a model with {PLAIN}")

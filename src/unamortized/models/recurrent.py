@@ -63,11 +63,9 @@ class Recurrent(nn.Module):
         return Output(self.unembed(x if select is None else x[select]), tape.taken)
 
     def new_cache(self, capacity: int) -> States:
-        """Return an empty cache; its size does not depend on ``capacity``."""
         return States(self.spec.layers)
 
     def tap_names(self) -> list[str]:
-        """Return the names of all activations, in order of computation."""
         outputs = [f"blocks.{layer}.hook_resid_post" for layer in range(self.spec.layers)]
         return ["hook_embed", *outputs, "ln_final.hook_normalized"]
 

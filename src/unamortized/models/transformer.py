@@ -16,17 +16,17 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+
+from unamortized.configuration.schema import Spec
 
 Patches = Mapping[str, Callable[[Tensor], Tensor]]
 Architecture = Literal["transformer", "gru"]
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Spec):
     """Shape of a model; only layers and width apply to a recurrent net."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: Architecture = "transformer"
     layers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -202,15 +202,10 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         select: Bool[Tensor, "batch step"] | None = None,
     ) -> Output:
-        """Compute the logits of the token after each token.
+        """Compute the logits of the token after each token; with ``select``, unembed only these columns.
 
-        Args:
-            tokens: token ids.
-            positions: position ids; one row where all problems of the batch share their layout.
-            taps: names of activations to return.
-            patches: by name, a function from an activation to its replacement.
-            cache: keys and values of the tokens before these; extended in place.
-            select: unembed only these columns; logits are then (selected, token).
+        ``taps`` name activations to return; ``patches`` map names to functions from an activation to its replacement.
+        The ``cache`` holds the tokens before these, and is extended in place.
 
         Raises:
             ValueError: if a tap or patch names an unknown activation, or a learned position id is out of range.
@@ -252,7 +247,6 @@ class Transformer(nn.Module):
         return bias, keys
 
     def new_cache(self, capacity: int) -> Cache:
-        """Return an empty cache for ``capacity`` tokens."""
         return Cache(self.spec.layers, capacity)
 
     def tap_names(self) -> list[str]:

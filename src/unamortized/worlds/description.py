@@ -68,13 +68,8 @@ def describe_process(
     r"""Compute all numbers about a process.
 
     $H[X_{n+1} | X_{1..n}, S_0] \le h \le H[X_{n+1} | X_{1..n}]$, and both converge to the entropy rate h (Cover &
-    Thomas 2006, theorem 4.5.1).
-
-    Args:
-        process: a process that all problems share.
-        depth: length of the longest words whose mixed states are computed.
-        generator: source of sampled words.
-        smallest: mixed states less probable than this are not followed.
+    Thomas 2006, theorem 4.5.1). ``depth`` is the length of the longest words whose mixed states are computed; those
+    less probable than ``smallest`` are not followed.
     """
     start = stationary_start(process)
     myopic = myopic_entropy(process, unknown_start(start), depth, smallest)

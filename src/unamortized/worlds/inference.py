@@ -8,6 +8,9 @@ ignored, and its last belief or latent is repeated, so index -1 is the final one
 
 With `readout`, the right eigenvector w of a generalized process (GHMM), beliefs are predictive vectors. They filter and
 predict in the same way, but there are no latents to smooth, sample or decode.
+
+Functions of observations raise ImpossibleObservation if a sequence has probability zero, with the first such problem
+and its step, and ValueError if shapes do not match, a symbol is out of range, or `initial` is not a distribution.
 """
 
 from typing import NamedTuple
@@ -43,17 +46,10 @@ class ImpossibleObservation(ValueError):
         )
 
 
-class Filtered(NamedTuple):
-    """Exact beliefs and evidence of a batch of observation sequences."""
+class Beliefs(NamedTuple):
+    """Exact marginals of each latent, and the evidence, of a batch of observation sequences."""
 
     beliefs: Float[np.ndarray, "batch steps+1 state"]  # before the first and after each observation
-    log_probability: Float[np.ndarray, " batch"]  # log P(x_1..n), nats
-
-
-class Smoothed(NamedTuple):
-    """Exact marginals of each latent given all observations."""
-
-    beliefs: Float[np.ndarray, "batch steps+1 state"]
     log_probability: Float[np.ndarray, " batch"]  # log P(x_1..n), nats
 
 
@@ -91,26 +87,19 @@ def filter_beliefs(
     observations: Int[np.ndarray, "batch steps"],
     lengths: Int[np.ndarray, " batch"] | None = None,
     readout: Float[np.ndarray, " state"] | None = None,
-) -> Filtered:
+) -> Beliefs:
     r"""Compute the belief over the latent state after each observation, p(s_t | x_1..t), by forward filtering.
 
     $\eta_t = \eta_{t-1} T^{(x_t)} / (\eta_{t-1} T^{(x_t)} \mathbf{1})$, and
     $\log P(x_{1:n}) = \sum_t \log(\eta_{t-1} T^{(x_t)} \mathbf{1})$ (Rabiner 1989, scaled forward pass). With
     `readout`, w replaces the ones, and beliefs are predictive vectors (Upper 1997).
-
-    Raises:
-        ImpossibleObservation: if a sequence has probability zero; names the first such problem and its step.
-        ValueError: if shapes do not match, a symbol is out of range, or `initial` is not a distribution.
     """
     batch = _batch(transitions, initial, observations, lengths, readout)
-    if readout is not None:
-        beliefs, log_probability, impossible = filter_vectors(
-            batch.stack, batch.choice, batch.lengths, batch.initial, readout
-        )
-        _raise_if_impossible(impossible, observations)
-        return Filtered(beliefs, log_probability)
-    forward = _forward(batch)
-    return Filtered(forward.beliefs, forward.log_probability)
+    if readout is None:
+        return _forward(batch)[0]
+    beliefs, log_probability, impossible = filter_vectors(*batch.steps, batch.initial, readout)
+    _raise_if_impossible(impossible, observations)
+    return Beliefs(beliefs, log_probability)
 
 
 def smooth_beliefs(
@@ -118,21 +107,18 @@ def smooth_beliefs(
     initial: Initial,
     observations: Int[np.ndarray, "batch steps"],
     lengths: Int[np.ndarray, " batch"] | None = None,
-) -> Smoothed:
+) -> Beliefs:
     r"""Compute the belief over each latent given the whole sequence, p(s_t | x_1..n) for t = 0..n.
 
     $p(s_t = i | x_{1:n}) = \sum_j p(s_{t+1} = j | x_{1:n}) \, \eta_t(i) T^{(x_{t+1})}_{ij} / \sum_k \eta_t(k)
     T^{(x_{t+1})}_{kj}$, backwards from $\eta_n$ (Rauch, Tung & Striebel 1965; Kitagawa 1987 for finite
     states). Each step averages probabilities, so no rescaling is needed.
-
-    Raises:
-        ImpossibleObservation, ValueError: as `filter_beliefs`.
     """
     batch = _batch(transitions, initial, observations, lengths)
-    forward = _forward(batch)
-    smoothed = np.empty_like(forward.beliefs)
-    backward.smooth(batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, smoothed)
-    return Smoothed(smoothed, forward.log_probability)
+    filtered, in_logs = _forward(batch)
+    smoothed = np.empty_like(filtered.beliefs)
+    backward.smooth(*batch.steps, filtered.beliefs, *in_logs, smoothed)
+    return Beliefs(smoothed, filtered.log_probability)
 
 
 def sample_latents(
@@ -148,19 +134,13 @@ def sample_latents(
     Forward filtering, backward sampling: $s_n \sim \eta_n$, then $p(s_t = i | s_{t+1} = j, x_{1:n}) \propto
     \eta_t(i) T^{(x_{t+1})}_{ij}$ (Carter & Kohn 1994; Frühwirth-Schnatter 1994). With `samples`, the latents have a
     leading axis of that length; without it, each problem gets one draw.
-
-    Raises:
-        ImpossibleObservation, ValueError: as `filter_beliefs`.
     """
     batch = _batch(transitions, initial, observations, lengths)
-    forward = _forward(batch)
-    n_problems, positions, _ = forward.beliefs.shape
-    uniforms = np.random.default_rng(seed).random((1 if samples is None else samples, n_problems, positions))
+    filtered, in_logs = _forward(batch)
+    uniforms = np.random.default_rng(seed).random((1 if samples is None else samples, *filtered.beliefs.shape[:2]))
     latents = np.empty(uniforms.shape, dtype=np.int64)
-    backward.sample_backward(
-        batch.stack, batch.choice, batch.lengths, *forward.beliefs_in_both_forms, uniforms, latents
-    )
-    return SampledLatents(latents[0] if samples is None else latents, forward.log_probability)
+    backward.sample_backward(*batch.steps, filtered.beliefs, *in_logs, uniforms, latents)
+    return SampledLatents(latents[0] if samples is None else latents, filtered.log_probability)
 
 
 def most_likely_latents(
@@ -173,15 +153,11 @@ def most_likely_latents(
 
     $\delta_t(j) = \max_i \delta_{t-1}(i) + \log T^{(x_t)}_{ij}$ from $\delta_0 = \log p(s_0)$ (Viterbi 1967). Ties go
     to the lower state, from the last step backwards.
-
-    Raises:
-        ImpossibleObservation, ValueError: as `filter_beliefs`.
     """
     batch = _batch(transitions, initial, observations, lengths)
-    latents = np.empty((batch.choice.shape[0], batch.choice.shape[1] + 1), dtype=np.int64)
-    log_joint = np.empty(len(latents))
-    initial = np.ascontiguousarray(batch.initial)
-    backward.viterbi(batch.stack, batch.choice, batch.lengths, initial, latents, log_joint)
+    n_problems, n_steps = observations.shape
+    latents, log_joint = np.empty((n_problems, n_steps + 1), dtype=np.int64), np.empty(n_problems)
+    backward.viterbi(*batch.steps, np.ascontiguousarray(batch.initial), latents, log_joint)
     if np.isneginf(log_joint).any():
         _forward(batch)  # raises an error that names the step
     return MostLikely(latents, log_joint)
@@ -201,7 +177,6 @@ def predict(
 
     Raises:
         ValueError: if k < 1, or if transitions vary in time, so that the future ones are unknown.
-        ImpossibleObservation, ValueError: as `filter_beliefs`.
     """
     if transitions.ndim == 5:
         raise ValueError(
@@ -276,16 +251,9 @@ class _Batch(NamedTuple):
     initial: np.ndarray  # (B, S)
     observations: np.ndarray  # (B, n)
 
-
-class _Forward(NamedTuple):
-    beliefs: np.ndarray
-    log_probability: np.ndarray
-    log_beliefs: np.ndarray  # (R, n+1, S), for problems that leave the range of float64
-    log_row: np.ndarray  # (B,), each problem's row in log_beliefs, or -1
-
     @property
-    def beliefs_in_both_forms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.beliefs, self.log_beliefs, self.log_row
+    def steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.stack, self.choice, self.lengths
 
 
 def _batch(
@@ -342,13 +310,16 @@ def _batch(
     return _Batch(stack, index, lengths, initial, observations)
 
 
-def _forward(batch: _Batch) -> _Forward:
-    """Filter with plain numbers, then repeat with logarithms for problems that underflow."""
+def _forward(batch: _Batch) -> tuple[Beliefs, tuple[np.ndarray, np.ndarray]]:
+    """Filter with plain numbers, then repeat with logarithms for problems that underflow.
+
+    Also return the latters' log_beliefs (R, n+1, S), and log_row (B,), each problem's row in them, or -1.
+    """
     (n_problems, steps), states = batch.choice.shape, batch.initial.shape[1]
     beliefs, log_probability = np.empty((n_problems, steps + 1, states)), np.zeros(n_problems)
     impossible, underflow = np.zeros(n_problems, dtype=np.int64), np.zeros(n_problems, dtype=np.bool_)
-    results = (beliefs, log_probability, impossible, underflow)
-    filters.filter_plainly(batch.stack, batch.choice, batch.lengths, np.ascontiguousarray(batch.initial), *results)
+    initial = np.ascontiguousarray(batch.initial)
+    filters.filter_plainly(*batch.steps, initial, beliefs, log_probability, impossible, underflow)
     rows = np.flatnonzero(underflow)
     log_row = np.full(n_problems, -1)
     log_row[rows] = np.arange(rows.size)
@@ -363,7 +334,7 @@ def _forward(batch: _Batch) -> _Forward:
         log_probability[rows], impossible[rows] = repeated
     _raise_if_impossible(impossible, batch.observations)
     beliefs[rows, 1:] = np.exp(log_beliefs[:, 1:])  # leaves the initial belief exactly as given
-    return _Forward(beliefs, log_probability, log_beliefs, log_row)
+    return Beliefs(beliefs, log_probability), (log_beliefs, log_row)
 
 
 def _raise_if_impossible(impossible: np.ndarray, observations: np.ndarray) -> None:

@@ -54,9 +54,6 @@ def mixed_states(process: Process, start: Level, depth: int, smallest: float = 0
     \mathbf{1}$ (Shai et al. 2024; Upper 1997 for generalized processes). Beliefs less probable than `smallest` are not
     followed, nor the least probable ones if a level outgrows memory. `dropped` accumulates their probability, so it
     sums to one with the probabilities of the level.
-
-    Raises:
-        ValueError: if each problem has its own transitions.
     """
     if process.per_problem:
         raise ValueError("the process must be shared by all problems; pass one problem's process, or their mean")

@@ -5,8 +5,6 @@ of a window in training, and the distance between the two variables of a questio
 so that results do not hang on a single one.
 """
 
-import hashlib
-import json
 from functools import lru_cache
 from itertools import combinations
 from typing import Annotated, Any, NamedTuple
@@ -18,7 +16,7 @@ from pydantic import Field, model_validator
 from unamortized.configuration.field_errors import Violations, violation_error
 from unamortized.configuration.schema import Count, Index, Name, Spec
 from unamortized.worlds.nets import BayesNet, Shape, mutual_information, random_net
-from unamortized.worlds.randomness import stream
+from unamortized.worlds.randomness import json_hash, stream
 from unamortized.worlds.steps import Steps
 
 LARGEST_NET = 256  # variables; variable elimination runs for every pair
@@ -88,11 +86,8 @@ class NetTask(Spec):
     def fingerprint(self) -> str:
         """Hash the fields that affect nets, windows and pairs; name and test distances are not among them."""
         spec = self.canonical()
-        decisive = {part: spec[part] for part in ("net", "windows", "held_out_pairs")} | {
-            "radii": spec["steps"]["train"]
-        }
-        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        decisive = {part: spec[part] for part in ("net", "windows", "held_out_pairs")}
+        return json_hash(decisive | {"radii": spec["steps"]["train"]})
 
 
 @lru_cache(maxsize=32)

@@ -5,16 +5,13 @@ distribution of the answer; ``answers`` holds one draw from that distribution.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.worlds.inference import filter_beliefs, predict, random_paths, smooth_beliefs
-from unamortized.worlds.processes import Process, concatenate_processes
-from unamortized.worlds.tasks import Query
-
-Start = Literal["fixed", "known", "belief"]
+from unamortized.worlds.processes.process import Process, concatenate_processes
+from unamortized.worlds.tasks import Query, Start
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,6 @@ class Questions:
     start: Start
 
     def take(self, rows: Int[np.ndarray, " rows"]) -> "Questions":
-        """Select the questions in these rows."""
         names = ("observations", "latents", "start_beliefs", "answers")
         return replace(self, **{name: getattr(self, name)[rows] for name in names}, process=self.process.take(rows))
 
@@ -52,7 +48,6 @@ class Problems:
 
     @property
     def n_steps(self) -> int:
-        """Number of observations of each problem."""
         return self.observations.shape[1]
 
     @property
@@ -61,7 +56,6 @@ class Problems:
         return self.beliefs[:, 0]
 
     def take(self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " batch"] | slice) -> "Problems":
-        """Select the problems in these rows."""
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
         return Problems(**arrays, process=self.process.take(rows), start=self.start)
 
@@ -72,9 +66,8 @@ ARRAYS = tuple(field.name for field in fields(Problems) if field.name not in ("p
 def concatenate(batches: list[Problems]) -> Problems:
     """Concatenate batches of problems of the same length."""
     arrays = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in ARRAYS}
-    return Problems(
-        **arrays, process=concatenate_processes([batch.process for batch in batches]), start=batches[0].start
-    )
+    process = concatenate_processes([batch.process for batch in batches])
+    return Problems(**arrays, process=process, start=batches[0].start)
 
 
 def sample_problems(
@@ -177,8 +170,7 @@ def _draw_lattice_points(
     """Draw uniformly from the points of the simplex lattice, by stars and bars."""
     places = resolution + n_states - 1
     bars = np.sort(generator.random((size, places)).argsort(axis=1)[:, : n_states - 1], axis=1)
-    edges = np.concatenate([np.full((size, 1), -1), bars, np.full((size, 1), places)], axis=1)
-    return (np.diff(edges, axis=1) - 1) / resolution
+    return (np.diff(bars, axis=1, prepend=-1, append=places) - 1) / resolution
 
 
 def exact_answer(
@@ -190,12 +182,7 @@ def exact_answer(
 ) -> Float[np.ndarray, "batch answer"]:
     r"""Return $\Phi_{k \to n}(b)$ of the propagator: the exact answer if the belief after step k were b.
 
-    Args:
-        process: the latent process.
-        beliefs: the belief b after step k, shared or per problem.
-        observations: the observations that follow, x_{k+1} .. x_n.
-        query: the question.
-        after: the step k.
+    ``after`` is the step k, and ``observations`` are those that follow, x_{k+1} .. x_n.
 
     Raises:
         ImpossibleObservation: if the observations have probability zero given b.

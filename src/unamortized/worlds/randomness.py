@@ -12,11 +12,7 @@ import numpy as np
 
 
 def stream(*keys: str | int) -> np.random.Generator:
-    """Return a generator that depends on every key and on their order, and is the same on every machine.
-
-    Args:
-        keys: the names of the stream, for example ``(task, split, seed, index)``.
-    """
+    """Return a generator that depends on every key and on their order, and is the same on every machine."""
     text = "\x1f".join(f"{type(key).__name__}:{key}" for key in keys)
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(digest))))
@@ -29,5 +25,10 @@ def stream_seed(*keys: str | int) -> int:
 
 def digest(*parts: Any) -> str:
     """Return a 16-digit hash of plain JSON values."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json_hash(parts)
+
+
+def json_hash(value: Any) -> str:
+    """Return a 16-digit hash of one plain JSON value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -3,8 +3,6 @@
 Validation includes building the process, so a task that loads can also be run.
 """
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -20,8 +18,11 @@ from unamortized.configuration.schema import Count, Name, Spec
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.process_spec import ProcessSpec
 from unamortized.worlds.processes import Process
+from unamortized.worlds.randomness import json_hash
 from unamortized.worlds.shifts import Shifts
 from unamortized.worlds.steps import Steps
+
+Start = Literal["fixed", "known", "belief"]
 
 LARGEST_CODEBOOK = 5000  # codes; each is a token, so the embedding and unembedding grow with it
 
@@ -91,7 +92,7 @@ class Task(Spec):
     name: Name = Field(examples=["my_task"])
     process: ProcessSpec
     query: Query = Field(examples=["filter"])
-    start: Literal["fixed", "known", "belief"] = Field(examples=["fixed"])
+    start: Start = Field(examples=["fixed"])
     steps: Steps
     codebook: CodebookSpec
     shifts: Shifts = Shifts()
@@ -188,16 +189,11 @@ class Task(Spec):
         if self.process.family == "matrices":
             # hash the bytes, neither the file's name nor the last digit of a stationary start
             decisive["process"] = {"family": "matrices", "sha256": spec["process"]["sha256"]}
-        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return json_hash(decisive)
 
 
 def with_process(task: Task | NetTask) -> Task:
-    """Return the task if it has a process.
-
-    Raises:
-        ValueError: if it has a net instead.
-    """
+    """Return the task if it has a process; a ValueError if it has a net."""
     if isinstance(task, NetTask):
         raise ValueError(f"{task.name} has a net instead of a process; run 'unamortized study locality' for nets")
     return task

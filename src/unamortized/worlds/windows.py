@@ -25,14 +25,9 @@ class Windows(NamedTuple):
 
 
 def draw_windows(task: NetTask, kind: Kind, batch: int, seed: int, *keys: str | int) -> list[Windows]:
-    """Draw windows with fresh values, grouped by size, smallest first.
+    """Draw windows of the net of a seed with fresh values, grouped by size, smallest first.
 
-    Args:
-        task: the net and the reach of windows.
-        kind: the kind of windows.
-        batch: number of windows of all sizes.
-        seed: selects the net.
-        keys: names of the random stream.
+    ``batch`` counts windows of all sizes; ``keys`` name the random stream.
     """
     generator = stream("windows", task.fingerprint(), kind, seed, *keys)
     shown = visible(task, kind, batch, seed, generator)
@@ -57,13 +52,6 @@ def visible(
     it drops out with a fixed probability, and one random variable of each held-out pair is removed. Full windows have
     no center and no dropout.
     """
-    shown = np.zeros((batch, task.net.variables), dtype=bool)
-    while len(empty := np.flatnonzero(~shown.any(axis=1))):
-        shown[empty] = _draw_visible(task, kind, len(empty), seed, generator)
-    return shown
-
-
-def _draw_visible(task: NetTask, kind: Kind, batch: int, seed: int, generator: np.random.Generator) -> np.ndarray:
     shown = np.ones((batch, task.net.variables), dtype=bool)
     if kind != "full":
         fewest, most = task.steps.train
@@ -72,10 +60,11 @@ def _draw_visible(task: NetTask, kind: Kind, batch: int, seed: int, generator: n
         if kind == "wrong":
             labels = stream("wrong windows", task.fingerprint(), seed).permutation(len(distances))
             distances = distances[np.ix_(labels, labels)]
-        around = distances[generator.integers(len(distances), size=batch)]
-        shown = (around >= 0) & (around <= radius[:, None])
+        shown = distances[generator.integers(len(distances), size=batch)] <= radius[:, None]
         shown &= generator.random(shown.shape) >= task.windows.dropout
     for pair in generator.permutation(task.pairs(seed).held_out):
         both = shown[:, pair].all(axis=1)
         shown[both, generator.choice(pair, size=batch)[both]] = False
+    if len(empty := np.flatnonzero(~shown.any(axis=1))):
+        shown[empty] = visible(task, kind, len(empty), seed, generator)
     return shown

@@ -16,7 +16,7 @@ from unamortized.evaluation.faithfulness.simulation import with_another_end
 from unamortized.evaluation.responses import Response, respond
 from unamortized.language.edits import answers_from_codes, donors
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces.hints import Hints, informed
+from unamortized.language.traces import Hints, informed
 from unamortized.language.vocabulary import HINT_STRENGTHS
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems

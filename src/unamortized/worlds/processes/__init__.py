@@ -24,22 +24,10 @@ from unamortized.worlds.processes.computational_mechanics import (
 )
 from unamortized.worlds.processes.generalized import fanizza, post_quantum, tom_quantum
 from unamortized.worlds.processes.groups import group_word
-from unamortized.worlds.processes.hidden_markov import random_hmm
-from unamortized.worlds.processes.in_context import in_context
 from unamortized.worlds.processes.matrices import matrices
 from unamortized.worlds.processes.mixtures import mixture
-from unamortized.worlds.processes.permutations import noisy_permutation
-from unamortized.worlds.processes.process import Between, Process, concatenate_processes, stationary_distribution
-
-__all__ = [
-    "FAMILIES",
-    "Between",
-    "Process",
-    "build_process",
-    "concatenate_processes",
-    "parameter_model",
-    "stationary_distribution",
-]
+from unamortized.worlds.processes.process import Process
+from unamortized.worlds.processes.random_processes import in_context, noisy_permutation, random_hmm
 
 FAMILIES: dict[str, Callable[..., Process]] = {
     "mess3": mess3,

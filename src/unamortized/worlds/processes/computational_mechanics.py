@@ -30,12 +30,7 @@ def mess3(x: Annotated[float, Between(0, 0.5)] = 0.05, a: Probability = 0.85) ->
 
 def zero_one_random(p: Probability = 0.5) -> Process:
     """Repeat a zero, a one and a random bit (zero with probability p): Z1R (Riechers & Crutchfield 2018)."""
-    zero, one, random = range(3)
-    transitions = np.zeros((2, 3, 3))
-    transitions[0, zero, one] = 1
-    transitions[1, one, random] = 1
-    transitions[0, random, zero] = p
-    transitions[1, random, zero] = 1 - p
+    transitions = np.array([[[0, 1, 0], [0, 0, 0], [p, 0, 0]], [[0, 0, 0], [0, 0, 1], [1 - p, 0, 0]]])
     return Process(transitions, state_names=("zero", "one", "random"))
 
 
@@ -74,12 +69,7 @@ def even_ones(p: Probability = 0.5) -> Process:
 
     In A, begin a pair of ones with probability p, else emit a zero; in B, complete the pair.
     """
-    a, b = range(2)
-    transitions = np.zeros((2, 2, 2))
-    transitions[0, a, a] = 1 - p
-    transitions[1, a, b] = p
-    transitions[1, b, a] = 1
-    return Process(transitions, state_names=("A", "B"))
+    return Process(np.array([[[1 - p, 0], [0, 0]], [[0, p], [1, 0]]]), state_names=("A", "B"))
 
 
 def no_consecutive_ones(p: Probability = 0.5) -> Process:
@@ -87,12 +77,7 @@ def no_consecutive_ones(p: Probability = 0.5) -> Process:
 
     In A, emit a one with probability p; in B, after a one, always emit a zero.
     """
-    a, b = range(2)
-    transitions = np.zeros((2, 2, 2))
-    transitions[0, a, a] = 1 - p
-    transitions[1, a, b] = p
-    transitions[0, b, a] = 1
-    return Process(transitions, state_names=("A", "B"))
+    return Process(np.array([[[1 - p, 0], [1, 0]], [[0, p], [0, 0]]]), state_names=("A", "B"))
 
 
 def sns(p: Probability = 0.5, q: Probability = 0.5) -> Process:
@@ -100,9 +85,6 @@ def sns(p: Probability = 0.5, q: Probability = 0.5) -> Process:
 
     A goes to B with probability p and emits a zero whether it moves or not; B returns to A with probability q, the only
     move that emits a one. Two states have infinitely many beliefs: one for each number of zeros since the last one.
-
-    Raises:
-        ValueError: if the process can leave neither state.
     """
     if p == q == 0:
         raise ValueError("q must be positive if p is 0, so that the process can leave a state")
@@ -114,23 +96,13 @@ def mr_name(p: Probability = 0.4, q: Probability = 0.25) -> Process:
 
     The state is the last word. Something and Blah change into each other with probability p, and into Mr. with
     probability q; after a name, both are equally likely.
-
-    Raises:
-        ValueError: if p + q exceeds 1, or the process can leave neither Something nor Blah.
     """
     if p + q > 1:
         raise ValueError(f"p must be at most 1 - q = {1 - q:g} (got {p:g})")
     if p == q == 0:
         raise ValueError("q must be positive if p is 0, so that the process can leave Something and Blah")
     words = ("Mr.", "Something", "Blah", "name")
-    chain = np.array(
-        [
-            [0, 0, 0, 1],
-            [q, 1 - p - q, p, 0],
-            [q, p, 1 - p - q, 0],
-            [0, 0.5, 0.5, 0],
-        ]
-    )
+    chain = np.array([[0, 0, 0, 1], [q, 1 - p - q, p, 0], [q, p, 1 - p - q, 0], [0, 0.5, 0.5, 0]])
     reached = np.eye(4)[:, None, :]  # the symbol names the new state
     return Process(reached * np.maximum(chain, 0), symbol_names=words, state_names=words)
 

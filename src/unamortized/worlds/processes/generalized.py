@@ -25,9 +25,6 @@ def tom_quantum(
     $\sigma_x$ for 2 and 3, and $\gamma = 1 / (2 \sqrt{\alpha^2 + \beta^2})$. Vectors are $(1, b_x, b_z)$ in the
     Bloch disk, with their first entry as the readout; the start is the fully mixed qubit. Only beta / alpha matters: at
     1, each measurement is projective and erases the past; near 0 and far above 1, it carries little information.
-
-    Raises:
-        ValueError: if both parameters are zero.
     """
     size = math.hypot(alpha, beta)
     if size == 0:
@@ -73,9 +70,6 @@ def post_quantum(
     $\nu$ makes 1 the largest eigenvalue of their sum (Riechers et al. 2025, appendix D.4). The readout is scaled so
     that the vector after a reset is $\mu_0$. The theorem needs $\alpha > 1 > \beta > 0$, $\alpha + \beta \ne 2$ and an
     irrational $\ln \alpha / \ln \beta$, which is checked for small denominators.
-
-    Raises:
-        ValueError: if one of the last two conditions fails.
     """
     alpha, log_beta = math.exp(log_alpha), math.log(beta)
     if math.isclose(alpha + beta, 2, rel_tol=1e-9):
@@ -85,13 +79,8 @@ def post_quantum(
     if math.isclose(ratio, near, rel_tol=1e-9):
         raise ValueError(f"log_alpha must not be a rational multiple of ln(beta) (got {near} times {log_beta:g})")
     reset = np.array([1.0, -1, -1])
-    weights = np.stack(
-        [
-            np.outer([1, 1, 0], reset),
-            np.array([[alpha, 0, 0], [0, 1, 0], [0, log_alpha, 1]]),
-            np.array([[beta, 0, 0], [0, 1, 0], [0, log_beta, 1]]),
-        ]
-    )
+    moves = [[[size, 0, 0], [0, 1, 0], [0, log, 1]] for size, log in ((alpha, log_alpha), (beta, log_beta))]
+    weights = np.array([np.outer([1, 1, 0], reset), *moves])
     values, vectors = np.linalg.eig(weights.sum(axis=0))
     largest = int(np.argmax(np.abs(values)))  # real and simple, since all vectors stay in one cone
     scale, readout = float(np.real(values[largest])), np.real(vectors[:, largest])

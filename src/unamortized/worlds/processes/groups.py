@@ -28,9 +28,6 @@ def group_word(
     modulo k, or in D_k rotations ("r1", by 2 pi / k) and reflections ("s1", in the line at angle pi / k). S5 and A5 are
     not solvable, so their products are conjectured to need depth that grows with length (Barrington 1989; Liu et al.
     2023).
-
-    Raises:
-        ValueError: if the group or an element does not exist, or the elements do not generate the group.
     """
     names, product = _multiplication_table(group)
     order = len(names)

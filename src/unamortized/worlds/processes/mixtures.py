@@ -14,9 +14,6 @@ def mixture(components: list[dict[str, Any]], weights: list[float] | None = None
     $T^{(x)}$ is block-diagonal over the components, which share symbols by index up to the largest alphabet. The start
     is each component's own, times its weight; weights default to equal ones. State i of component c is named "c:i".
     The belief over blocks is the posterior over components.
-
-    Raises:
-        ValueError: if a component is invalid or not an ordinary process, or the weights do not match the components.
     """
     from unamortized.worlds.processes import build_process  # here, since that module imports this one
 

@@ -183,11 +183,7 @@ def closed_classes(matrix: Float[np.ndarray, "state state"]) -> tuple[Int[np.nda
 def stationary_vector(
     matrix: Float[np.ndarray, "state state"], readout: Float[np.ndarray, " state"]
 ) -> Float[np.ndarray, " state"]:
-    """Return the left eigenvector of eigenvalue 1, scaled to a readout of 1.
-
-    Raises:
-        ValueError: if it is not unique.
-    """
+    """Return the left eigenvector of eigenvalue 1, scaled to a readout of 1; a ValueError if it is not unique."""
     left = null_space((matrix - np.eye(len(matrix))).T, rcond=1e-9)
     if left.shape[1] != 1:
         raise ValueError(f"the stationary vector is not unique (got {left.shape[1]}); give `initial`")
