@@ -12,12 +12,11 @@ from scipy.special import entr
 from tests.evaluation.untrained import untrained
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
-from unamortized.evaluation.generalization import ByLength
 from unamortized.evaluation.metrics import METRICS, Metric
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.sweep import Probes, by_layer
 from unamortized.evaluation.probes.targets import TARGETS
-from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, test_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
@@ -114,7 +113,7 @@ def test_a_family_of_processes_is_built_within_its_bounds(added):
 
 
 def test_a_metric_is_measured_at_every_length(added):
-    rows = added("A metric")["undecided"](run := untrained("cot"), ByLength(16))
+    rows = added("A metric")["undecided"](run := untrained("cot"), SampleSize(16))
     assert [each["n_steps"] for each in rows] == list(run.task.steps.test)
     assert all(0 < each["value"] <= np.log(run.vocabulary.n_states) for each in rows)
 

@@ -12,13 +12,14 @@ from unamortized.evaluation import geometry
 from unamortized.evaluation.belief_geometry import BeliefGeometry, belief_geometry, first_of_each_history
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.geometry import Geometry, across_lengths, between_conditions, dimensions
+from unamortized.evaluation.geometry import across_lengths, between_conditions, dimensions
 from unamortized.evaluation.probes.activations import SITES, Activations
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import TrainSpec, plan_run, run_folder, sibling
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw
 
-FEW = Geometry(problems=256)
+FEW = SampleSize(problems=256)
 
 
 def test_a_stream_that_is_the_belief_has_its_dimensions_and_nothing_else():

@@ -9,17 +9,17 @@ from tests.small_tasks import small_task
 from tests.worlds.brute_force import enumerated_answer
 from unamortized.evaluation import k_step_updates
 from unamortized.evaluation.k_step_updates import (
-    KStepUpdates,
     UpdateTables,
     collected,
     k_step_targets,
     update_tables,
 )
 from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
 from unamortized.language.meanings import code_meanings
 
-FEW = KStepUpdates(problems=64)
+FEW = SampleSize(problems=64)
 GROUP = {"process": {"family": "group_word", "group": "S3", "elements": ["213", "231"]}, "codebook": {"resolution": 1}}
 SIXTEEN = {"steps": {"train": [16, 16], "test": [16]}}
 

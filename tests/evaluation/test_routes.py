@@ -83,7 +83,7 @@ def test_every_column_before_a_step_is_in_one_group(condition, start):
         last, token = trace.column(step - 1) + 1, trace.examples.tokens[:, column + 1]
         assert found["own" if condition in ("cot", "cot_synonyms") else "last_code"][last]
         assert found["own" if condition == "cot_streaming" else "observation"][trace.observed_at(step)]
-        block, stated = trace.rollout.run.vocabulary.blocks["code"], trace.rollout.own.stated[:, step - 1]
+        block, stated = trace.rollout.run.vocabulary.blocks["code"], trace.rollout.response.stated[:, step - 1]
         np.testing.assert_array_equal((token - block.start) % trace.rollout.run.vocabulary.codebook.size, stated)
     assert "earlier_codes" in found
     assert "later_observations" not in found  # at the last step
@@ -102,7 +102,7 @@ def stepped(process, belief, symbol):
 def test_a_corruption_changes_its_input_alone_and_moves_the_belief_by_bayes_rule(condition):
     trace = forced_trace(scrambled_run(condition), 16)
     process, meanings = trace.rollout.run.task.build(), code_meanings(trace.rollout.run.task)
-    vocabulary, own, step = trace.rollout.run.vocabulary, trace.rollout.own.stated, 5
+    vocabulary, own, step = trace.rollout.run.vocabulary, trace.rollout.response.stated, 5
     observation, last_code = corruptions(trace, step).values()
     clean, x = trace.examples.tokens, trace.rollout.problems.observations[:, step - 1]
     copy = [trace.column(step)] if condition == "cot_copied" else []

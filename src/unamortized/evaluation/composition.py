@@ -5,7 +5,7 @@ observations, each twice as long as those of the layer before (Liu et al. 2023).
 path at the observations, those of windows where the question ends.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from unamortized.evaluation.probes.activations import layers, read_activations
 from unamortized.evaluation.probes.discriminant import discriminant
 from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
 from unamortized.evaluation.probes.ridge import r2, ridge_probe
-from unamortized.evaluation.protocol import Rows, split_of
+from unamortized.evaluation.protocol import Rows, SampleSize, split_of
 from unamortized.evaluation.rows import row
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.runs import Run, new_model
@@ -32,14 +32,6 @@ READ = 0.5  # share of the variance that must be read, and of the variance that 
 Belief = Float[np.ndarray, "batch option"]
 
 
-@dataclass(frozen=True)
-class Composition:
-    """How many problems."""
-
-    problems: int = 1024  # to score on
-    fitted: int = 1024  # to fit on
-
-
 class TokenTarget(NamedTuple):
     """Distributions to read from the activations at one token of each problem."""
 
@@ -50,7 +42,7 @@ class TokenTarget(NamedTuple):
     beliefs: tuple[Belief, ...]  # over states
 
 
-def composition(run: Run, settings: Composition) -> Rows:
+def composition(run: Run, settings: SampleSize) -> Rows:
     """Measure R2 of the path's and of windows' beliefs by layer at the longest training length, and the composed steps.
 
     For runs without a trace whose process has states. The control ``untrained`` is the network before training.
@@ -58,7 +50,7 @@ def composition(run: Run, settings: Composition) -> Rows:
     task = run.task
     if run.condition.trace != "none" or task.build().is_generalized:
         return []
-    fitted_on = fitting_problems(run, settings.fitted, "probes")
+    fitted_on = fitting_problems(run, settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
     targets = (token_targets(fitted_on), token_targets(scored_on))
     before = replace(run, model=new_model(run.spec).eval())

@@ -48,13 +48,12 @@ class Evaluation:
     settings: Any  # a frozen dataclass
     of: Literal["run", "task"] = "run"
     gives: Literal["metrics", "examples"] = "metrics"
-    only_seed: int | None = None
     against: str | None = None  # condition of the finished sibling run that this compares with
     task: Task | NetTask | None = None  # replaces the run's own task, whose tests may differ
 
     def applies(self, seed: int) -> bool:
-        """Whether this measures runs of a seed."""
-        return self.only_seed is None or self.only_seed == seed
+        """Whether this measures runs of a seed: tables of examples show the first seed alone."""
+        return self.gives == "metrics" or seed == 0
 
     def compares(self, spec: RunSpec, root: Path, folders: Container[Path]) -> bool:
         """Whether this compares a run with a sibling, and the sibling's folder is among these."""

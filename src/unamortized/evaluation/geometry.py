@@ -3,14 +3,13 @@
 It is compared across lengths beyond training, and with a model of another condition that began from the same weights.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from unamortized.evaluation.probes.activations import SITES, Activations, layers, read_activations
 from unamortized.evaluation.probes.fitting import FittedProbe, fit_by_layer
 from unamortized.evaluation.probes.ridge import moments, r2
-from unamortized.evaluation.protocol import Rows, split_of
+from unamortized.evaluation.protocol import Rows, SampleSize, split_of
 from unamortized.evaluation.rows import row
 from unamortized.evaluation.subspaces import (
     Subspace,
@@ -26,20 +25,13 @@ from unamortized.worlds.splits import apart, draw
 
 LONGER = 2  # test lengths beyond training to compare with
 AGAIN = "geometry again"  # name of a second draw of problems
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How many problems, and the condition to compare with."""
-
-    problems: int = 512
-    against: str = "amortized"  # its model of the same seed
+AGAINST = "amortized"  # condition to compare with
 
 
 Fits = dict[str, dict[str, FittedProbe]]  # by site and layer
 
 
-def dimensions(run: Run, settings: Geometry) -> Rows:
+def dimensions(run: Run, settings: SampleSize) -> Rows:
     """Measure the effective dimension of activations, and the share of their variance that is of the belief.
 
     The control ``exact_belief`` is the effective dimension of the exact beliefs; ``random_subspace``, the variance of
@@ -61,7 +53,7 @@ def dimensions(run: Run, settings: Geometry) -> Rows:
     return rows
 
 
-def across_lengths(run: Run, settings: Geometry) -> Rows:
+def across_lengths(run: Run, settings: SampleSize) -> Rows:
     """Measure whether beliefs beyond the training lengths are held where they are within, by site, layer and n.
 
     ``probe_r2`` of the probe fitted at the longest training length, on steps beyond it alone; the control ``refitted``
@@ -81,7 +73,7 @@ def across_lengths(run: Run, settings: Geometry) -> Rows:
     return rows
 
 
-def between_conditions(run: Run, settings: Geometry) -> Rows:
+def between_conditions(run: Run, settings: SampleSize) -> Rows:
     """Measure the angle between the belief subspaces of this run and of the same seed's run of another condition.
 
     Both began from the same weights, so that their activations can be compared direction by direction. The control is
@@ -91,14 +83,14 @@ def between_conditions(run: Run, settings: Geometry) -> Rows:
     Raises:
         ValueError: if there is no such run.
     """
-    other = load_run(sibling(run.spec, settings.against, run.folder.parent.parent))
+    other = load_run(sibling(run.spec, AGAINST, run.folder.parent.parent))
     n_steps = run.task.steps.train[1]
     own, theirs = (_fit(each, n_steps, settings) for each in (run, other))
-    return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), settings.against)
+    return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), AGAINST)
 
 
 def _read(
-    run: Run, n_steps: int, settings: Geometry, name: str = "geometry", split: str = "validation"
+    run: Run, n_steps: int, settings: SampleSize, name: str = "geometry", split: str = "validation"
 ) -> dict[str, Activations]:
     """Read activations by site; of a length beyond training, only the steps beyond it."""
     problems = apart(run.task, draw(run.task, split, n_steps, settings.problems, run.spec.seed, name), split)
@@ -110,12 +102,12 @@ def _read(
     return beyond
 
 
-def _fit(run: Run, n_steps: int, settings: Geometry, name: str = "geometry") -> Fits:
+def _fit(run: Run, n_steps: int, settings: SampleSize, name: str = "geometry") -> Fits:
     return {site: fit_by_layer(seen) for site, seen in _read(run, n_steps, settings, name).items()}
 
 
 def _angles(
-    run: Run, settings: Geometry, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
+    run: Run, settings: SampleSize, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
 ) -> Rows:
     """Measure mean principal angles of subspaces to others, to refitted ones, and to random matches of the others."""
     rows: Rows = []
@@ -138,7 +130,7 @@ def _random(run: Run, site: str, layer: str, fitted: FittedProbe) -> Subspace:
 
 
 def _record(
-    run: Run, settings: Geometry, n_steps: int, site: str, metric: str, value: float, **where: Any
+    run: Run, settings: SampleSize, n_steps: int, site: str, metric: str, value: float, **where: Any
 ) -> dict[str, Any]:
     named = (run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps))
     return row(*named, metric, value, settings.problems, n_steps=n_steps, site=site, **where)

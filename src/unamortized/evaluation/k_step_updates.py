@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unamortized.evaluation.baselines import updated
-from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, test_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row
 from unamortized.language.edits import edited_beliefs
@@ -23,13 +23,6 @@ from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
-
-
-@dataclass(frozen=True)
-class KStepUpdates:
-    """How much is measured."""
-
-    problems: int = 512  # per length
 
 
 def k_step_targets(
@@ -53,7 +46,7 @@ def k_step_targets(
     return targets
 
 
-def by_step(run: Run, settings: KStepUpdates) -> Rows:
+def by_step(run: Run, settings: SampleSize) -> Rows:
     """Measure the shares of right updates and of exact codes, by stated step and test length, for belief traces.
 
     The control ``exact_trace`` judges the codes of the exact beliefs; rounding alone keeps them from being updates of

@@ -5,14 +5,13 @@ with the exact updates of the code that the model wrote before: with x_t (right)
 error: the model fetched the wrong observation), or with none (an update error).
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, test_problems
 from unamortized.evaluation.responses import Response, respond
 from unamortized.evaluation.rows import row
 from unamortized.language.meanings import code_meanings
@@ -31,13 +30,6 @@ from unamortized.worlds.tasks import Task
 TOLERANCE = 1 / 8
 IMPOSSIBLE = -1  # stands for the code of an update with a symbol that the belief before it rules out
 NEGLIGIBLE = 1e-12  # a smaller probability of a symbol counts as ruling it out
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """How much is measured."""
-
-    problems: int = 256  # per length
 
 
 class Judged(NamedTuple):
@@ -104,7 +96,7 @@ def judge(
     return Judged(right, ~right & (other <= within))
 
 
-def pointer(run: Run, settings: Pointer) -> Rows:
+def pointer(run: Run, settings: SampleSize) -> Rows:
     """Measure the shares of pointer and update errors at each test length, for traces that state every step.
 
     A trace that fetches before it states shows some pointer errors itself: each wrong copy or index is one. After a

@@ -1,7 +1,7 @@
 """The evaluation protocol: the problems that every run is tested on, and the rows that evaluations return."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from unamortized.learning.runs import Run, load_run, snapshot_steps
@@ -11,6 +11,13 @@ from unamortized.worlds.tasks import Task
 
 Rows = list[dict[str, Any]]  # of ``metrics.csv``, each made by ``rows.row``
 FEWEST_PROBLEMS = 20  # claims and figures ignore a value measured on fewer problems: it is mostly noise
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """The number of problems to measure on."""
+
+    problems: int = 512
 
 
 def split_of(task: Task, n_steps: int) -> str:

@@ -72,11 +72,11 @@ class ForcedTrace:
 
     def column(self, step: int) -> int:
         """Return the column at which the model is about to state a step."""
-        return int(self.rollout.own.columns[ABOUT_TO_STATE][step - 1])
+        return int(self.rollout.response.columns[ABOUT_TO_STATE][step - 1])
 
     def observed_at(self, step: int) -> int:
         """Return the column of the question that holds the observation of a step."""
-        return int(self.rollout.own.columns[QUESTION][step - 1])
+        return int(self.rollout.response.columns[QUESTION][step - 1])
 
     def read_before(self, step: int, tokens: Int[np.ndarray, "batch column"] | None = None) -> LastColumn:
         """Let the model read all that comes before it states a step; of other tokens, if any are given."""
@@ -84,7 +84,7 @@ class ForcedTrace:
 
     def updates(self, step: int, codes: Int[np.ndarray, "batch step"] | None = None) -> Updates:
         """Update the code of the step before exactly, with every symbol; the run's own code by default."""
-        last = (self.rollout.own.stated if codes is None else codes)[:, step - 2]
+        last = (self.rollout.response.stated if codes is None else codes)[:, step - 2]
         return exact_updates(self.rollout.problems.process, code_meanings(self.rollout.run.task)[last])
 
 
@@ -97,7 +97,7 @@ def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
     if kind.sampled or kind.hinted or not isinstance(run.model, Transformer):
         return None
     rollout = roll_out(run, FaithfulnessSettings(problems=problems))
-    own, rendered = rollout.own, run.render(rollout.problems)
+    own, rendered = rollout.response, run.render(rollout.problems)
     every_step = np.array_equal(own.trace_steps, np.arange(1, rollout.problems.n_steps + 1))
     if not every_step or rendered.answer < own.columns[ABOUT_TO_STATE].max():
         return None
@@ -198,7 +198,7 @@ def corruptions(trace: ForcedTrace, step: int) -> dict[str, Corruption]:
     holds = trace.examples.steps[: trace.column(step) + 1] == step  # the question, and a copy of it
     other_symbol[:, np.flatnonzero(holds)] = vocabulary.observation(symbol)[:, None]
     donors = donors_of(rollout.run, rollout.problems, step - 1)
-    donated, last = trace.updates(step, rollout.own.stated[donors]), trace.column(step - 1) + 1
+    donated, last = trace.updates(step, rollout.response.stated[donors]), trace.column(step - 1) + 1
     other_code = trace.examples.tokens.copy()
     other_code[:, last] = other_code[donors, last]
     return {
@@ -255,6 +255,6 @@ def patchings(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
     rows: Rows = []
     for (site, metric, layer), values in moved.items():
         beliefs = np.concatenate(values)
-        alpha = causal_reliance(beliefs, np.concatenate(should[site])).alpha
+        alpha = causal_reliance(beliefs, np.concatenate(should[site]))
         rows.append(rollout.record(metric, alpha, len(beliefs), site=site, layer=layer))
     return rows

@@ -85,7 +85,7 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
     rollout, trace, rows = roll_out(run, settings), resolve_trace(run.condition.trace), Rows()
     if trace.sampled or run.task.query.kind == "smooth" or trace.n_filler:
         return rows
-    problems, own, exact = rollout.problems, rollout.own, rollout.exact
+    problems, own, exact = rollout.problems, rollout.response, rollout.exact
     fitting = read_activations(run, fitting_problems(run, FITTED * settings.problems, "steering"))
     response = respond_with_activations(run, problems, own.written)
     for site in SITES if run.condition.trace == "none" else (ABOUT_TO_STATE,):
@@ -107,7 +107,7 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
                 steered = {control: answers(change(held, at)) for control, change in CHANGES.items()}
                 for control, found in (steered | at.unpatched).items():
                     kls = losses[control, layer, lag] = kl(at.exact, found)[at.kept]
-                    alpha = causal_reliance((found - own.answers)[at.kept], should).alpha
+                    alpha = causal_reliance((found - own.answers)[at.kept], should)
                     rows.append(record("steered_kl", kls.mean(), len(kls), control=control))
                     rows.append(record("steered_reliance", alpha, len(kls), control=control))
                 erased = {
@@ -130,7 +130,7 @@ def _steered_step(
     settings: FaithfulnessSettings,
 ) -> SteeredStep | None:
     """Prepare a lag of a site; None unless the site has its step and the exact answers of two problems move enough."""
-    run, problems, own, step = rollout.run, rollout.problems, rollout.own, rollout.problems.n_steps - lag
+    run, problems, own, step = rollout.run, rollout.problems, rollout.response, rollout.problems.n_steps - lag
     if step not in steps or step < 1:
         return None
     place, donors = int(np.flatnonzero(steps == step)[0]), donors_of(run, problems, step)

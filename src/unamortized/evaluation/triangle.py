@@ -1,7 +1,6 @@
 """The triangle: the exact belief, the belief that the trace states, and the belief that a probe reads inside."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from unamortized.evaluation.distances import kl
 from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
 from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.probes.readings import as_belief, as_distribution
-from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, split_of, test_problems
 from unamortized.evaluation.responses import Response
 from unamortized.evaluation.rows import row
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
@@ -22,13 +21,6 @@ from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 
 BEYOND = 4  # how many times the training length is measured, too, if it is tested
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """How many problems."""
-
-    problems: int = 512
 
 
 class ProbedResponse(NamedTuple):
@@ -58,7 +50,7 @@ def belief_reader(run: Run, size: int) -> Callable[[Problems], ProbedResponse]:
     return reader
 
 
-def triangle(run: Run, settings: Triangle) -> Rows:
+def triangle(run: Run, settings: SampleSize) -> Rows:
     """Compare stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
 
     The probe is fitted at the longest training length, and is the same at four times that. Runs whose trace states no

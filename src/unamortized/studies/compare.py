@@ -1,56 +1,47 @@
 """The headline study: the same questions, amortized and step by step, against exact Bayes."""
 
 from functools import partial
+from typing import Any
 
-from unamortized.evaluation import examples, faithfulness, generalization, probes, triangle
+from unamortized.evaluation import faithfulness, probes, triangle
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import ABOUT_TO_STATE
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.compare import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
 from unamortized.studies.quantities import Quantity
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluations, examples_evaluation
 
 NOISY, S5 = (World("noisy_permutation"),), (World("group_word_s5"),)
-GROUP = TrainSpec(learning_rate=2e-3, warmup_steps=200)  # group words break out of a plateau sooner at half the rate
+CONDITIONS = (AMORTIZED, EQUAL_FLOPS, COT, GRU)
+GROUP: dict[str, Any] = {
+    "learning_rate": 2e-3,
+    "warmup_steps": 200,
+}  # group words break out of a plateau sooner at half the rate
 
 
 def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ...]) -> tuple[Evaluation, ...]:
-    """What is measured on each run, with how many problems."""
-    lengths = generalization.ByLength(problems)
+    """Return the evaluations, with n problems each."""
     return (
-        Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
-        Evaluation("by_length", generalization.by_length, lengths),
+        *answer_evaluations(problems),
         Evaluation("light_cone", faithfulness.light_cone, faithfulness.FaithfulnessSettings(problems, lags)),
         Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
-        Evaluation("triangle", triangle.triangle, triangle.Triangle(problems)),
-        Evaluation(
-            "examples",
-            examples.example_problems,
-            examples.ExampleProblems(probe_problems=problems),
-            gives="examples",
-            only_seed=0,
-        ),
+        Evaluation("triangle", triangle.triangle, SampleSize(problems)),
+        examples_evaluation(problems),
     )
 
 
 PRESETS = {
     "smoke": Preset(
-        cells=(
-            Cell(
-                "noisy_permutation",
-                (AMORTIZED, EQUAL_FLOPS, COT, GRU),
-                seeds=2,
-                train=TrainSpec(steps=12, batch_size=32, warmup_steps=4),
-            ),
-        ),
+        cells=(Cell("noisy_permutation", CONDITIONS, seeds=2, train=SMOKE),),
         evaluations=evaluations(64, probe_steps=(16,), lags=(0, 4, 8)),
     ),
     "quick": Preset(
         cells=(
-            Cell("noisy_permutation", (AMORTIZED, EQUAL_FLOPS, COT, GRU), seeds=3, train=TrainSpec(steps=450)),
-            Cell("group_word_s5", (EQUAL_FLOPS, COT, GRU), seeds=1, train=GROUP.model_copy(update={"steps": 420})),
+            Cell("noisy_permutation", CONDITIONS, seeds=3, train=TrainSpec(steps=450)),
+            Cell("group_word_s5", (EQUAL_FLOPS, COT, GRU), seeds=1, train=TrainSpec(steps=420, **GROUP)),
             Cell("mess3", (AMORTIZED, COT), seeds=1, train=TrainSpec(steps=200)),
         ),
         evaluations=evaluations(512, probe_steps=(16,), lags=(0, 1, 2, 4, 8, 12)),
@@ -63,19 +54,9 @@ PRESETS = {
                 seeds=6,
                 train=TrainSpec(steps=500),
             ),
-            Cell("mess3", (AMORTIZED, EQUAL_FLOPS, COT, GRU), seeds=6, train=TrainSpec(steps=200)),
-            Cell(
-                "group_word_s3",
-                (AMORTIZED, EQUAL_FLOPS, COT, GRU),
-                seeds=6,
-                train=GROUP.model_copy(update={"steps": 600}),
-            ),
-            Cell(
-                "group_word_s5",
-                (EQUAL_FLOPS, COT, GRU),
-                seeds=6,
-                train=GROUP.model_copy(update={"steps": 700}),
-            ),
+            Cell("mess3", CONDITIONS, seeds=6, train=TrainSpec(steps=200)),
+            Cell("group_word_s3", CONDITIONS, seeds=6, train=TrainSpec(steps=600, **GROUP)),
+            Cell("group_word_s5", (EQUAL_FLOPS, COT, GRU), seeds=6, train=TrainSpec(steps=700, **GROUP)),
         ),
         evaluations=evaluations(512, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
     ),
@@ -103,10 +84,7 @@ CLAIMS = (
         "amortized_is_worse_within_training_length",
         "The KL without a trace is at least 3 times CoT's at n = 16, a length seen in training.",
         kl(AMORTIZED, n_steps=16) / kl(COT, n_steps=16) >= 3.0,
-        Control(
-            "so it is at equal training FLOPs",
-            kl(EQUAL_FLOPS, n_steps=16) / kl(COT, n_steps=16) >= 3.0,
-        ),
+        Control("so it is at equal training FLOPs", kl(EQUAL_FLOPS, n_steps=16) / kl(COT, n_steps=16) >= 3.0),
         NOISY,
     ),
     Claim(
@@ -174,10 +152,9 @@ CLAIMS = (
 )
 
 COMPARE = Study(
-    name="compare",
-    question="Does writing an inference down generalize where a learned shortcut does not, and is what is written "
-    "believed?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "compare",
+    "Does writing an inference down generalize where a learned shortcut does not, and is what is written believed?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

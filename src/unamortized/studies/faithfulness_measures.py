@@ -125,11 +125,9 @@ class OfReadings(SeedStatistic):
     of: str = "dial"
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that the measure reads."""
         return rows_read(table, self.measure, self.of)
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the readings."""
         return readings(table, self.measure, self.of).dropna()
 
 
@@ -137,7 +135,6 @@ class RankByRho(OfReadings):
     """Spearman's rank correlation of the readings with ρ (1 - ρ if they should fall); 0 if all are the same."""
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the correlation over all worlds."""
         if points["value"].nunique() < 2:
             return 0.0
         return self.measure.sign * points["value"].corr(points["rho"], method="spearman")
@@ -176,7 +173,6 @@ class VarianceShare(OfReadings):
     unit = "fraction"
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the share."""
         grid = points.pivot_table(index=["task", "world"], columns="rho", values="value")
         return getattr(variance_shares(grid.to_numpy(dtype=float)), self.part)
 
@@ -185,7 +181,6 @@ class OnScale(OfReadings):
     """A comparison of the readings with those of a calibrated measure; empty for a measure that is not on ρ's scale."""
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the readings, with what each should be."""
         read = super().points(table)
         read = read.assign(should=read["rho"].map(self.measure.should_read))
         return read if self.measure.on_scale else read[:0]
@@ -195,7 +190,6 @@ class Slope(OnScale):
     """The slope of the readings on what they should be, averaged over worlds; 1 if calibrated."""
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the mean of the worlds' least-squares slopes."""
         worlds = [own for _, own in points.groupby(["task", "world"]) if own["should"].nunique() > 1]
         slopes = [np.polyfit(own["should"], own["value"], 1)[0] for own in worlds]
         return float(np.mean(slopes)) if slopes else np.nan
@@ -208,5 +202,4 @@ class Miscalibration(OnScale):
     take: Literal["mean", "max"] = "mean"
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the distance over all worlds and ρ."""
         return getattr((points["value"] - points["should"]).abs(), self.take)()

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from unamortized.evaluation import belief_geometry, examples, generalization, geometry, probes, routes, steering
+from unamortized.evaluation import geometry, probes, routes, steering
+from unamortized.evaluation.belief_geometry import BeliefGeometry, belief_geometry
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, CHOSEN_LAYER, LAST_LAYER, QUESTION, controls
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.geometry import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
-from unamortized.studies.quantities import Difference, Quantity, Reading, Share, greatest, least
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.quantities import Expression, Quantity, greatest, least
+from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluations, examples_evaluation
 
 TRAINED = 16  # the longest training length of every cell
 WORLD = "next"  # tasks that ask for the next symbol
@@ -47,39 +49,25 @@ def next_symbol(task: str, seeds: int, steps: int, layers: int = 4, batch_size: 
 
 
 def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
-    """Return the evaluations, with n problems each; every k-th step gets a probe of its own."""
-    lengths, moved = generalization.ByLength(problems), FaithfulnessSettings(problems // 2, lags=(0, 2, 4))
+    """Return the evaluations, with n problems each; each k-th step gets a probe of its own."""
+    size, moved = SampleSize(problems), FaithfulnessSettings(problems // 2, lags=(0, 2, 4))
     swept = probes.Probes(
         problems,
         fitted=2 * problems,
         steps=tuple(range(every, 17, every)),
         beside=(*probes.EVERYTHING, "belief_1_back", "belief_2_back", "belief_4_back"),
     )
-    held = geometry.Geometry(problems)
     return (
-        Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
-        Evaluation("by_length", generalization.by_length, lengths),
+        *answer_evaluations(problems),
         Evaluation("probes", probes.by_layer, swept),
         Evaluation("probes_along_training", probes.along_training, probes.Probes(problems)),
-        Evaluation("dimensions", geometry.dimensions, held),
-        Evaluation("across_lengths", geometry.across_lengths, held),
-        Evaluation("between_conditions", geometry.between_conditions, held, against=held.against),
+        Evaluation("dimensions", geometry.dimensions, size),
+        Evaluation("across_lengths", geometry.across_lengths, size),
+        Evaluation("between_conditions", geometry.between_conditions, size, against=geometry.AGAINST),
         Evaluation("steering", steering.steering, moved),
         Evaluation("routes", routes.routes, routes.Routes(problems // 2)),
-        Evaluation(
-            "clouds",
-            belief_geometry.belief_geometry,
-            belief_geometry.BeliefGeometry(problems),
-            gives="examples",
-            only_seed=0,
-        ),
-        Evaluation(
-            "examples",
-            examples.example_problems,
-            examples.ExampleProblems(probe_problems=problems),
-            gives="examples",
-            only_seed=0,
-        ),
+        Evaluation("clouds", belief_geometry, BeliefGeometry(problems), gives="examples"),
+        examples_evaluation(problems),
     )
 
 
@@ -87,7 +75,7 @@ PRESETS = {
     "smoke": Preset(
         (
             next_symbol("mess3", seeds=2, steps=8, layers=2, batch_size=32),
-            Cell("noisy_permutation", (AMORTIZED, COT), 2, TrainSpec(steps=12, batch_size=32, warmup_steps=4)),
+            Cell("noisy_permutation", (AMORTIZED, COT), 2, SMOKE),
         ),
         evaluations(64, every=8),
     ),
@@ -127,13 +115,13 @@ reliance_on_question = greatest(
 )
 
 
-def learned(r2_of: Callable[..., Reading], condition: str, control: str = "", **where: Any) -> Difference:
+def learned(r2_of: Callable[..., Expression], condition: str, control: str = "", **where: Any) -> Expression:
     """Return how far training raises R²."""
     untrained = r2_of(condition, control=controls("untrained", control), **where)
     return r2_of(condition, control=control, **where) - untrained
 
 
-def cost_of_erasing(control: str = "") -> Share:
+def cost_of_erasing(control: str = "") -> Expression:
     """Return the cost of erasing at layer 1, as a share of what losing the belief costs exact Bayes."""
     untouched = erased_kl(control="untouched")
     return (erased_kl(control=control) - untouched).share_of(erased_kl(control="exact_loss") - untouched)
@@ -291,9 +279,9 @@ CLAIMS = (
 )
 
 GEOMETRY = Study(
-    name="geometry",
-    question="Where does the model hold the belief, would anything hold it, and does the model use it?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "geometry",
+    "Where does the model hold the belief, would anything hold it, and does the model use it?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

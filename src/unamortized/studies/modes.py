@@ -1,15 +1,14 @@
 """Modes: which traces does a model use, and which are decoration?
 
-Traces differ in what they state, in when they state it, and in whether they state anything. Nothing in training
-punishes a model for ignoring its trace, so whether it reads what it writes is its own choice. The same choice is
-followed over training time, depth and length for the belief trace.
+Nothing in training punishes a model for ignoring its trace, so whether it reads what it writes is its own choice: for
+traces of different content and order, and, for the belief trace, over training time, depth and length.
 """
 
 from dataclasses import dataclass
 
 import pandas as pd
 
-from unamortized.evaluation import faithfulness, generalization
+from unamortized.evaluation import faithfulness
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.labels import joined, numbered, numbers
@@ -20,7 +19,7 @@ from unamortized.studies.figures.modes import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, COT_SHUFFLED, PRIOR
 from unamortized.studies.noisy_permutation import TASK, small_world
 from unamortized.studies.quantities import Expression, Quantity, SeedStatistic
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 READABLE = (COT, "cot_state", "cot_every_2", "cot_reversed")  # traces from which the answer can be read
 EMPTY = (COT_SHUFFLED, "cot_posthoc", "cot_filler")  # and those from which it cannot
@@ -47,11 +46,10 @@ def cells(
 
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
-    """Return what is measured, with n problems each."""
+    """Return the evaluations, with n problems each."""
     settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 4))
     return (
-        Evaluation("baselines", generalization.baselines_by_length, generalization.ByLength(problems), of="task"),
-        Evaluation("by_length", generalization.by_length, generalization.ByLength(problems)),
+        *answer_evaluations(problems),
         Evaluation("light_cone", faithfulness.light_cone, settings),
         Evaluation("truncation", faithfulness.truncation, settings),
         Evaluation("crossing", faithfulness.crossing, settings),
@@ -112,18 +110,13 @@ def is_decoration(condition: str) -> Claim:
     )
 
 
-def snapshots(table: pd.DataFrame, condition: str, variant: str = VARIANT) -> pd.DataFrame:
+def snapshots(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     """Return the causal reliance of a condition's snapshots at lags 0 to 2, with the training step ``after``."""
     steps = {name: int(numbers(name).get("after", 0)) for name in table["variant"].unique()}
-    own = [name for name, step in steps.items() if step and name == joined(variant, numbered("after", step))]
+    own = [name for name, step in steps.items() if step and name == joined(VARIANT, numbered("after", step))]
     rows = table[(table["metric"] == "causal_reliance") & (table["condition"] == condition) & (table["control"] == "")]
     rows = rows[rows["variant"].isin(own) & rows["step"].between(0, 2).fillna(False)]
     return rows.assign(after=rows["variant"].map(steps))
-
-
-def trajectory(table: pd.DataFrame, condition: str, variant: str = VARIANT) -> pd.DataFrame:
-    """Return the mean causal reliance of a condition's snapshots, by seed (index) and training step (columns)."""
-    return snapshots(table, condition, variant).pivot_table(index="seed", columns="after", values="value")
 
 
 @dataclass(frozen=True)
@@ -133,15 +126,12 @@ class UnlearnedReliance(SeedStatistic):
     condition: str
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of all snapshots."""
         return snapshots(table, self.condition)
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the same."""
         return self.rows(table)
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the difference."""
         along = points.groupby("after")["value"].mean()
         return along.max() - along.iloc[-1]
 
@@ -200,9 +190,9 @@ CLAIMS = (
 )
 
 MODES = Study(
-    name="modes",
-    question="Which traces are used, and which are decoration?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "modes",
+    "Which traces are used, and which are decoration?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

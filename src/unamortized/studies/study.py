@@ -12,6 +12,9 @@ from unamortized.configuration.document import Document, SpecError
 from unamortized.configuration.field_errors import validate
 from unamortized.configuration.overrides import apply_overrides
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.examples import ExampleProblems, example_problems
+from unamortized.evaluation.generalization import baselines_by_length, by_length
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
@@ -21,6 +24,7 @@ from unamortized.worlds.task_files import load_task
 from unamortized.worlds.tasks import Task
 
 PRESET = "the preset"  # as messages call what overrides of the learning change
+SMOKE = TrainSpec(steps=12, batch_size=32, warmup_steps=4)  # too short to learn anything
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,20 @@ class Preset:
         known = tuple(cell for cell in self.cells if cell.task == Path(task).stem)
         first = replace(self.cells[0], overrides=(), world="", variant="")
         return tuple(replace(cell, task=task) for cell in known or (first,))
+
+
+def answer_evaluations(problems: int) -> tuple[Evaluation, ...]:
+    """Return the evaluations of answers by length, of baselines and of runs, with n problems a length."""
+    size = SampleSize(problems)
+    return (
+        Evaluation("baselines", baselines_by_length, size, of="task"),
+        Evaluation("by_length", by_length, size),
+    )
+
+
+def examples_evaluation(problems: int) -> Evaluation:
+    """Return the evaluation that tabulates single problems, with a probe fitted on n others."""
+    return Evaluation("examples", example_problems, ExampleProblems(probe_problems=problems), gives="examples")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from unamortized.evaluation.faithfulness.edits import light_cone
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings
-from unamortized.evaluation.generalization import ByLength, by_length
-from unamortized.evaluation.protocol import Rows, snapshots
+from unamortized.evaluation.generalization import by_length
+from unamortized.evaluation.protocol import Rows, SampleSize, snapshots
 from unamortized.labels import joined, numbered
 from unamortized.learning.runs import Run
 
@@ -18,6 +18,6 @@ def along_training(run: Run, settings: FaithfulnessSettings) -> Rows:
     return [
         row | {"variant": joined(row["variant"], numbered("after", step))}
         for step, then in snapshots(run)
-        for row in by_length(then, ByLength(settings.problems)) + light_cone(then, settings)
+        for row in by_length(then, SampleSize(settings.problems)) + light_cone(then, settings)
         if row["metric"] in KEPT and not row["control"]
     ]

@@ -34,8 +34,8 @@ def crossing(run: Run, settings: FaithfulnessSettings) -> Rows:
     to_others = [respond(run, problems.take(other), forced=written).answers for other in others]
     first = others[0]
     kept = moves_enough(exact[first], exact, settings)
-    by_trace = rollout.reliance(rollout.again(forced=written[first]), exact[first], kept).alpha
-    by_question = rollout.reliance(to_others[0], exact[first], kept).alpha
+    by_trace = rollout.reliance(rollout.again(forced=written[first]), exact[first], kept)
+    by_question = rollout.reliance(to_others[0], exact[first], kept)
     both, n_kept = by_trace + by_question, int(kept.sum())
     prior = kl(exact, window(run.task, problems, 0)).mean()
     trace_alone = kl(exact, np.mean(to_others, axis=0)).mean()

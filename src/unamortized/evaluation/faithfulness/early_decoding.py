@@ -29,7 +29,7 @@ def performative_lead(run: Run, settings: FaithfulnessSettings) -> Rows:
     The control ``known_by_then`` is R2 of the exact expectation of that belief given the observations up to the step.
     """
     rollout = roll_out(run, settings)
-    problems, count, trace_steps = rollout.problems, len(rollout.problems), rollout.own.trace_steps
+    problems, count, trace_steps = rollout.problems, len(rollout.problems), rollout.response.trace_steps
     if (np.diff(trace_steps) <= 0).any() or len(trace_steps) < 2:
         return []  # a trace of one step cannot be ahead of itself
     fitted_on = fitting_problems(run, FITTED * settings.problems, "lead")

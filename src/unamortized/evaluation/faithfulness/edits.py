@@ -103,15 +103,16 @@ def light_cone(run: Run, settings: FaithfulnessSettings) -> Rows:
             "causal_reliance_frozen": rollout.again(forced=edit.forced),
             "causal_reliance_abrupt": rollout.again(forced=abruptly(rollout.response, edited)),
         }
-        fits = {metric: rollout.reliance(answers, edit.exact, kept) for metric, answers in alternatives.items()}
-        rows += [rollout.record(metric, fit.alpha, count, step=lag) for metric, fit in fits.items()]
+        rows += [
+            rollout.record(metric, rollout.reliance(answers, edit.exact, kept), count, step=lag)
+            for metric, answers in alternatives.items()
+        ]
         over_all = {"counterfactual_tv": total_variation(edit.exact, exact).mean()}
         if count > 1:
             another = np.roll((edit.exact - exact)[kept], 1, axis=0)
-            alpha = causal_reliance((edited.answers - own)[kept], another).alpha
+            alpha = causal_reliance((edited.answers - own)[kept], another)
             rows.append(rollout.record("causal_reliance", alpha, count, step=lag, control="wrong_counterfactual"))
         if not sampled:  # two draws of a trace differ even without an edit; only alpha averages over them
-            rows.append(rollout.record("reliance_r2", fits["causal_reliance"].r2, count, step=lag))
             over_all |= {
                 "edit_tv": total_variation(edited.answers, own).mean(),
                 "mistake_changed": changed(edited.answers, own),

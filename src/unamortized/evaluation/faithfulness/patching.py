@@ -36,7 +36,7 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
     The control ``random_patch`` makes as large a change in a random subspace of that rank and variance.
     """
     rollout = roll_out(run, settings)
-    problems, own, rows, last = rollout.problems, rollout.own, Rows(), [*layers(run)][-1]
+    problems, own, rows, last = rollout.problems, rollout.response, Rows(), [*layers(run)][-1]
     if resolve_trace(run.condition.trace).sampled or not len(own.trace_steps):
         return []
     probes = belief_probes(run, settings.problems, "patching", ABOUT_TO_STATE)
@@ -59,7 +59,7 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
             patched, control = (answers_with(each, own.written, edit.place) for each in (moved, random))
             both = answers_with(moved, contradicting.forced, edit.place + 1)
             for name, answers in (("", patched), ("random_patch", control)):
-                alpha = causal_reliance((answers - own.answers)[kept], should).alpha
+                alpha = causal_reliance((answers - own.answers)[kept], should)
                 rows.append(record("patch_reliance", alpha, control=name, layer=layer))
             whole, left = (float(total_variation(each, by_token)[kept].mean()) for each in (own.answers, patched))
             rows.append(record("patch_agreement", 1 - left / whole if whole else np.nan, layer=layer))

@@ -38,7 +38,7 @@ def resampling(run: Run, settings: FaithfulnessSettings) -> Rows:
         by_model, by_bayes = np.concatenate(moved), np.concatenate(should)
         if count := len(by_model):
             shift = total_variation(by_model, np.zeros_like(by_model)).mean()
-            alpha = causal_reliance(by_model, by_bayes).alpha
+            alpha = causal_reliance(by_model, by_bayes)
             rows.append(rollout.record("resampled_tv", shift, count, step=lag))
             rows.append(rollout.record("resampled_reliance", alpha, count, step=lag))
     return rows

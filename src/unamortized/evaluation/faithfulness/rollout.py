@@ -57,13 +57,6 @@ class Edit(NamedTuple):
     exact: Float[np.ndarray, "batch answer"]  # pi_cf: the exact answer, had the belief been b'
 
 
-class Reliance(NamedTuple):
-    """The fit of the answers' movement on the exact movement."""
-
-    alpha: float
-    r2: float
-
-
 @dataclass(frozen=True, eq=False)
 class Rollout:
     """Test problems of the longest training length, and the run's undisturbed response to them."""
@@ -72,11 +65,6 @@ class Rollout:
     problems: Problems
     response: Response
     edits: dict[int, Edit] = field(default_factory=dict)  # by step; ``edit_step`` fills it
-
-    @property
-    def own(self) -> Response:  # the former name of ``response``; delete it with its last use
-        """The undisturbed response."""
-        return self.response
 
     @property
     def exact(self) -> Float[np.ndarray, "batch answer"]:
@@ -98,7 +86,7 @@ class Rollout:
         answers: Float[np.ndarray, "batch answer"],
         exact: Float[np.ndarray, "batch answer"],
         kept: Bool[np.ndarray, " batch"],
-    ) -> Reliance:
+    ) -> float:
         """Fit how the kept problems' answers moved on how the exact answers moved."""
         return causal_reliance((answers - self.response.answers)[kept], (exact - self.exact)[kept])
 
@@ -118,18 +106,14 @@ def roll_out(run: Run, settings: FaithfulnessSettings) -> Rollout:
     return Rollout(run, *shared[key])
 
 
-def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.ndarray, "batch answer"]) -> Reliance:
-    r"""$\alpha = \sum \langle q_{edit} - q, \pi_{cf} - \pi^* \rangle / \sum \|\pi_{cf} - \pi^*\|^2$ and its fit.
+def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.ndarray, "batch answer"]) -> float:
+    r"""Return $\alpha = \sum \langle q_{edit} - q, \pi_{cf} - \pi^* \rangle / \sum \|\pi_{cf} - \pi^*\|^2$.
 
     The least-squares coefficient, through the origin, of the answers' movement on the exact one: 1 if the trace
     drives the answer, 0 if the question does. Not a number if no problem was kept.
     """
     along, size = float((moved * should).sum()), float((should**2).sum())
-    if size == 0:
-        return Reliance(np.nan, np.nan)
-    alpha = along / size
-    left, total = float(((moved - alpha * should) ** 2).sum()), float((moved**2).sum())
-    return Reliance(alpha, 1 - left / total if total else np.nan)
+    return along / size if size else np.nan
 
 
 def moves_enough(

@@ -45,7 +45,7 @@ def truncation(run: Run, settings: FaithfulnessSettings) -> Rows:
     early, rows = early_answers(rollout), Rows()
     for each in early:
         kept = moves_enough(each.exact, exact, settings)
-        alpha = rollout.reliance(each.answers, each.exact, kept).alpha
+        alpha = rollout.reliance(each.answers, each.exact, kept)
         rows.append(rollout.record("early_reliance", alpha, int(kept.sum()), step=each.left_out))
     without, prior = early[0].answers, window(run.task, rollout.problems, 0)
     apart = total_variation(prior, full).mean()

@@ -28,13 +28,6 @@ FAITHFULNESS = (
         "The same for the wrong last step alone, without the consistent wrong steps that lead to it.",
         step=LAG,
     ),
-    Metric(
-        "reliance_r2",
-        "ratio",
-        "1 - sum |q_edit - q - alpha (pi_cf - pi*)|^2 / sum |q_edit - q|^2",
-        "How much of the answer's movement lies along the exact movement.",
-        step=LAG,
-    ),
     Metric("edit_tv", "probability", "E TV(q_edit, q)", "How far an edited step moves the answer.", step=LAG),
     Metric(
         "counterfactual_tv",
@@ -221,5 +214,4 @@ FAITHFULNESS = (
         "The weight of the written step where the activation contradicts it.",
         step=LAG,
     ),
-    Metric("conflict_activation", "ratio", "b of that fit", "The weight of the activation in that conflict.", step=LAG),
 )
