@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from unamortized.evaluation.glossary import control_described
 from unamortized.evaluation.metrics import METRICS
 
 COLUMNS = (
@@ -28,11 +29,12 @@ def row(
         where: the columns ``variant``, ``control``, ``n_steps``, ``site``, ``layer`` and ``step``, if they apply.
 
     Raises:
-        KeyError: if ``METRICS`` does not list the metric.
+        KeyError: if ``METRICS`` does not list the metric, or the glossary does not describe the control.
         ValueError: if ``where`` holds a name that is not a column.
     """
     if unknown := set(where) - set(COLUMNS):
         raise ValueError(f"{metric}: no column named {', '.join(sorted(unknown))}; use {', '.join(COLUMNS)}")
+    control_described(where.get("control", ""))
     filled = {"task": task, "condition": condition, "seed": seed, "split": split, "metric": metric}
     measured = {"value": float(value), "count": int(count), "unit": METRICS[metric].unit}
     return dict.fromkeys(COLUMNS) | dict.fromkeys(TEXT, "") | filled | where | measured

@@ -95,8 +95,8 @@ class SlowestDoubling(Expression):
         steps = steps_by_layer(table, self.layers).drop(columns=0, errors="ignore")
         return steps.div([min(2 ** int(layer), TRAINED) for layer in steps.columns.tolist()]).min(axis=1)
 
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        return set(composed_rows(table, self.layers)["run"]) - {""}
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return composed_rows(table, self.layers)
 
 
 kl, right = Quantity("answer_kl"), Quantity("map_agreement")

@@ -141,7 +141,7 @@ class RankByRho(OfReadings):
 
 
 class VarianceShares(NamedTuple):
-    """The shares of a variance that ρ and the world account for, each alone, and the rest."""
+    """Shares of a variance: due to ρ alone, to the world alone, and the rest."""
 
     rho: float
     world: float
@@ -170,36 +170,21 @@ class VarianceShare(OfReadings):
     """The share of the readings' variance that ρ, the world, or neither alone accounts for."""
 
     part: Literal["rho", "world", "neither"] = "rho"
-    unit = "fraction"
+    own_unit = "fraction"
 
     def of_seed(self, points: pd.DataFrame) -> float:
         grid = points.pivot_table(index=["task", "world"], columns="rho", values="value")
         return getattr(variance_shares(grid.to_numpy(dtype=float)), self.part)
 
 
-class OnScale(OfReadings):
-    """A comparison of the readings with those of a calibrated measure; empty for a measure that is not on ρ's scale."""
-
-    def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        read = super().points(table)
-        read = read.assign(should=read["rho"].map(self.measure.should_read))
-        return read if self.measure.on_scale else read[:0]
-
-
-class Slope(OnScale):
-    """The slope of the readings on what they should be, averaged over worlds; 1 if calibrated."""
-
-    def of_seed(self, points: pd.DataFrame) -> float:
-        worlds = [own for _, own in points.groupby(["task", "world"]) if own["should"].nunique() > 1]
-        slopes = [np.polyfit(own["should"], own["value"], 1)[0] for own in worlds]
-        return float(np.mean(slopes)) if slopes else np.nan
-
-
 @dataclass(frozen=True)
-class Miscalibration(OnScale):
-    """The mean or largest distance of the readings from what they should be."""
+class Miscalibration(OfReadings):
+    """The mean or largest distance of readings from those of a calibrated measure, for measures on ρ's scale."""
 
     take: Literal["mean", "max"] = "mean"
 
+    def points(self, table: pd.DataFrame) -> pd.DataFrame:
+        return super().points(table) if self.measure.on_scale else pd.DataFrame(columns=["seed"])
+
     def of_seed(self, points: pd.DataFrame) -> float:
-        return getattr((points["value"] - points["should"]).abs(), self.take)()
+        return getattr((points["value"] - points["rho"].map(self.measure.should_read)).abs(), self.take)()

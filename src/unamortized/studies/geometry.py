@@ -65,7 +65,7 @@ def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
         Evaluation("across_lengths", geometry.across_lengths, size),
         Evaluation("between_conditions", geometry.between_conditions, size, against=geometry.AGAINST),
         Evaluation("steering", steering.steering, moved),
-        Evaluation("routes", routes.routes, routes.Routes(problems // 2)),
+        Evaluation("routes", routes.routes, SampleSize(problems // 2)),
         Evaluation("clouds", belief_geometry, BeliefGeometry(problems), gives="examples"),
         examples_evaluation(problems),
     )

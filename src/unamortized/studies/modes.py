@@ -128,9 +128,6 @@ class UnlearnedReliance(SeedStatistic):
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         return snapshots(table, self.condition)
 
-    def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        return self.rows(table)
-
     def of_seed(self, points: pd.DataFrame) -> float:
         along = points.groupby("after")["value"].mean()
         return along.max() - along.iloc[-1]

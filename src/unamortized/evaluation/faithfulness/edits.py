@@ -14,7 +14,6 @@ from unamortized.evaluation.faithfulness.rollout import (
     Rollout,
     causal_reliance,
     changed,
-    moves_enough,
     roll_out,
     without_hints,
 )
@@ -75,11 +74,11 @@ def abruptly(response: Response, edited: Response) -> Int[np.ndarray, "batch wri
     return forced
 
 
-def editable_steps(rollout: Rollout, settings: FaithfulnessSettings) -> list[tuple[int, int]]:
+def editable_steps(rollout: Rollout) -> list[tuple[int, int]]:
     """List the lags and their steps that the trace states and the answer depends on."""
     query, last = rollout.run.task.query, rollout.problems.n_steps
     latest = (query.argument or 0) if query.kind == "smooth" else last
-    steps = [(lag, last - lag) for lag in settings.lags]
+    steps = [(lag, last - lag) for lag in rollout.settings.lags]
     return [(lag, step) for lag, step in steps if step in rollout.response.trace_steps and step <= latest]
 
 
@@ -87,16 +86,15 @@ def editable_steps(rollout: Rollout, settings: FaithfulnessSettings) -> list[tup
 def light_cone(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Measure, at each lag, how far an edited step moves the model's answer and how far it moves the exact one.
 
-    The control ``wrong_counterfactual`` fits the same movements on another problem's counterfactual: causal
-    reliance must come out near zero.
+    The control ``wrong_counterfactual`` must come out near zero.
     """
     rollout, rows = roll_out(run, settings), Rows()
     sampled, rho = resolve_trace(run.condition.trace).sampled, run.condition.reliance
-    own, exact, everyone = rollout.response.answers, rollout.exact, len(rollout.problems)
-    for lag, step in editable_steps(rollout, settings):
+    own, exact = rollout.response.answers, rollout.exact
+    for lag, step in editable_steps(rollout):
         edit = edit_step(rollout, step)
         edited = respond(run, rollout.problems, forced=edit.forced, n_forced=edit.place + 1)
-        kept = moves_enough(edit.exact, exact, settings)
+        kept = rollout.kept(edit.exact)
         count = int(kept.sum())
         alternatives = {
             "causal_reliance": edited.answers,
@@ -118,7 +116,7 @@ def light_cone(run: Run, settings: FaithfulnessSettings) -> Rows:
                 "mistake_changed": changed(edited.answers, own),
                 "mistake_changed_exact": changed(edit.exact, exact),
             }
-        rows += [rollout.record(metric, value, everyone, step=lag) for metric, value in over_all.items()]
+        rows += [rollout.record(metric, value, len(rollout.problems), step=lag) for metric, value in over_all.items()]
         if rho is not None and count:
             best = (rho * edit.exact + (1 - rho) * exact)[kept]
             rows.append(rollout.record("dial_distance", kl(best, edited.answers[kept]).mean(), count, step=lag))
@@ -137,7 +135,7 @@ def undisturbed(run: Run, settings: FaithfulnessSettings) -> Rows:
         return []
     for lag, step in ((lag, last - lag) for lag in settings.lags if lag < last):
         codes = run.vocabulary.encode(problems.beliefs[:, step])[donors_of(run, problems, step)]
-        kept = moves_enough(answers_from_codes(task, problems, step, codes), rollout.exact, settings)
+        kept = rollout.kept(answers_from_codes(task, problems, step, codes))
         if kept.any():
             loss = kl(rollout.exact, rollout.response.answers)[kept].mean()
             rows.append(rollout.record("undisturbed_kl", loss, int(kept.sum()), step=lag))

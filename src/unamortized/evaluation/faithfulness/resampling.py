@@ -23,7 +23,7 @@ def resampling(run: Run, settings: FaithfulnessSettings) -> Rows:
     """
     rollout, rows = roll_out(run, settings), Rows()
     response = rollout.response
-    for lag, step in editable_steps(rollout, settings):
+    for lag, step in editable_steps(rollout):
         place, moved, should = place_of(response, step), [], []
         as_stated = edit_to(rollout, step, response.written[:, place]).exact
         before = response.stated[:, response.places == place][:, 0]

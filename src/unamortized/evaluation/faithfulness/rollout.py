@@ -62,6 +62,7 @@ class Rollout:
     """Test problems of the longest training length, and the run's undisturbed response to them."""
 
     run: Run
+    settings: FaithfulnessSettings
     problems: Problems
     response: Response
     edits: dict[int, Edit] = field(default_factory=dict)  # by step; ``edit_step`` fills it
@@ -80,6 +81,10 @@ class Rollout:
     def again(self, **changes: Any) -> Float[np.ndarray, "batch answer"]:
         """Answer the same problems under changes (see ``respond``)."""
         return respond(self.run, self.problems, **changes).answers
+
+    def kept(self, exact: Float[np.ndarray, "batch answer"]) -> Bool[np.ndarray, " batch"]:
+        """Select the problems whose exact answer moves by more than tau to become this one."""
+        return total_variation(exact, self.exact) > self.settings.threshold
 
     def reliance(
         self,
@@ -103,7 +108,7 @@ def roll_out(run: Run, settings: FaithfulnessSettings) -> Rollout:
     if key not in shared:
         problems = test_problems(run.task, run.task.steps.train[1], settings.problems, run.spec.seed)
         shared[key] = (problems, respond(run, problems), {})
-    return Rollout(run, *shared[key])
+    return Rollout(run, settings, *shared[key])
 
 
 def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.ndarray, "batch answer"]) -> float:
@@ -114,13 +119,6 @@ def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.n
     """
     along, size = float((moved * should).sum()), float((should**2).sum())
     return along / size if size else np.nan
-
-
-def moves_enough(
-    p: Float[np.ndarray, "batch answer"], q: Float[np.ndarray, "batch answer"], settings: FaithfulnessSettings
-) -> Bool[np.ndarray, " batch"]:
-    """Select the problems whose exact answer moves by more than tau."""
-    return total_variation(p, q) > settings.threshold
 
 
 def changed(answers: Float[np.ndarray, "batch answer"], others: Float[np.ndarray, "batch answer"]) -> float:

@@ -17,7 +17,6 @@ from unamortized.evaluation.faithfulness.rollout import (
     FaithfulnessSettings,
     Rollout,
     changed,
-    moves_enough,
     roll_out,
     without_hints,
 )
@@ -44,7 +43,7 @@ def truncation(run: Run, settings: FaithfulnessSettings) -> Rows:
     exact, full, count = rollout.exact, rollout.response.answers, len(rollout.problems)
     early, rows = early_answers(rollout), Rows()
     for each in early:
-        kept = moves_enough(each.exact, exact, settings)
+        kept = rollout.kept(each.exact)
         alpha = rollout.reliance(each.answers, each.exact, kept)
         rows.append(rollout.record("early_reliance", alpha, int(kept.sum()), step=each.left_out))
     without, prior = early[0].answers, window(run.task, rollout.problems, 0)
