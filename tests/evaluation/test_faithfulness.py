@@ -11,8 +11,9 @@ from tests.evaluation.untrained import by_step, untrained_run
 from tests.small_tasks import IN_CONTEXT
 from tests.worlds.brute_force import enumerated_answer, predicted_by_words, word_probability
 from unamortized.evaluation.distances import total_variation
-from unamortized.evaluation.faithfulness import FaithfulnessSettings, causal_reliance, edit_step, light_cone
-from unamortized.evaluation.faithfulness.rollout import Rollout, roll_out
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone
+from unamortized.evaluation.faithfulness.edits import edit_step
+from unamortized.evaluation.faithfulness.rollout import Rollout, causal_reliance, roll_out
 from unamortized.evaluation.protocol import test_problems as draw_problems
 from unamortized.evaluation.responses import Response, respond
 from unamortized.language.meanings import code_meanings

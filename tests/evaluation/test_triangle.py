@@ -6,7 +6,7 @@ import pytest
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.worlds.brute_force import word_probability
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.examples import ExampleProblems, example_problems
+from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.responses import respond
@@ -54,8 +54,8 @@ def test_a_trace_that_states_no_belief_is_not_compared(condition):
 
 
 def test_a_trace_too_short_for_any_step_has_no_stated_belief_among_the_examples():
-    few = ExampleProblems(problems=2, simplex_problems=8, probe_problems=32)
-    assert "stated" not in set(example_problems(oracle_run(slow_task(), "cot_every_17"), few)["source"])
+    run = oracle_run(slow_task(), "cot_every_17")
+    assert "stated" not in set(example_problems(run, SampleSize(32))["source"])
 
 
 def test_without_a_trace_beliefs_are_read_in_the_question():

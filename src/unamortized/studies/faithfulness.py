@@ -10,14 +10,13 @@ from typing import Literal
 
 from unamortized.evaluation import faithfulness, triangle
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import Calibration, FaithfulnessSettings
+from unamortized.evaluation.faithfulness import RHOS, FaithfulnessSettings
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS, SampleSize
 from unamortized.labels import LAST_LAYER, numbered
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.faithfulness_measures import (
     FAITHFULNESS_MEASURES,
-    RHOS,
     FaithfulnessMeasure,
     Miscalibration,
     RankByRho,
@@ -62,7 +61,7 @@ def evaluations(problems: int, draws: int) -> tuple[Evaluation, ...]:
         "patching": faithfulness.patching,
     }
     return (
-        Evaluation("on_readers", faithfulness.on_readers, Calibration(RHOS, settings), of="task"),
+        Evaluation("on_readers", faithfulness.on_readers, settings, of="task"),
         *answer_evaluations(problems),
         *(Evaluation(name, test, settings) for name, test in tests.items()),
         Evaluation("triangle", triangle.triangle, SampleSize(problems)),

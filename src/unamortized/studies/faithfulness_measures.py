@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from unamortized.evaluation.faithfulness import RHOS as RHOS
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.labels import LAST_LAYER, layer_number, numbers, stem
 from unamortized.studies.quantities import SeedStatistic
 from unamortized.studies.study import Explained
 
-RHOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NEAR = (0, 1, 2)  # lags at which enough problems are kept in every world
 EARLY = tuple(range(1, 7))  # steps, of six
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from unamortized.evaluation import geometry, probes, routes, steering
-from unamortized.evaluation.belief_geometry import BeliefGeometry, belief_geometry
+from unamortized.evaluation.belief_geometry import belief_geometry
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.protocol import SampleSize
@@ -66,7 +66,7 @@ def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
         Evaluation("between_conditions", geometry.between_conditions, size, against=geometry.AGAINST),
         Evaluation("steering", steering.steering, moved),
         Evaluation("routes", routes.routes, SampleSize(problems // 2)),
-        Evaluation("clouds", belief_geometry, BeliefGeometry(problems), gives="examples"),
+        Evaluation("clouds", belief_geometry, size, gives="examples"),
         examples_evaluation(problems),
     )
 

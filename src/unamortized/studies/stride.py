@@ -43,7 +43,7 @@ def cells(task: str, conditions: tuple[str, ...], sizes: tuple[int, ...], seeds:
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """Return the evaluations, with n problems each."""
     return (
-        Evaluation("update_tables", k_step_updates.update_tables, k_step_updates.UpdateTables(), of="task"),
+        Evaluation("update_tables", k_step_updates.update_tables, SampleSize(4096), of="task"),
         *answer_evaluations(problems),
         Evaluation("strides", k_step_updates.by_step, SampleSize(problems)),
     )

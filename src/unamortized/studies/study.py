@@ -12,7 +12,7 @@ from unamortized.configuration.document import Document, SpecError
 from unamortized.configuration.field_errors import validate
 from unamortized.configuration.overrides import apply_overrides
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.examples import ExampleProblems, example_problems
+from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import baselines_by_length, by_length
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
@@ -70,7 +70,7 @@ def answer_evaluations(problems: int) -> tuple[Evaluation, ...]:
 
 def examples_evaluation(problems: int) -> Evaluation:
     """Return the evaluation that tabulates single problems, with a probe fitted on n others."""
-    return Evaluation("examples", example_problems, ExampleProblems(probe_problems=problems), gives="examples")
+    return Evaluation("examples", example_problems, SampleSize(problems), gives="examples")
 
 
 @dataclass(frozen=True)
