@@ -35,11 +35,7 @@ def updated(problems: Problems, beliefs: Beliefs, step: int, later: int) -> Beli
 
 
 def blinded(
-    task: Task,
-    problems: Problems,
-    unseen: Bool[np.ndarray, " step"],
-    beliefs: Beliefs | None = None,
-    after: int = 0,
+    task: Task, problems: Problems, unseen: Bool[np.ndarray, " step"], beliefs: Beliefs | None = None, after: int = 0
 ) -> Answers:
     """Answer exactly from the beliefs after a step (by default, exact ones) and the later observations that are seen.
 

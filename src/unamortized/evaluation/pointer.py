@@ -72,10 +72,7 @@ def updated_codes(
 
 
 def judge(
-    task: Task,
-    problems: Problems,
-    updated: Int[np.ndarray, "batch step symbol"],
-    codes: Int[np.ndarray, "batch step"],
+    task: Task, problems: Problems, updated: Int[np.ndarray, "batch step symbol"], codes: Int[np.ndarray, "batch step"]
 ) -> Judged:
     """Judge each code by the update that lies nearest in L1, if any lies within ``TOLERANCE``.
 

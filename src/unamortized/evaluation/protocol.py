@@ -45,9 +45,7 @@ def shifted_tests(task: Task) -> list[TestSet]:
     singly = [(axis,) for axis in task.shifts.declared]
     return [
         TestSet(
-            longest if "length" in axes else usual,
-            tuple(axis for axis in axes if axis != "length"),
-            "+".join(axes),
+            longest if "length" in axes else usual, tuple(axis for axis in axes if axis != "length"), "+".join(axes)
         )
         for axes in (*singly, *task.shifts.crossed)
     ]

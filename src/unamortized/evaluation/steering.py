@@ -13,12 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.distances import kl
 from unamortized.evaluation.faithfulness.edits import donors_of, place_of
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    Rollout,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, roll_out, without_hints
 from unamortized.evaluation.interventions import Answers, HeldBelief, Vectors, answers_under, held_belief
 from unamortized.evaluation.probes.activations import (
     SITES,

@@ -68,11 +68,7 @@ def triangle(run: Run, settings: SampleSize) -> Rows:
         if not len(response.trace_steps):
             continue
         exact, stated = as_distribution(run, problems.beliefs[:, steps]), stated_beliefs(run, response)
-        pairs = {
-            "probed_kl": kl(exact, probed),
-            "stated_kl": kl(exact, stated),
-            "stated_probed_kl": kl(stated, probed),
-        }
+        pairs = {"probed_kl": kl(exact, probed), "stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
         record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps), n_steps=n_steps)
         rows += [
             record(metric, value, len(problems), step=int(step))

@@ -130,8 +130,7 @@ CLAIMS = (
         "network's.",
         r2(COT, layer="last") - r2(COT, control="untrained", layer="last") >= 0.1,
         Control(
-            "the last ten observations do not explain it",
-            r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1,
+            "the last ten observations do not explain it", r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1
         ),
     ),
     Claim(

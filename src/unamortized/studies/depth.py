@@ -224,8 +224,7 @@ CLAIMS = (
         "steps, half of the training length.",
         longest_path >= HALF,
         Control(
-            "there is a path to walk: the KL at n = 8 is at most a quarter of the prior's",
-            share_of_prior("l3") <= 0.25,
+            "there is a path to walk: the KL at n = 8 is at most a quarter of the prior's", share_of_prior("l3") <= 0.25
         ),
     ),
     Claim(

@@ -74,10 +74,7 @@ TRAIN, BRIEFLY = TrainSpec(steps=2400, batch_size=128), TrainSpec(steps=1000, ba
 SPECIAL = ("cot_synonyms", "cot_streaming", "hint_untold", "hint_told")  # that some tests need
 
 PRESETS = {
-    "smoke": Preset(
-        cells((0.1, 0.3), ("dial_0", "dial_1", AMORTIZED), 2, SMOKE),
-        evaluations(64, 1),
-    ),
+    "smoke": Preset(cells((0.1, 0.3), ("dial_0", "dial_1", AMORTIZED), 2, SMOKE), evaluations(64, 1)),
     "quick": Preset(
         cells((0.02, 0.3), ("dial_0", "dial_0.5", "dial_1", EQUAL_FLOPS), 1, TrainSpec(steps=500, batch_size=128)),
         evaluations(256, 2),

@@ -212,9 +212,5 @@ CLAIMS = (
 )
 
 LAW = Study(
-    "law",
-    "Can a model ignore its trace only as far as it has amortized the inference?",
-    PRESETS,
-    CLAIMS,
-    FIGURES,
+    "law", "Can a model ignore its trace only as far as it has amortized the inference?", PRESETS, CLAIMS, FIGURES
 )

@@ -86,10 +86,4 @@ CLAIMS = (
     ),
 )
 
-LOCALITY = Study(
-    "locality",
-    "Does thinking step by step help because experience is local?",
-    PRESETS,
-    CLAIMS,
-    FIGURES,
-)
+LOCALITY = Study("locality", "Does thinking step by step help because experience is local?", PRESETS, CLAIMS, FIGURES)

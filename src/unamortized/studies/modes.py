@@ -186,10 +186,4 @@ CLAIMS = (
     ),
 )
 
-MODES = Study(
-    "modes",
-    "Which traces are used, and which are decoration?",
-    PRESETS,
-    CLAIMS,
-    FIGURES,
-)
+MODES = Study("modes", "Which traces are used, and which are decoration?", PRESETS, CLAIMS, FIGURES)

@@ -150,9 +150,5 @@ CLAIMS = (
 )
 
 POINTER = Study(
-    "pointer",
-    "How much of CoT's reach beyond the training lengths does the layout provide?",
-    PRESETS,
-    CLAIMS,
-    FIGURES,
+    "pointer", "How much of CoT's reach beyond the training lengths does the layout provide?", PRESETS, CLAIMS, FIGURES
 )

@@ -62,10 +62,7 @@ class Preset:
 def answer_evaluations(problems: int) -> tuple[Evaluation, ...]:
     """Return the evaluations of answers by length, of baselines and of runs, with n problems a length."""
     size = SampleSize(problems)
-    return (
-        Evaluation("baselines", baselines_by_length, size, of="task"),
-        Evaluation("by_length", by_length, size),
-    )
+    return (Evaluation("baselines", baselines_by_length, size, of="task"), Evaluation("by_length", by_length, size))
 
 
 def examples_evaluation(problems: int) -> Evaluation:

@@ -10,11 +10,7 @@ import numpy as np
 
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.interventions import answers_under, held_belief
 from unamortized.evaluation.probes.activations import layers, read_activations
 from unamortized.evaluation.probes.fitting import belief_probes

@@ -13,13 +13,7 @@ from jaxtyping import Float
 
 from unamortized.evaluation.baselines import blinded, window
 from unamortized.evaluation.distances import kl, total_variation
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    Rollout,
-    changed,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, changed, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
 from unamortized.learning.runs import Run
 

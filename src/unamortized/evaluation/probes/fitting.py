@@ -50,10 +50,7 @@ def fit_probes(samples: Iterable[tuple[Key, Features, Targets]], solve: Solver =
 
 
 def fit_by_layer(
-    seen: Activations,
-    targets: Targets | None = None,
-    place: int | slice = slice(None),
-    solve: Solver = ridge_probe,
+    seen: Activations, targets: Targets | None = None, place: int | slice = slice(None), solve: Solver = ridge_probe
 ) -> dict[str, FittedProbe]:
     """Fit one probe for each layer of a site.
 
