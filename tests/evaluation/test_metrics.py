@@ -118,7 +118,7 @@ def test_the_table_is_the_contract_and_survives_the_file():
     text = to_csv(to_table(rows))
     assert text.splitlines() == [
         "task,world,condition,variant,control,seed,split,n_steps,site,layer,step,metric,value,count,unit,run",
-        "mess3,,cot,,,0,in_distribution,4,,,,answer_kl,0.3333333,512,nats,",
+        "mess3,,cot,,,0,in_distribution,4,,,,answer_kl,0.33333333,512,nats,",
         "mess3,,cot,,untrained,0,length,4,,all,2,probe_r2,,512,ratio,",
     ]
     read = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64"))

@@ -1,8 +1,7 @@
 """Composition: how many steps a model without a trace has composed, at which token and after which layer.
 
-Such a model may walk the path inside, one belief after the other, or take a shortcut: windows of two, four, eight
-observations, each twice as long as those of the layer before (Liu et al. 2023). Probes can read both: beliefs of the
-path at the observations, those of windows where the question ends.
+Such a model may walk the path, one belief after the other, or take a shortcut: windows of two, four, eight observations
+(Liu et al. 2023). Probes read both: beliefs of the path at the observations, those of windows where the question ends.
 """
 
 from dataclasses import replace
@@ -52,16 +51,12 @@ def composition(run: Run, settings: SampleSize) -> Rows:
         return []
     fitted_on = fitting_problems(run, settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
-    targets = (token_targets(fitted_on), token_targets(scored_on))
     before = replace(run, model=new_model(run.spec).eval())
-    scores = {
-        control: r2_by_layer(each, fitted_on, scored_on, *targets)
-        for control, each in (("", run), ("untrained", before))
-    }
+    scores = {name: r2_by_layer(each, fitted_on, scored_on) for name, each in (("", run), ("untrained", before))}
     n_steps = scored_on.n_steps
-    record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps))
-    record = partial(record, count=len(scored_on), n_steps=n_steps)
-    rows: Rows = []
+    named = (task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps))
+    record = partial(row, *named, count=len(scored_on), n_steps=n_steps)
+    rows = Rows()
     for control, found in scores.items():
         for (metric, site, layer, step), value in found.items():
             rows.append(record(metric, value, control=control, site=site, layer=layer, step=step))
@@ -116,20 +111,14 @@ def start_states(process: Process) -> Int[np.ndarray, " start"]:
 Scores = dict[tuple[str, str, str, int], float]  # R2 by metric, site, layer and step
 
 
-def r2_by_layer(
-    run: Run,
-    fitted_on: Problems,
-    scored_on: Problems,
-    fitting_targets: list[TokenTarget],
-    scoring_targets: list[TokenTarget],
-) -> Scores:
-    """Score a probe of its own for each token, layer and distribution; those of one target are pooled.
+def r2_by_layer(run: Run, fitted_on: Problems, scored_on: Problems) -> Scores:
+    """Score one probe for each token, layer and distribution; those of one target are pooled.
 
     Where all states are certain, they are classes, and the probe is a linear discriminant.
     """
     fitting, scoring = read_activations(run, fitted_on), read_activations(run, scored_on)
     scores: Scores = {}
-    for target, wanted in zip(fitting_targets, scoring_targets, strict=True):
+    for target, wanted in zip(token_targets(fitted_on), token_targets(scored_on), strict=True):
         probes = []
         for belief in target.beliefs:
             states = belief.round()

@@ -32,11 +32,7 @@ Fits = dict[str, dict[str, FittedProbe]]  # by site and layer
 
 
 def dimensions(run: Run, settings: SampleSize) -> Rows:
-    """Measure the effective dimension of activations, and the share of their variance that is of the belief.
-
-    The control ``exact_belief`` is the effective dimension of the exact beliefs; ``random_subspace``, the variance of
-    the random subspaces that other evaluations match with the belief's.
-    """
+    """Measure the effective dimension of activations, and the share of their variance in the belief subspace."""
     n_steps, rows = run.task.steps.train[1], Rows()
     for site, seen in _read(run, n_steps, settings).items():
         record = partial(_record, run, settings, n_steps, site)
@@ -56,9 +52,8 @@ def dimensions(run: Run, settings: SampleSize) -> Rows:
 def across_lengths(run: Run, settings: SampleSize) -> Rows:
     """Measure whether beliefs beyond the training lengths are held where they are within, by site, layer and n.
 
-    ``probe_r2`` of the probe fitted at the longest training length, on steps beyond it alone; the control ``refitted``
-    is fitted there, too: is the belief held elsewhere, or nowhere? ``subspace_angle`` between their subspaces; the
-    controls are the least angle to expect (``refit``) and chance (``random_subspace``).
+    ``probe_r2`` is of the probe fitted at the longest training length, on steps beyond it alone; the control
+    ``refitted`` is fitted there, too: is the belief held elsewhere, or nowhere?
     """
     trained, rows = run.task.steps.train[1], Rows()
     own, refit = _fit(run, trained, settings), _fit(run, trained, settings, AGAIN)
@@ -76,9 +71,7 @@ def across_lengths(run: Run, settings: SampleSize) -> Rows:
 def between_conditions(run: Run, settings: SampleSize) -> Rows:
     """Measure the angle between the belief subspaces of this run and of the same seed's run of another condition.
 
-    Both began from the same weights, so that their activations can be compared direction by direction. The control is
-    the other condition's name, followed by ``refit`` for the least angle to expect and by ``random_subspace`` for
-    chance.
+    Both began from the same weights, so that their activations can be compared direction by direction.
 
     Raises:
         ValueError: if there is no such run.
@@ -110,17 +103,16 @@ def _angles(
     run: Run, settings: SampleSize, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
 ) -> Rows:
     """Measure mean principal angles of subspaces to others, to refitted ones, and to random matches of the others."""
-    rows: Rows = []
+    rows = Rows()
     for site in SITES:
         for layer, fitted in own[site].items():
             other = others[site][layer]
             subspaces = {"": belief_subspace(other), "refit": belief_subspace(refit[site][layer])}
             subspaces["random_subspace"] = _random(run, site, layer, other)
             for name, subspace in subspaces.items():
-                angle, control = angle_between(belief_subspace(fitted).along, subspace.along), joined(against, name)
-                rows.append(
-                    _record(run, settings, n_steps, site, "subspace_angle", angle, layer=layer, control=control)
-                )
+                angle, where = angle_between(belief_subspace(fitted).along, subspace.along), {"layer": layer}
+                where["control"] = joined(against, name)
+                rows.append(_record(run, settings, n_steps, site, "subspace_angle", angle, **where))
     return rows
 
 

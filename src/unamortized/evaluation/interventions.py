@@ -1,9 +1,4 @@
-"""Interventions: change activations at one column while a model runs, and read the answer or the next code.
-
-``HeldBelief`` moves, mixes and erases the belief in an activation; ``answers_under`` lets the model go on from there to
-its answer. ``cut_edges`` cuts edges of attention, and ``replaced`` replaces a component's output, at the last column;
-``LastColumn.codes`` gives the distribution of the next code under them.
-"""
+"""Interventions: change activations at one column while a model runs, and read the answer or the next code."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,18 +56,10 @@ def held_belief(fitted: FittedProbe, activations: Vectors, generator: np.random.
     return HeldBelief(activations, fitted.probe, subspace, random, generator)
 
 
-def answers_under(
-    run: Run,
-    problems: Problems,
-    tap: str,
-    column: int,
-    activations: Vectors,
-    forced: Int[np.ndarray, "batch written"],
-    n_forced: int | None,
-) -> Answers:
-    """Return the answers with activations replaced at one column, after the first ``n_forced`` tokens of a trace."""
+def answers_under(run: Run, problems: Problems, tap: str, column: int, activations: Vectors, **forced: Any) -> Answers:
+    """Return the answers with activations replaced at one column, after forced tokens of a trace (see ``respond``)."""
     patch = Patch(tap, column, torch.from_numpy(activations).float())
-    return respond(run, problems, forced=forced, n_forced=n_forced, patches=[patch]).answers
+    return respond(run, problems, patches=[patch], **forced).answers
 
 
 # ── anything at the last column, judged by the next code ─────────────────────────────────────────

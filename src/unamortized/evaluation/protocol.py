@@ -57,9 +57,6 @@ def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift =
 
 
 def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
-    """Yield each training step at which a run kept its weights, with the run as it was then.
-
-    The specification stays that of ``run``, whose tests may differ from those it was trained under.
-    """
+    """Yield each training step at which a run kept its weights, with the run as it was then, but today's tests."""
     for step in snapshot_steps(run.spec):
         yield step, replace(load_run(run.folder, step), spec=run.spec)

@@ -21,12 +21,8 @@ def row(
 ) -> dict[str, Any]:
     """Make one row; world and run are filled in when tables are collected.
 
-    Args:
-        task, condition, seed, split: the columns of these names.
-        metric: a name in ``METRICS``, which gives the unit.
-        value: the measurement.
-        count: the number of problems, or of other units, behind it.
-        where: the columns ``variant``, ``control``, ``n_steps``, ``site``, ``layer`` and ``step``, if they apply.
+    ``count`` is the number of problems, or of other units, behind the value; ``where`` gives the columns ``variant``,
+    ``control``, ``n_steps``, ``site``, ``layer`` and ``step``, if they apply. ``METRICS`` gives the unit.
 
     Raises:
         KeyError: if ``METRICS`` does not list the metric, or the glossary does not describe the control.

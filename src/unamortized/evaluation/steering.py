@@ -89,7 +89,9 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
                 held = held_belief(fitted[layer], seen.features[layer][:, at.place], generator)
 
                 def answers(activations: Vectors, tap: str = tap, at: SteeredStep = at) -> Answers:
-                    return answers_under(run, problems, tap, at.column, activations, own.written, at.n_forced)
+                    return answers_under(
+                        run, problems, tap, at.column, activations, forced=own.written, n_forced=at.n_forced
+                    )
 
                 record = partial(rollout.record, site=site, layer=layer, step=lag)
                 steered = {control: answers(change(held, at)) for control, change in CHANGES.items()}

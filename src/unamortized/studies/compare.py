@@ -65,27 +65,26 @@ PRESETS = {
 kl, right, reliance = Quantity("answer_kl"), Quantity("map_agreement"), Quantity("causal_reliance")
 r2 = partial(Quantity("probe_r2"), site=ABOUT_TO_STATE, step=None)
 
+on_noisy, on_s5 = partial(Claim, worlds=NOISY), partial(Claim, worlds=S5)
+
 CLAIMS = (
-    Claim(
+    on_noisy(
         "cot_generalizes_in_length",
         "CoT's KL is at most 0.10 nats at n = 64, four times the training length.",
         kl(COT, n_steps=64) <= 0.10,
         Control("exact inference from the last eight observations does not suffice", kl(WINDOW, n_steps=64) >= 0.10),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "cot_does_not_drift",
         "CoT's KL at n = 64 is at most 2.5 times its KL at n = 16.",
         kl(COT, n_steps=64) / kl(COT, n_steps=16) <= 2.5,
         Control("its KL at n = 16 is low to begin with", kl(COT, n_steps=16) <= 0.10),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "amortized_is_worse_within_training_length",
         "The KL without a trace is at least 3 times CoT's at n = 16, a length seen in training.",
         kl(AMORTIZED, n_steps=16) / kl(COT, n_steps=16) >= 3.0,
         Control("so it is at equal training FLOPs", kl(EQUAL_FLOPS, n_steps=16) / kl(COT, n_steps=16) >= 3.0),
-        NOISY,
     ),
     Claim(
         "cot_beats_amortized_out_of_length",
@@ -107,7 +106,7 @@ CLAIMS = (
         ),
         (*NOISY, *S5),
     ),
-    Claim(
+    on_noisy(
         "answer_follows_the_trace",
         "CoT's causal reliance α is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
         reliance(COT).over_steps(0, 8, "min") >= 0.7,
@@ -115,14 +114,12 @@ CLAIMS = (
             "it acts through the steps written after the edit: with those frozen, an edit at lag 4 moves nothing",
             Quantity("causal_reliance_frozen")(COT, step=4).between(-0.1, 0.1),
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "answer_does_not_overshoot_the_trace",
         "CoT's causal reliance α, averaged over lags 0 to 8, is at most 1.",
         reliance(COT).over_steps(0, 8, "mean") <= 1.0,
         Control("CoT does not ignore its trace: α at lag 0 is at least 0.7", reliance(COT, step=0) >= 0.7),
-        NOISY,
     ),
     Claim(
         "belief_is_read_where_it_is_stated",
@@ -133,20 +130,18 @@ CLAIMS = (
             "the last ten observations do not explain it", r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1
         ),
     ),
-    Claim(
+    on_s5(
         "cot_solves_s5_at_any_length",
         "On S5 CoT gives the right answer to at least 95 % of questions at n = 64.",
         right(COT, n_steps=64) >= 0.95,
         Control("the last eight observations do not suffice", right(WINDOW, n_steps=64) <= 0.05),
-        S5,
     ),
-    Claim(
+    on_s5(
         "amortized_fails_s5_out_of_length",
         "On S5 the model without a trace and with equal training FLOPs is right in at most half of the questions at "
         "n = 32.",
         right(EQUAL_FLOPS, n_steps=32) <= 0.5,
         Control("it has learned short questions (n = 8)", right(EQUAL_FLOPS, n_steps=8) >= 0.5),
-        S5,
     ),
 )
 

@@ -127,6 +127,7 @@ def cost_of_erasing(control: str = "") -> Expression:
     return (erased_kl(control=control) - untouched).share_of(erased_kl(control="exact_loss") - untouched)
 
 
+on_noisy = partial(Claim, worlds=NOISY)
 SEEN = " (Stated after the results were seen.)"
 
 CLAIMS = (
@@ -174,7 +175,7 @@ CLAIMS = (
         claim
         for condition, model in ((COT, "CoT"), (AMORTIZED, "the model without a trace"))
         for claim in (
-            Claim(
+            on_noisy(
                 f"{condition}_is_steered",
                 f"Steering {model} along the probed subspace of an inner layer leaves at most a third of the KL to "
                 "exact Bayes's counterfactual that the best baseline leaves: an equal move in a random subspace of "
@@ -184,9 +185,8 @@ CLAIMS = (
                     "there is a way to go: unsteered answers have a KL of at least 0.5 nats",
                     steered_kl(condition, control="unsteered") >= 0.5,
                 ),
-                NOISY,
             ),
-            Claim(
+            on_noisy(
                 f"{condition}_takes_a_donors_belief",
                 f"Patching {model} with the part of a donor's activation in the probed subspace leaves at most a "
                 "third of the KL to the counterfactual that the part in a random subspace of the same rank and "
@@ -197,11 +197,10 @@ CLAIMS = (
                     "the donor's whole activation does as well: it leaves at most a third of the unsteered KL",
                     steered_kl(condition, control="donor_patch") / steered_kl(condition, control="unsteered") <= 1 / 3,
                 ),
-                NOISY,
             ),
         )
     ),
-    Claim(
+    on_noisy(
         "the_question_holds_no_belief_that_is_used",
         "Without a trace, moving the belief at an observation two or four steps before the end moves the answer by "
         "at most a tenth of the exact change, at whichever layer does most." + SEEN,
@@ -210,9 +209,8 @@ CLAIMS = (
             "the model uses the belief at the answer mark: moving it there moves the answer by at least half",
             steered_reliance(AMORTIZED, site=ABOUT_TO_STATE, layer="1", step=0) >= 0.5,
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "erasing_costs_what_losing_the_belief_costs",
         "Erasing CoT's belief subspace of layer 1, where the last step is about to be stated, costs at least half of "
         "what losing that belief costs exact Bayes." + SEEN,
@@ -221,9 +219,8 @@ CLAIMS = (
             "erasing a random subspace of the same rank and variance costs at most a quarter of it",
             cost_of_erasing("random_subspace") <= 0.25,
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "the_question_holds_no_more_than_before_training",
         "At the observations, CoT's R² of the belief from all layers is at most 0.1 above the untrained network's."
         + SEEN,
@@ -232,16 +229,14 @@ CLAIMS = (
             "where a step is about to be stated, it is at least 0.3 above the untrained network's",
             learned(stated_r2, COT) >= 0.3,
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "what_is_stated_is_held_alike_at_four_times_the_length",
         "At n = 64, refitting the probe of CoT's last layer raises R² of the belief by at most 0.05 over the probe "
         "fitted at the training length." + SEEN,
         stated_r2(COT, control="refitted", layer=LAST_LAYER, n_steps=64) - stated_r2(COT, layer=LAST_LAYER, n_steps=64)
         <= 0.05,
         Control("there is a belief to read: R² is at least 0.7", stated_r2(COT, layer=LAST_LAYER, n_steps=64) >= 0.7),
-        NOISY,
     ),
     Claim(
         "a_step_fetches_its_observation",
@@ -265,7 +260,7 @@ CLAIMS = (
         ),
         (*NOISY, World("mess3")),
     ),
-    Claim(
+    on_noisy(
         "amortized_and_cot_hold_the_belief_in_the_same_directions",
         "Trained from the same weights and questions, CoT and the model without a trace have belief subspaces at "
         "least 10 degrees closer than chance, at the last layer where the belief is about to be stated." + SEEN,
@@ -274,7 +269,6 @@ CLAIMS = (
             "angles can be measured: two fits of CoT's subspace agree within 15 degrees",
             angle(control="amortized_refit") <= 15.0,
         ),
-        NOISY,
     ),
 )
 

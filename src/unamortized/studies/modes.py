@@ -5,6 +5,7 @@ traces of different content and order, and, for the belief trace, over training 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -70,6 +71,7 @@ PRESETS = {
     "full": Preset(cells(TRACES, LAYERS, LENGTHS, 3, snapshotting(1024, batch_size=128)), evaluations(512)),
 }
 WORLD, VARIANT = World(TASK, "n8"), "l2"  # of every trace
+of_every_trace = partial(Claim, worlds=(WORLD,))
 kl, effect, reliance = Quantity("answer_kl"), Quantity("indirect_effect"), Quantity("causal_reliance")
 
 
@@ -80,7 +82,7 @@ def mean_reliance(condition: str, variant: str = VARIANT, world: str = WORLD.wor
 
 def is_used(condition: str) -> Claim:
     """Claim that a model reads a trace that can be read."""
-    return Claim(
+    return of_every_trace(
         f"{condition}_is_used",
         f"With another question's trace, the answer of {condition} moves at least half of the way to that question's "
         "answer.",
@@ -90,7 +92,6 @@ def is_used(condition: str) -> Claim:
             "most 0.1",
             effect(COT_SHUFFLED, variant=VARIANT).between(-0.1, 0.1),
         ),
-        (WORLD,),
     )
 
 
@@ -101,12 +102,11 @@ def gain(condition: str) -> Expression:
 
 def is_decoration(condition: str) -> Claim:
     """Claim that a trace from which the answer cannot be read does nothing for the answer."""
-    return Claim(
+    return of_every_trace(
         f"{condition}_is_decoration",
         f"{condition} gains at most a quarter of what cot gains over no trace, in KL at n = 8.",
         gain(condition).share_of(gain(COT)) <= 0.25,
         Control("there is something to gain: cot gains at least 0.03 nats", gain(COT) >= 0.03),
-        (WORLD,),
     )
 
 
@@ -141,7 +141,7 @@ LEARNED = Control(
 CLAIMS = (
     *(is_used(condition) for condition in READABLE),
     *(is_decoration(condition) for condition in EMPTY),
-    Claim(
+    of_every_trace(
         "what_comes_first_is_read",
         "The answer of cot_reversed, whose trace begins with the last belief, follows an edit of that first code: "
         "causal reliance at lag 0 is at least 0.5.",
@@ -150,9 +150,8 @@ CLAIMS = (
             "it does not follow the later codes: reliance on earlier steps (lags 1 and 2) is at most 0.1",
             reliance("cot_reversed", variant=VARIANT).over_steps(1, 2, "mean").between(-0.1, 0.1),
         ),
-        (WORLD,),
     ),
-    Claim(
+    of_every_trace(
         "reliance_is_the_first_choice",
         "CoT relies on its exact trace although nothing in training punishes ignoring it: causal reliance, averaged "
         "over lags 0 to 2, is at least 0.8.",
@@ -161,14 +160,12 @@ CLAIMS = (
             "it does not fit just any movement: with another problem's counterfactual it reads at most 0.15",
             mean_reliance(COT, control="wrong_counterfactual").between(-0.15, 0.15),
         ),
-        (WORLD,),
     ),
-    Claim(
+    of_every_trace(
         "reliance_is_not_unlearned",
         "CoT's reliance, averaged over lags 0 to 2, ends training at most 0.1 below its highest value.",
         UnlearnedReliance(COT) <= 0.1,
         Control("there is something to lose: it ends at 0.5 or more", mean_reliance(COT) >= 0.5),
-        (WORLD,),
     ),
     Claim(
         "deeper_models_rely_less",

@@ -1,5 +1,7 @@
 """Strides: if a path shows only every k-th step, does learning it get exponentially harder in k?"""
 
+from functools import partial
+
 from unamortized.evaluation import k_step_updates
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
@@ -72,8 +74,10 @@ PRESETS = {
 
 kl, right_strides = Quantity("answer_kl"), Quantity("stride_step_right")
 
+on_s3 = partial(Claim, worlds=S3)
+
 CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
-    Claim(
+    on_s3(
         "needs_grow_with_the_stride_where_order_counts",
         "In S3 the number of training questions N* that a KL of 0.1 nats needs grows by at least 20 % with each step "
         "of the stride k (rate of log N* at least 0.18), with equally many training steps at every k.",
@@ -82,9 +86,8 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
             "CoT that states every step is learned: with the most questions its KL is at most 0.1 nats",
             kl(COT, variant=LARGEST) <= THRESHOLD,
         ),
-        S3,
     ),
-    Claim(
+    on_s3(
         "that_growth_is_exponential_rather_than_polynomial",
         "In S3 exponential growth of N* in k fits better than polynomial growth: its AIC is at least 2 lower.",
         AicAdvantage("exponential", "polynomial") >= 2.0,
@@ -92,14 +95,12 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
             "N* grows: the AIC of exponential growth is at least 2 below that of no growth",
             AicAdvantage("exponential", "flat") >= 2.0,
         ),
-        S3,
     ),
-    Claim(
+    on_s3(
         "where_order_counts_strides_are_learned_as_a_table",
         "In S3 at k = 4, N* is at least half the number of questions that show every update once.",
         NeededOverTable(4) >= 0.5,
         Control("the size of the table matters: N* is at most ten times that number", NeededOverTable(4) <= 10),
-        S3,
     ),
     Claim(
         "where_order_does_not_count_growth_is_polynomial",
@@ -134,13 +135,12 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
         ),
         (*Z7, *NOISY),
     ),
-    Claim(
+    on_s3(
         "a_learned_stride_is_right_at_every_step",
         "In S3, with the most training questions, CoT with k = 4 makes at least 95 % of its strides right from its own "
         "last code, at every step (the lowest share is shown).",
         right_strides("cot_every_4", variant=LARGEST).over_steps(1, N_STEPS, "min") >= 0.95,
         Control("so does CoT with k = 1", right_strides(COT, variant=LARGEST).over_steps(1, N_STEPS, "min") >= 0.95),
-        S3,
     ),
 )
 

@@ -45,8 +45,10 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
             held = held_belief(probes[layer], seen.features[layer][:, place], generator)
             answers_with = partial(answers_under, run, problems, tap, column)
             steered, random = held.moved_to(edit.belief), held.moved_randomly(edit.belief)
-            patched, control = (answers_with(each, own.written, edit.place) for each in (steered, random))
-            both = answers_with(steered, contradicting.forced, edit.place + 1)
+            patched, control = (
+                answers_with(each, forced=own.written, n_forced=edit.place) for each in (steered, random)
+            )
+            both = answers_with(steered, forced=contradicting.forced, n_forced=edit.place + 1)
             for name, answers in (("", patched), ("random_patch", control)):
                 alpha = rollout.reliance(answers, edit.exact, kept)
                 rows.append(record("patch_reliance", alpha, control=name, layer=layer))

@@ -1,8 +1,7 @@
 """Resampled steps: which steps would have changed the answer if the model had written something else there?
 
 Thought anchors (Bogdan et al. 2025): a step is sampled again from the model, which then continues from it; only samples
-that state something else count. Unlike edits, these are steps that the model might have written, so most are small
-changes. The exact counterfactual says how little they should matter.
+that state something else count.
 """
 
 import numpy as np

@@ -1,9 +1,7 @@
 """Truncated traces: the model's answers after a part of its trace, or without one.
 
 A model that reads its trace answers from the part that it has, ``p(a | x_1..m)``; one that does not answers as before.
-The standard is the exact early answer: if the last steps matter little, answering early changes little, however
-faithful the model. Models never see truncated traces in training; that alone affects these measures, as it affects
-the published ones.
+Models never see truncated traces in training; that alone affects these measures, as it affects the published ones.
 """
 
 from typing import NamedTuple

@@ -8,7 +8,7 @@ from scipy.linalg import solve
 
 from unamortized.evaluation.probes.ridge import CONSTANT, Moments, Probe
 
-SHRINKAGE = 0.1
+SHRINKAGE = 0.1  # lambda
 
 
 def discriminant(given: Moments, shrinkage: float = SHRINKAGE) -> Probe:
@@ -17,10 +17,6 @@ def discriminant(given: Moments, shrinkage: float = SHRINKAGE) -> Probe:
     $\log p_c - \frac12 \mu_c^\top \Sigma^{-1} \mu_c + \mu_c^\top \Sigma^{-1} x$ up to a constant, with the covariance
     within classes regularized by $\lambda$ times the diagonal of the total covariance (as in Friedman 1989). A feature
     that does not vary gets no weight, and a class that does not occur has probability zero.
-
-    Args:
-        given: moments of features and one-hot targets.
-        shrinkage: lambda.
     """
     deviation = np.sqrt(given.xx.diagonal() / given.rows)
     scale = np.where(deviation > CONSTANT * (1 + np.abs(given.x_mean)), deviation, np.inf)

@@ -66,10 +66,6 @@ def ridge_probe(given: Moments, ridge: float = RIDGE) -> Probe:
 
     $\min_W \|Y - X W\|^2 + \alpha \|W\|^2$ where the columns of X have mean 0 and standard deviation 1. A feature that
     does not vary gets no weight.
-
-    Args:
-        given: moments of features and targets.
-        ridge: alpha.
     """
     deviation = np.sqrt(given.xx.diagonal() / given.rows)
     varies = deviation > CONSTANT * (1 + np.abs(given.x_mean))

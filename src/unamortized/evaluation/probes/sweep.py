@@ -1,7 +1,6 @@
-"""The sweep: fit and score a probe at every site and layer, beside baselines and other targets.
+"""The sweep: fit a probe at every site and layer on validation problems, and score it on test problems.
 
-Probes are fitted on validation problems and scored on test problems, which share no question. Activations are read
-chunk by chunk and dropped again, so that memory does not grow with the number of problems.
+Activations are read chunk by chunk and dropped again, so that memory does not grow with the number of problems.
 """
 
 from collections import defaultdict
@@ -68,8 +67,7 @@ class Sample(NamedTuple):
 def by_layer(run: Run, settings: Probes) -> Rows:
     """Measure R2 of probes at each site and layer, all steps pooled; of the belief also by step.
 
-    Controls that hold other features: ``untrained``, the network before training on the same question and trace, and
-    ``PROBE_BASELINES``. Controls that are other targets, in both networks: ``TARGETS``.
+    Controls hold other features (``untrained``, ``PROBE_BASELINES``) or other targets, in both networks (``TARGETS``).
     """
     fitted_on = fitting_problems(run, settings.fitted or settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
