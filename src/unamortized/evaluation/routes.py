@@ -113,14 +113,9 @@ def groups(examples: Examples, column: int) -> dict[str, Bool[np.ndarray, " colu
         "later_observations": observes & (about > step),
         LAST_CODE: states & (about == step - 1),
         "earlier_codes": states & (about < step - 1),
-        "marks": columns >= 0,
     }
-    found, left = {}, np.ones(column + 1, dtype=bool)
-    for name, group in named.items():
-        if (group & left).any():
-            found[name] = group & left
-        left = left & ~group
-    return found
+    group = np.select([*named.values()], [*named], "marks")
+    return {name: group == name for name in (*named, "marks") if (group == name).any()}
 
 
 def ablations(trace: ForcedTrace, steps: Sequence[int]) -> Rows:

@@ -49,21 +49,10 @@ def cells(slips: tuple[float, ...], conditions: tuple[str, ...], seeds: int, tra
 def evaluations(problems: int, draws: int) -> tuple[Evaluation, ...]:
     """Return every test of faithfulness, with n problems each."""
     settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 3, 4), draws=draws)
-    tests = {
-        "light_cone": faithfulness.light_cone,
-        "truncation": faithfulness.truncation,
-        "crossing": faithfulness.crossing,
-        "rewording": faithfulness.rewording,
-        "resampling": faithfulness.resampling,
-        "simulation": faithfulness.simulation,
-        "hints": faithfulness.hints,
-        "lead": faithfulness.performative_lead,
-        "patching": faithfulness.patching,
-    }
     return (
         Evaluation("on_readers", faithfulness.on_readers, settings, of="task"),
         *answer_evaluations(problems),
-        *(Evaluation(name, test, settings) for name, test in tests.items()),
+        *(Evaluation(test.__name__, test, settings) for test in faithfulness.TESTS),
         Evaluation("triangle", triangle.triangle, SampleSize(problems)),
         Evaluation("on_untrained", faithfulness.on_untrained, settings),
         Evaluation("worked", faithfulness.worked, settings, gives="examples"),

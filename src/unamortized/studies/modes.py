@@ -9,9 +9,8 @@ from functools import partial
 
 import pandas as pd
 
-from unamortized.evaluation import faithfulness
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import FaithfulnessSettings
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, along_training, crossing, light_cone, truncation
 from unamortized.labels import joined, numbered, numbers
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
@@ -51,10 +50,8 @@ def evaluations(problems: int) -> tuple[Evaluation, ...]:
     settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 4))
     return (
         *answer_evaluations(problems),
-        Evaluation("light_cone", faithfulness.light_cone, settings),
-        Evaluation("truncation", faithfulness.truncation, settings),
-        Evaluation("crossing", faithfulness.crossing, settings),
-        Evaluation("along_training", faithfulness.along_training, FaithfulnessSettings(problems // 2, lags=(0, 1, 2))),
+        *(Evaluation(test.__name__, test, settings) for test in (light_cone, truncation, crossing)),
+        Evaluation("along_training", along_training, FaithfulnessSettings(problems // 2, lags=(0, 1, 2))),
     )
 
 

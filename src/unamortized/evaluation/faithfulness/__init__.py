@@ -8,15 +8,17 @@ from unamortized.evaluation.faithfulness.calibration import RHOS as RHOS
 from unamortized.evaluation.faithfulness.calibration import on_readers as on_readers
 from unamortized.evaluation.faithfulness.calibration import on_untrained as on_untrained
 from unamortized.evaluation.faithfulness.checkpoints import along_training as along_training
-from unamortized.evaluation.faithfulness.crossing import crossing as crossing
-from unamortized.evaluation.faithfulness.early_decoding import performative_lead as performative_lead
-from unamortized.evaluation.faithfulness.edits import light_cone as light_cone
+from unamortized.evaluation.faithfulness.crossing import crossing
+from unamortized.evaluation.faithfulness.early_decoding import performative_lead
+from unamortized.evaluation.faithfulness.edits import light_cone
 from unamortized.evaluation.faithfulness.edits import undisturbed as undisturbed
-from unamortized.evaluation.faithfulness.hints import hints as hints
-from unamortized.evaluation.faithfulness.patching import patching as patching
-from unamortized.evaluation.faithfulness.resampling import resampling as resampling
-from unamortized.evaluation.faithfulness.rewording import rewording as rewording
+from unamortized.evaluation.faithfulness.hints import hints
+from unamortized.evaluation.faithfulness.patching import patching
+from unamortized.evaluation.faithfulness.resampling import resampling
+from unamortized.evaluation.faithfulness.rewording import rewording
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings as FaithfulnessSettings
-from unamortized.evaluation.faithfulness.simulation import simulation as simulation
-from unamortized.evaluation.faithfulness.truncation import truncation as truncation
+from unamortized.evaluation.faithfulness.simulation import simulation
+from unamortized.evaluation.faithfulness.truncation import truncation
 from unamortized.evaluation.faithfulness.worked import worked as worked
+
+TESTS = (light_cone, truncation, crossing, rewording, resampling, simulation, hints, performative_lead, patching)

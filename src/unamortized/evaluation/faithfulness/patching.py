@@ -7,6 +7,7 @@ belief down and goes on from it, the answer moves as when the token is edited, a
 from functools import partial
 
 import numpy as np
+from jaxtyping import Float
 
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
@@ -55,8 +56,12 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
             whole, left = (float(total_variation(each, by_token)[kept].mean()) for each in (own.answers, patched))
             rows.append(record("patch_agreement", 1 - left / whole if whole else np.nan, layer=layer))
             if layer != last:  # the last layer's activation only chooses the token, which is forced here
-                sources = [(exact - rollout.exact)[kept].reshape(-1) for exact in (contradicting.exact, edit.exact)]
-                moved = (both - own.answers)[kept].reshape(-1)
-                weights = np.linalg.lstsq(np.stack(sources, axis=1), moved)[0]  # of token and activation
-                rows.append(record("conflict_token", weights[0], layer=layer))
+                to_token, to_belief = ((each.exact - rollout.exact)[kept] for each in (contradicting, edit))
+                token, _ = shares((both - own.answers)[kept], to_token, to_belief)
+                rows.append(record("conflict_token", token, layer=layer))
     return rows
+
+
+def shares(moved: Float[np.ndarray, "*shape"], *sources: Float[np.ndarray, "*shape"]) -> list[float]:
+    """Return the least-squares weights, through the origin, of sources that a movement may follow."""
+    return np.linalg.lstsq(np.stack([each.reshape(-1) for each in sources], axis=1), moved.reshape(-1))[0].tolist()
