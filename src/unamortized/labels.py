@@ -18,6 +18,7 @@ run        the hash of the run that was measured; empty for what needs no model
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 QUESTION, ABOUT_TO_STATE = "question", "about_to_state"  # sites
@@ -117,6 +118,11 @@ def full(condition: str, variant: str = "", control: str = "") -> str:
 def layer_number(layer: str) -> int | None:
     """Return the number of a layer; None for ``all``, ``chosen`` and components."""
     return int(layer) if layer.isdecimal() else None
+
+
+def last_layer(layers: Iterable[str]) -> str:
+    """Return the last of the layers that have numbers; ``none`` if there is none."""
+    return str(max((int(layer) for layer in layers if layer.isdecimal()), default="none"))
 
 
 class Component(NamedTuple):

@@ -13,8 +13,7 @@ from tests.evaluation.oracle import Reading, oracle_run, slow_task
 from tests.small_tasks import GENERALIZED, small_task
 from tests.worlds.brute_force import enumerate_paths, marginal
 from unamortized.evaluation.composition import composition, start_states, steps_read, window_beliefs
-from unamortized.evaluation.probes.discriminant import discriminant
-from unamortized.evaluation.probes.ridge import moments, r2
+from unamortized.evaluation.probes.ridge import discriminant, moments, r2
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output, Transformer

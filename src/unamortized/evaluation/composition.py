@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.probes.activations import layers, read_activations
-from unamortized.evaluation.probes.discriminant import discriminant
 from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
-from unamortized.evaluation.probes.ridge import r2, ridge_probe
+from unamortized.evaluation.probes.ridge import discriminant, r2, ridge_probe
 from unamortized.evaluation.protocol import Rows, SampleSize, split_of
 from unamortized.evaluation.rows import row
 from unamortized.labels import ABOUT_TO_STATE, QUESTION

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.distances import kl
 from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
 from unamortized.evaluation.probes.fitting import belief_probes
-from unamortized.evaluation.probes.readings import as_belief, as_distribution
 from unamortized.evaluation.protocol import Rows, SampleSize, split_of, test_problems
 from unamortized.evaluation.responses import Response
 from unamortized.evaluation.rows import row
@@ -83,3 +82,23 @@ def stated_beliefs(run: Run, response: Response) -> Float[np.ndarray, "batch ste
     states_codes = run.condition.trace != "state"
     meanings = code_meanings(run.task) if states_codes else np.eye(run.vocabulary.n_states)
     return as_distribution(run, meanings[response.stated])
+
+
+def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """Project points to the nearest point of the simplex (Duchi et al. 2008)."""
+    descending = -np.sort(-points, axis=-1)
+    ranks = np.arange(1, points.shape[-1] + 1)
+    shift = (descending.cumsum(axis=-1) - 1) / ranks
+    support = (descending > shift).sum(axis=-1, keepdims=True)
+    return np.maximum(points - np.take_along_axis(shift, support - 1, axis=-1), 0)
+
+
+def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:
+    """Return beliefs unchanged; for a generalized process, the next symbol's distribution by each predictive vector."""
+    coded = run.vocabulary.coded
+    return beliefs if coded is None else beliefs @ coded
+
+
+def as_belief(readings: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """Turn readings into beliefs without zeros: project them to the simplex, and spread 1 % evenly."""
+    return 0.99 * to_simplex(readings) + 0.01 / readings.shape[-1]

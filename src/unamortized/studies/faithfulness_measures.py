@@ -14,7 +14,7 @@ from jaxtyping import Float
 from unamortized.evaluation.faithfulness import RHOS as RHOS
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS
-from unamortized.labels import LAST_LAYER, layer_number, numbers, stem
+from unamortized.labels import LAST_LAYER, last_layer, numbers, stem
 from unamortized.studies.quantities import SeedStatistic
 from unamortized.studies.study import Explained
 
@@ -98,8 +98,7 @@ def rows_read(metrics: pd.DataFrame, measure: FaithfulnessMeasure, of: str = "di
     rows = rows[rows["metric"].isin(measure.metrics) & (rows["count"] >= FEWEST_PROBLEMS)]
     rows = rows[rows["n_steps"] == rows.groupby(["task", "world", "metric"])["n_steps"].transform("max")]
     rows = rows[rows["step"].isna() if measure.steps is None else rows["step"].isin(measure.steps).fillna(False)]
-    layers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
-    layer = str(max(layers, default="none")) if measure.layer == LAST_LAYER else measure.layer
+    layer = last_layer(rows["layer"].unique()) if measure.layer == LAST_LAYER else measure.layer
     return rows[rows["layer"] == layer].assign(rho=lambda own: own["condition"].map(rhos).astype(float))
 
 

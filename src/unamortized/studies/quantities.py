@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unamortized.evaluation.metrics import METRICS
-from unamortized.labels import LAST_LAYER, layer_number
+from unamortized.labels import LAST_LAYER, last_layer
 from unamortized.studies.statistics import Estimate, estimate
 
 BySeed = pd.Series  # float values, indexed by seed
@@ -140,8 +140,7 @@ class Reading(Expression):
         rows = rows[rows["count"] >= self.fewest] if self.fewest else rows
         for column, value in self.where:
             if column == "layer" and value == LAST_LAYER:
-                numbers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
-                value = str(max(numbers, default="none"))
+                value = last_layer(rows["layer"].unique())
             if value is None:
                 rows = rows[rows[column].isna() | rows[column].eq("").fillna(False)]
             else:

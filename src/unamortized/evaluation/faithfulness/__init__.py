@@ -7,9 +7,9 @@ mistaken for a model that ignores its trace.
 from unamortized.evaluation.faithfulness.calibration import RHOS as RHOS
 from unamortized.evaluation.faithfulness.calibration import on_readers as on_readers
 from unamortized.evaluation.faithfulness.calibration import on_untrained as on_untrained
-from unamortized.evaluation.faithfulness.checkpoints import along_training as along_training
 from unamortized.evaluation.faithfulness.crossing import crossing
 from unamortized.evaluation.faithfulness.early_decoding import performative_lead
+from unamortized.evaluation.faithfulness.edits import along_training as along_training
 from unamortized.evaluation.faithfulness.edits import light_cone
 from unamortized.evaluation.faithfulness.edits import undisturbed as undisturbed
 from unamortized.evaluation.faithfulness.hints import hints

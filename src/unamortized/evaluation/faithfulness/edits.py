@@ -17,8 +17,10 @@ from unamortized.evaluation.faithfulness.rollout import (
     roll_out,
     without_hints,
 )
-from unamortized.evaluation.protocol import Rows
+from unamortized.evaluation.generalization import by_length
+from unamortized.evaluation.protocol import Rows, SampleSize, snapshots
 from unamortized.evaluation.responses import Response, respond
+from unamortized.labels import joined, numbered
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, donors, edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -140,3 +142,16 @@ def undisturbed(run: Run, settings: FaithfulnessSettings) -> Rows:
             loss = kl(rollout.exact, rollout.response.answers)[kept].mean()
             rows.append(rollout.record("undisturbed_kl", loss, int(kept.sum()), step=lag))
     return rows
+
+
+def along_training(run: Run, settings: FaithfulnessSettings) -> Rows:
+    """Measure answers and causal reliance after 1, 2, 4, ... training steps, as variants ``after_<steps>``.
+
+    No rows for a run without snapshots.
+    """
+    return [
+        row | {"variant": joined(row["variant"], numbered("after", step))}
+        for step, then in snapshots(run)
+        for row in by_length(then, SampleSize(settings.problems)) + light_cone(then, settings)
+        if row["metric"] in ("answer_kl", "causal_reliance") and not row["control"]
+    ]
