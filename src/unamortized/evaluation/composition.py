@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.probes.activations import layers, read_activations
 from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
 from unamortized.evaluation.probes.ridge import discriminant, r2, ridge_probe
-from unamortized.evaluation.protocol import Rows, SampleSize, split_of
-from unamortized.evaluation.rows import row
+from unamortized.evaluation.protocol import Rows, SampleSize, recorder
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.inference import filter_beliefs
@@ -52,9 +51,7 @@ def composition(run: Run, settings: SampleSize) -> Rows:
     scored_on = scoring_problems(run, settings.problems)
     before = replace(run, model=new_model(run.spec).eval())
     scores = {name: r2_by_layer(each, fitted_on, scored_on) for name, each in (("", run), ("untrained", before))}
-    n_steps = scored_on.n_steps
-    named = (task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps))
-    record = partial(row, *named, count=len(scored_on), n_steps=n_steps)
+    record = partial(recorder(run, scored_on.n_steps), count=len(scored_on))
     rows = Rows()
     for control, found in scores.items():
         for (metric, site, layer, step), value in found.items():
@@ -65,9 +62,6 @@ def composition(run: Run, settings: SampleSize) -> Rows:
             rows.append(record("path_steps", path, control=control, site=QUESTION, layer=layer))
             rows.append(record("composed_steps", windows, control=control, layer=layer))
     return rows
-
-
-# ── targets ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def token_targets(problems: Problems) -> list[TokenTarget]:
@@ -104,8 +98,6 @@ def start_states(process: Process) -> Int[np.ndarray, " start"]:
     states = np.arange(process.n_states)
     return states if len(states) ** 2 <= MOST_OPTIONS else states[[np.argmax(np.atleast_2d(process.initial)[0])]]
 
-
-# ── scores ───────────────────────────────────────────────────────────────────────────────────────
 
 Scores = dict[tuple[str, str, str, int], float]  # R2 by metric, site, layer and step
 

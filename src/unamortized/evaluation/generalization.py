@@ -6,7 +6,15 @@ import numpy as np
 
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.distances import answer_metrics
-from unamortized.evaluation.protocol import Rows, SampleSize, TestSet, by_length_tests, shifted_tests, test_problems
+from unamortized.evaluation.protocol import (
+    Rows,
+    SampleSize,
+    TestSet,
+    by_length_tests,
+    recorder,
+    shifted_tests,
+    test_problems,
+)
 from unamortized.evaluation.responses import exact_answers, respond
 from unamortized.evaluation.rows import row
 from unamortized.labels import numbered
@@ -40,7 +48,7 @@ def _answered(run: Run, test: TestSet, settings: SampleSize) -> Rows:
     n_traces = {"": 1} | ({numbered("mean", k): k for k in AVERAGED} if kind.sampled else {})  # by variant
     responses = [respond(run, problems, draw=draw) for draw in range(max(n_traces.values()))]
     cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())
-    record = partial(row, task.name, run.spec.condition, seed, test.split, n_steps=test.n_steps)
+    record = recorder(run, test.n_steps, test.split)
     for variant, k in n_traces.items():
         answer = np.mean([response.answers for response in responses[:k]], axis=0)
         measured = answer_metrics(exact_answers(run, problems), answer) | {"answer_flops": k * cost}

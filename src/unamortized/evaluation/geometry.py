@@ -4,13 +4,11 @@ It is compared across lengths beyond training, and with a model of another condi
 """
 
 from functools import partial
-from typing import Any
 
 from unamortized.evaluation.probes.activations import SITES, Activations, layers, read_activations
 from unamortized.evaluation.probes.fitting import FittedProbe, fit_by_layer
 from unamortized.evaluation.probes.ridge import moments, r2
-from unamortized.evaluation.protocol import Rows, SampleSize, split_of
-from unamortized.evaluation.rows import row
+from unamortized.evaluation.protocol import Rows, SampleSize, recorder
 from unamortized.evaluation.subspaces import (
     Subspace,
     angle_between,
@@ -35,7 +33,7 @@ def dimensions(run: Run, settings: SampleSize) -> Rows:
     """Measure the effective dimension of activations, and the share of their variance in the belief subspace."""
     n_steps, rows = run.task.steps.train[1], Rows()
     for site, seen in _read(run, n_steps, settings).items():
-        record = partial(_record, run, settings, n_steps, site)
+        record = partial(recorder(run, n_steps), count=settings.problems, site=site)
         for layer, fitted in fit_by_layer(seen).items():
             covariance = fitted.moments.covariance
             belief, random = belief_subspace(fitted), _random(run, site, layer, fitted)
@@ -58,12 +56,15 @@ def across_lengths(run: Run, settings: SampleSize) -> Rows:
     trained, rows = run.task.steps.train[1], Rows()
     own, refit = _fit(run, trained, settings), _fit(run, trained, settings, AGAIN)
     for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
-        there = _fit(run, n_steps, settings)
+        there, record = (
+            _fit(run, n_steps, settings),
+            partial(recorder(run, n_steps), "probe_r2", count=settings.problems),
+        )
         for site, seen in _read(run, n_steps, settings, split="test").items():
             for control, fits in (("", own), ("refitted", there)):
                 for layer, features in seen.features.items():
                     score = r2(seen.beliefs, fits[site][layer].probe.read(features))
-                    rows.append(_record(run, settings, n_steps, site, "probe_r2", score, layer=layer, control=control))
+                    rows.append(record(score, site=site, layer=layer, control=control))
         rows += _angles(run, settings, n_steps, own, there, refit)
     return rows
 
@@ -103,26 +104,18 @@ def _angles(
     run: Run, settings: SampleSize, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
 ) -> Rows:
     """Measure mean principal angles of subspaces to others, to refitted ones, and to random matches of the others."""
-    rows = Rows()
+    record, rows = partial(recorder(run, n_steps), "subspace_angle", count=settings.problems), Rows()
     for site in SITES:
         for layer, fitted in own[site].items():
             other = others[site][layer]
             subspaces = {"": belief_subspace(other), "refit": belief_subspace(refit[site][layer])}
             subspaces["random_subspace"] = _random(run, site, layer, other)
             for name, subspace in subspaces.items():
-                angle, where = angle_between(belief_subspace(fitted).along, subspace.along), {"layer": layer}
-                where["control"] = joined(against, name)
-                rows.append(_record(run, settings, n_steps, site, "subspace_angle", angle, **where))
+                angle = angle_between(belief_subspace(fitted).along, subspace.along)
+                rows.append(record(angle, site=site, layer=layer, control=joined(against, name)))
     return rows
 
 
 def _random(run: Run, site: str, layer: str, fitted: FittedProbe) -> Subspace:
     generator = stream("random_subspace", run.task.fingerprint(), run.spec.seed, site, layer)
     return random_subspace(belief_subspace(fitted), fitted.moments.covariance, generator)
-
-
-def _record(
-    run: Run, settings: SampleSize, n_steps: int, site: str, metric: str, value: float, **where: Any
-) -> dict[str, Any]:
-    named = (run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps))
-    return row(*named, metric, value, settings.problems, n_steps=n_steps, site=site, **where)

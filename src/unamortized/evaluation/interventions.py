@@ -22,8 +22,6 @@ from unamortized.worlds.problems import Problems
 Answers = Float[np.ndarray, "batch answer"]
 Vectors = Float[np.ndarray, "batch width"]
 
-# ── beliefs in activations, judged by the answer ─────────────────────────────────────────────────
-
 
 @dataclass(frozen=True)
 class HeldBelief:
@@ -60,9 +58,6 @@ def answers_under(run: Run, problems: Problems, tap: str, column: int, activatio
     """Return the answers with activations replaced at one column, after forced tokens of a trace (see ``respond``)."""
     patch = Patch(tap, column, torch.from_numpy(activations).float())
     return respond(run, problems, patches=[patch], **forced).answers
-
-
-# ── anything at the last column, judged by the next code ─────────────────────────────────────────
 
 
 @dataclass(frozen=True)

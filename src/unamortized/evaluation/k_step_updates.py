@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unamortized.evaluation.baselines import updated
-from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder, test_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row
 from unamortized.language.edits import edited_beliefs
@@ -62,9 +62,8 @@ def by_step(run: Run, settings: SampleSize) -> Rows:
             ("stride_step_right", "exact_trace"): exact == k_step_targets(run, problems, exact, steps),
             ("trace_agreement", ""): codes == exact,
         }
-        record = partial(row, task.name, run.spec.condition, run.spec.seed, test.split, n_steps=test.n_steps)
         rows += [
-            record(metric, share, len(problems), control=control, step=step)
+            recorder(run, test.n_steps)(metric, share, len(problems), control=control, step=step)
             for (metric, control), by_problem in right.items()
             for step, share in zip(steps.tolist(), by_problem.mean(axis=0), strict=True)
         ]

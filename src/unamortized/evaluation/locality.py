@@ -72,9 +72,8 @@ def locality(run: Run, settings: Locality) -> Rows:
         sampler = torch.Generator().manual_seed(stream_seed("locality", task.fingerprint(), seed, split))
         generator = stream("negative scaffold", task.fingerprint(), seed, split)
         for name, answers in estimates(run.model, net, questions, settings.samples, sampler, generator).items():
-            rows += errors(
-                partial(row, task.name, run.spec.condition, seed, split, variant=name), task, questions, answers
-            )
+            record = partial(row, task.name, run.spec.condition, seed, split, variant=name)
+            rows += errors(record, task, questions, answers)
     return rows
 
 
@@ -114,10 +113,13 @@ def estimates(
     generator: np.random.Generator,
 ) -> dict[str, Answers]:
     """Answer the same questions with every estimator; ``generator`` chooses the negative scaffolds."""
-    vocabulary = NetVocabulary(net.n_variables, net.n_values)
+    vocabulary, others = NetVocabulary(net.n_variables, net.n_values), {*range(net.n_variables)}
     ends = list(zip(questions.target.tolist(), questions.known.tolist(), strict=True))
     paths = [net.path(known, target) for target, known in ends]
-    elsewhere = [_elsewhere(net, {*pair, *path}, len(path), generator) for pair, path in zip(ends, paths, strict=True)]
+    elsewhere = [  # as many variables off the path, or all of them if there are fewer
+        tuple(generator.permutation(sorted(others - {*pair, *path}))[: len(path)].tolist())
+        for pair, path in zip(ends, paths, strict=True)
+    ]
     repeated = questions.take(np.repeat(np.arange(len(ends)), samples))
 
     def averaged(drawn: Float[np.ndarray, "draw value"]) -> Answers:
@@ -134,12 +136,6 @@ def estimates(
         "free": free,
         "negative_scaffold": scaffolded(elsewhere),
     }
-
-
-def _elsewhere(net: BayesNet, way: set[int], size: int, generator: np.random.Generator) -> tuple[int, ...]:
-    """Draw ``size`` variables that are not on the way; all of them if there are fewer."""
-    off = sorted({*range(net.n_variables)} - way)
-    return tuple(generator.permutation(off)[:size].tolist())
 
 
 class Writer:

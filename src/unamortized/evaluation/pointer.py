@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder, test_problems
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.rows import row
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
@@ -116,9 +115,8 @@ def pointer(run: Run, settings: SampleSize) -> Rows:
         }
         if len(response.places) < response.written.shape[1]:
             judgments["codes_only"] = by_code
-        record = partial(row, task.name, run.spec.condition, seed, test.split, n_steps=test.n_steps)
         for control, judged in judgments.items():
-            rows += _rows(partial(record, control=control), judged)
+            rows += _rows(partial(recorder(run, test.n_steps), control=control), judged)
     return rows
 
 

@@ -1,9 +1,11 @@
 """The evaluation protocol: the problems that every run is tested on, and the rows that evaluations return."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
+from unamortized.evaluation.rows import row
 from unamortized.learning.runs import Run, load_run, snapshot_steps
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
@@ -24,6 +26,12 @@ def split_of(task: Task, n_steps: int) -> str:
     """Return ``in_distribution`` for the training lengths, ``length`` for all others."""
     first, last = task.steps.train
     return "in_distribution" if first <= n_steps <= last else "length"
+
+
+def recorder(run: Run, n_steps: int, split: str = "") -> Callable[..., dict[str, Any]]:
+    """Return the function that makes rows of a run at one length, from metric, value, count and more (``rows.row``)."""
+    split = split or split_of(run.task, n_steps)
+    return partial(row, run.task.name, run.spec.condition, run.spec.seed, split, n_steps=n_steps)
 
 
 class TestSet(NamedTuple):

@@ -1,7 +1,6 @@
 """The triangle: the exact belief, the belief that the trace states, and the belief that a probe reads inside."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +9,8 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.distances import kl
 from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
 from unamortized.evaluation.probes.fitting import belief_probes
-from unamortized.evaluation.protocol import Rows, SampleSize, split_of, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, recorder, test_problems
 from unamortized.evaluation.responses import Response
-from unamortized.evaluation.rows import row
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -68,7 +66,7 @@ def triangle(run: Run, settings: SampleSize) -> Rows:
             continue
         exact, stated = as_distribution(run, problems.beliefs[:, steps]), stated_beliefs(run, response)
         pairs = {"probed_kl": kl(exact, probed), "stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
-        record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps), n_steps=n_steps)
+        record = recorder(run, n_steps)
         rows += [
             record(metric, value, len(problems), step=int(step))
             for metric, values in pairs.items()

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.distances import total_variation
-from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.protocol import Rows, recorder, test_problems
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.rows import row
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
@@ -74,9 +73,7 @@ class Rollout:
 
     def record(self, metric: str, value: float, count: int, **where: Any) -> dict[str, Any]:
         """Make a row of this run, at this length."""
-        task, spec, n_steps = self.run.task, self.run.spec, self.problems.n_steps
-        split = split_of(task, n_steps)
-        return row(task.name, spec.condition, spec.seed, split, metric, value, count, n_steps=n_steps, **where)
+        return recorder(self.run, self.problems.n_steps)(metric, value, count, **where)
 
     def again(self, **changes: Any) -> Float[np.ndarray, "batch answer"]:
         """Answer the same problems under changes (see ``respond``)."""
