@@ -56,10 +56,8 @@ def across_lengths(run: Run, settings: SampleSize) -> Rows:
     trained, rows = run.task.steps.train[1], Rows()
     own, refit = _fit(run, trained, settings), _fit(run, trained, settings, AGAIN)
     for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
-        there, record = (
-            _fit(run, n_steps, settings),
-            partial(recorder(run, n_steps), "probe_r2", count=settings.problems),
-        )
+        there = _fit(run, n_steps, settings)
+        record = partial(recorder(run, n_steps), "probe_r2", count=settings.problems)
         for site, seen in _read(run, n_steps, settings, split="test").items():
             for control, fits in (("", own), ("refitted", there)):
                 for layer, features in seen.features.items():
