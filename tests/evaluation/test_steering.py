@@ -75,8 +75,6 @@ def test_a_model_that_reads_its_stream_goes_where_it_is_steered(rows):
     assert value(found, "steered_kl", "donor_patch") < 0.02
     for control in ("random_subspace", "wrong_state", "mean_patch", "donor_random", "unsteered"):
         assert value(found, "steered_kl", control) > 0.1
-    assert value(found, "steered_reliance", "random_subspace") < 0.4
-    assert value(found, "steered_reliance", "unsteered") == 0
 
 
 def test_a_model_that_does_not_read_its_stream_stays_where_it_is(rows):

@@ -13,7 +13,6 @@ from unamortized.evaluation.probes.fitting import FittedProbe
 from unamortized.evaluation.probes.ridge import Probe
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, likeliest_change, random_subspace
-from unamortized.language.layout import Examples
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch
 from unamortized.models.transformer import Cache, Patches
@@ -87,18 +86,6 @@ class LastColumn:
         before = self.tokens.shape[1] - 1
         self.cache.length, self.cache.positions = before, self.positions[:, :before]  # forget the last reading
         return self.run.model(self.tokens[:, before:], self.positions[:, before:], cache=self.cache, **changes)
-
-
-def read_before(
-    run: Run, examples: Examples, column: int, tokens: Int[np.ndarray, "batch column"] | None = None
-) -> LastColumn:
-    """Let a run's transformer read all columns before this one; of other tokens, if any are given."""
-    given = torch.from_numpy((examples.tokens if tokens is None else tokens)[:, : column + 1])
-    positions = torch.from_numpy(examples.positions)[None, : column + 1]
-    cache = run.model.new_cache(capacity=column + 1)
-    nothing = torch.zeros(len(given), column, dtype=torch.bool)
-    run.model(given[:, :-1], positions[:, :-1], cache=cache, select=nothing)
-    return LastColumn(run, given, positions, cache)
 
 
 def cut_edges(mask: Bool[np.ndarray, "#batch column"], heads: Mapping[int, Sequence[int]]) -> Patches:

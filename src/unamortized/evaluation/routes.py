@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import donors_of
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, causal_reliance, roll_out
-from unamortized.evaluation.interventions import LastColumn, cut_edges, read_before, replaced
+from unamortized.evaluation.interventions import LastColumn, cut_edges, replaced
 from unamortized.evaluation.pointer import Updates, exact_updates
 from unamortized.evaluation.protocol import Rows, SampleSize
 from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, QUESTION
@@ -67,7 +67,13 @@ class ForcedTrace:
 
     def read_before(self, step: int, tokens: Int[np.ndarray, "batch column"] | None = None) -> LastColumn:
         """Let the model read all columns before it states a step, of these tokens or its own."""
-        return read_before(self.rollout.run, self.examples, self.column(step), tokens)
+        column, model = self.column(step), self.rollout.run.model
+        given = torch.from_numpy((self.examples.tokens if tokens is None else tokens)[:, : column + 1])
+        positions = torch.from_numpy(self.examples.positions)[None, : column + 1]
+        cache = model.new_cache(capacity=column + 1)
+        nothing = torch.zeros(len(given), column, dtype=torch.bool)
+        model(given[:, :-1], positions[:, :-1], cache=cache, select=nothing)
+        return LastColumn(self.rollout.run, given, positions, cache)
 
     def updates(self, step: int, codes: Int[np.ndarray, "batch step"] | None = None) -> Updates:
         """Update the code of the step before exactly, with every symbol; the run's own code by default."""

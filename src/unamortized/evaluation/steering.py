@@ -87,19 +87,15 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
             for layer, tap in layers(run).items():
                 generator = stream("steering", run.task.fingerprint(), run.spec.seed, site, at.step, layer)
                 held = held_belief(fitted[layer], seen.features[layer][:, at.place], generator)
-
-                def answers(activations: Vectors, tap: str = tap, at: SteeredStep = at) -> Answers:
-                    return answers_under(
-                        run, problems, tap, at.column, activations, forced=own.written, n_forced=at.n_forced
-                    )
-
+                forced = {"forced": own.written, "n_forced": at.n_forced}
+                answers = partial(answers_under, run, problems, tap, at.column, **forced)
                 record = partial(rollout.record, site=site, layer=layer, step=lag)
                 steered = {control: answers(change(held, at)) for control, change in CHANGES.items()}
                 for control, found in (steered | at.unpatched).items():
                     kls = losses[control, layer, lag] = kl(at.exact, found)[at.kept]
-                    alpha = rollout.reliance(found, at.exact, at.kept)
                     rows.append(record("steered_kl", kls.mean(), len(kls), control=control))
-                    rows.append(record("steered_reliance", alpha, len(kls), control=control))
+                alpha = rollout.reliance(steered[""], at.exact, at.kept)
+                rows.append(record("steered_reliance", alpha, int(at.kept.sum())))
                 erased = {
                     "": answers(held.subspace.erased(held.activations)),
                     "random_subspace": answers(held.random.erased(held.activations)),
