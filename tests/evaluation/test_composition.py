@@ -183,7 +183,7 @@ def test_each_metric_has_each_layer_and_step_once():
     assert {row["condition"] for row in rows} == {"amortized"}
     assert {row["n_steps"] for row in rows} == {N_STEPS}
     assert {row["split"] for row in rows} == {"in_distribution"}
-    assert {row["count"] for row in rows} == {32}
+    assert {row["count"] for row in rows} == {64}
 
 
 def test_runs_with_a_trace_or_without_states_are_left_out():

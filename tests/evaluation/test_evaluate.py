@@ -77,7 +77,7 @@ def test_changed_settings_are_measured_again_and_both_results_are_kept(folder):
     for evaluation in (METRIC, finer, METRIC):
         evaluate_run(folder, [evaluation], quietly)
     assert len(MEASURED) == 2
-    assert read(folder)["value"].tolist() == ["0.3333333"]  # of the last call
+    assert read(folder)["value"].tolist() == ["0.33333333"]  # of the last call
     evaluate_run(folder, [finer], quietly)
     assert read(folder)["value"].tolist() == ["0.25"]
     assert len(MEASURED) == 2
@@ -94,7 +94,7 @@ def test_the_metrics_of_a_run_are_one_table_without_its_examples(folder):
     other = Evaluation("other", of_run, Setting(0.5))
     evaluate_run(folder, [METRIC, EXAMPLES, other], quietly)
     assert tuple(read(folder).columns) == COLUMNS
-    assert read(folder)["value"].tolist() == ["0.3333333", "0.5"]
+    assert read(folder)["value"].tolist() == ["0.33333333", "0.5"]
     assert set(read(folder)["run"]) == {folder.name}
 
 
@@ -107,7 +107,7 @@ def test_collected_values_are_the_kept_ones_byte_for_byte(folder):
     assert collect([Measured(folder, [EXAMPLES], "slow", "l2", "abc")], "examples").splitlines() == [
         "task,variant,problem,value,world,run",
         "small,l2,0,0.5,slow,abc",
-        "small,l2,1,0.3333333,slow,abc",
+        "small,l2,1,0.33333333,slow,abc",
     ]
 
 

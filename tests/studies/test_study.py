@@ -151,7 +151,7 @@ def test_an_unknown_task_gets_the_first_cell_under_its_own_name():
 def test_several_cells_of_a_task_are_worlds_and_variants_of_it():
     fast, rotary = plan(SEVERAL)
     assert fast.task.process.parameters["x"] == 0.1
-    assert (fast.title, rotary.title) == ("mess3@fast cot seed 0", "mess3 cot@rotary seed 0")
+    assert (fast.title, rotary.title) == ("mess3 (fast) cot seed 0", "mess3 cot@rotary seed 0")
     assert fast.digest() != rotary.digest()
     assert plan(SEVERAL, ["mess3"]) == [fast, rotary]
     overridden = plan(SEVERAL, overrides=["process.x=0.2"])
