@@ -49,7 +49,7 @@ NAMES = (
         FaithfulnessSettings,
         roll_out,
         without_hints,
-        ByLength,
+        SampleSize,
         METRICS,
     ),
     *(
