@@ -9,14 +9,16 @@ import pytest
 from jaxtyping import Float, Int
 from scipy.special import entr
 
-from tests.evaluation.untrained import untrained
+from tests.evaluation.untrained import untrained_run
+from unamortized.evaluation import protocol
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
+from unamortized.evaluation.glossary import CONTROLS
 from unamortized.evaluation.metrics import METRICS, Metric
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.sweep import Probes, by_layer
 from unamortized.evaluation.probes.targets import TARGETS
-from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
@@ -59,16 +61,15 @@ NAMES = (
         TARGETS,
         Rows,
         by_length_tests,
-        test_problems,
         respond,
         row,
         TRACES,
         Trace,
     ),
     *(TraceKind, Vocabulary, CONDITIONS, TraceCondition, Run, Claim, Control, Curves, Quantity, Problems, FAMILIES),
-    *(Process, Between),
+    *(Process, Between, CONTROLS),
 )
-REGISTRIES = (METRICS, PROBE_BASELINES, TARGETS, TRACES, CONDITIONS, FAMILIES)
+REGISTRIES = (METRICS, CONTROLS, PROBE_BASELINES, TARGETS, TRACES, CONDITIONS, FAMILIES)
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ def added():
     """Execute the block under a heading; what it registers is gone after the test."""
     before = [dict(registry) for registry in REGISTRIES]
     names = {name: value for name, value in globals().items() if any(value is each for each in NAMES)}
+    names["test_problems"] = protocol.test_problems  # pytest would collect a global of that name
 
     def execute(heading):
         exec(compile(BLOCKS[heading], f"extending.md: {heading}", "exec"), names)
@@ -100,7 +102,7 @@ def test_every_block_is_tried():
 
 def test_a_condition_with_a_new_trace_writes_codes_from_half_way_on(added):
     added("A condition with a new trace")
-    run = untrained("cot_last_half")
+    run = untrained_run("cot_last_half")
     problems = test_problems(run.task, 4, 8, 0)
     assert respond(run, problems).trace_steps.tolist() == [3, 4]
 
@@ -113,22 +115,22 @@ def test_a_family_of_processes_is_built_within_its_bounds(added):
 
 
 def test_a_metric_is_measured_at_every_length(added):
-    rows = added("A metric")["undecided"](run := untrained("cot"), SampleSize(16))
+    rows = added("A metric")["undecided"](run := untrained_run("cot"), SampleSize(16))
     assert [each["n_steps"] for each in rows] == list(run.task.steps.test)
     assert all(0 < each["value"] <= np.log(run.vocabulary.n_states) for each in rows)
 
 
 def test_a_probe_target_and_a_probe_baseline_become_rows_with_their_control(added):
     added("A probe target, or a probe baseline")
-    rows = by_layer(untrained("cot"), Probes(32, beside=("certainty", "last_symbol")))
+    rows = by_layer(untrained_run("cot"), Probes(32, beside=("certainty", "last_symbol")))
     assert {each["control"] for each in rows} == {"", "certainty", "last_symbol"}
 
 
 def test_a_test_of_faithfulness_moves_answers_of_models_with_a_trace_alone(added):
     test = added("A test of faithfulness")["last_step_kept"]
-    (moved,) = test(untrained("cot"), FaithfulnessSettings(16))
+    (moved,) = test(untrained_run("cot"), FaithfulnessSettings(16))
     assert 0 < moved["value"] < 1
-    assert test(untrained("amortized"), FaithfulnessSettings(16)) == []
+    assert test(untrained_run("amortized"), FaithfulnessSettings(16)) == []
 
 
 def test_a_claim_is_judged_and_a_figure_drawn(added):
