@@ -103,7 +103,7 @@ def test_every_block_is_tried():
 def test_a_condition_with_a_new_trace_writes_codes_from_half_way_on(added):
     added("A condition with a new trace")
     run = untrained_run("cot_last_half")
-    problems = test_problems(run.task, 4, 8, 0)
+    problems = protocol.test_problems(run.task, 4, 8, 0)
     assert respond(run, problems).trace_steps.tolist() == [3, 4]
 
 
