@@ -11,7 +11,8 @@ from rich.console import Console
 from tests.evaluation.oracle import SMALL, slow_task
 from unamortized.engine import JobError, RunJob, TaskJob, run_jobs, run_specs, run_study
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.generalization import ByLength, by_length
+from unamortized.evaluation.generalization import by_length
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.rows import row
 from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, run_folder
 from unamortized.studies.study import Preset, Study
@@ -34,7 +35,7 @@ def fails(task, seed, settings):
     raise ArithmeticError("the sum is too large")
 
 
-LENGTHS = Evaluation("by_length", by_length, ByLength(problems=16))
+LENGTHS = Evaluation("by_length", by_length, SampleSize(problems=16))
 CONSTANT = Evaluation("constant", constant, Nothing(), of="task")
 BROKEN = Evaluation("broken", fails, Nothing(), of="task")
 
@@ -97,7 +98,7 @@ def test_changed_settings_measure_a_trained_run_again_without_training(tmp_path)
     (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
     assert is_finished(folder)
     weights = (folder / "model.safetensors").stat().st_mtime_ns
-    finer = Evaluation("by_length", by_length, ByLength(problems=32))
+    finer = Evaluation("by_length", by_length, SampleSize(problems=32))
     assert not RunJob(spec("amortized"), (finer,), tmp_path).is_done()
     assert run_specs([spec("amortized")], [finer], tmp_path, 1, plain()) == [folder]
     assert (folder / "model.safetensors").stat().st_mtime_ns == weights
@@ -187,10 +188,3 @@ def test_two_cells_that_share_a_run_are_both_compared_with_its_sibling(tmp_path)
         *(("", n) for n in (4, 8, 16)),
         *(("elsewhere", n) for n in (4, 32)),
     }
-
-
-def test_an_evaluation_of_one_seed_measures_a_task_once(tmp_path):
-    once = Evaluation("constant", constant, Nothing(), of="task", only_seed=0)
-    run_study(study_of(once), "smoke", [spec(seed=0), spec(seed=1)], tmp_path, 1, plain())
-    table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")
-    assert table["seed"].tolist() == [0]

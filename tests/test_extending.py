@@ -13,12 +13,12 @@ from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation import protocol
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
-from unamortized.evaluation.generalization import ByLength
+from unamortized.evaluation.glossary import CONTROLS
 from unamortized.evaluation.metrics import METRICS, Metric
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.sweep import Probes, by_layer
 from unamortized.evaluation.probes.targets import TARGETS
-from unamortized.evaluation.protocol import Rows, by_length_tests
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
@@ -51,7 +51,7 @@ NAMES = (
         FaithfulnessSettings,
         roll_out,
         without_hints,
-        ByLength,
+        SampleSize,
         METRICS,
     ),
     *(
@@ -67,9 +67,9 @@ NAMES = (
         Trace,
     ),
     *(TraceKind, Vocabulary, CONDITIONS, TraceCondition, Run, Claim, Control, Curves, Quantity, Problems, FAMILIES),
-    *(Process, Between),
+    *(Process, Between, CONTROLS),
 )
-REGISTRIES = (METRICS, PROBE_BASELINES, TARGETS, TRACES, CONDITIONS, FAMILIES)
+REGISTRIES = (METRICS, CONTROLS, PROBE_BASELINES, TARGETS, TRACES, CONDITIONS, FAMILIES)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def added():
     """Execute the block under a heading; what it registers is gone after the test."""
     before = [dict(registry) for registry in REGISTRIES]
     names = {name: value for name, value in globals().items() if any(value is each for each in NAMES)}
-    names["test_problems"] = protocol.test_problems
+    names["test_problems"] = protocol.test_problems  # pytest would collect a global of that name
 
     def execute(heading):
         exec(compile(BLOCKS[heading], f"extending.md: {heading}", "exec"), names)
@@ -115,7 +115,7 @@ def test_a_family_of_processes_is_built_within_its_bounds(added):
 
 
 def test_a_metric_is_measured_at_every_length(added):
-    rows = added("A metric")["undecided"](run := untrained_run("cot"), ByLength(16))
+    rows = added("A metric")["undecided"](run := untrained_run("cot"), SampleSize(16))
     assert [each["n_steps"] for each in rows] == list(run.task.steps.test)
     assert all(0 < each["value"] <= np.log(run.vocabulary.n_states) for each in rows)
 

@@ -18,6 +18,7 @@ run        the hash of the run that was measured; empty for what needs no model
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 QUESTION, ABOUT_TO_STATE = "question", "about_to_state"  # sites
@@ -26,7 +27,7 @@ ALL_LAYERS, CHOSEN_LAYER, LAST_LAYER = "all", "chosen", "last"
 _NUMBER = re.compile(r"(?:^|_)([a-z]+)_?(\d+(?:\.\d+)?)(?=_|$)")
 _COMPONENT = re.compile(r"L(\d+)(?:H(\d+)|(MLP))?")
 
-DISPLAY = {  # what figures, tables and reports call conditions and baselines
+DISPLAY = {  # what figures, tables and reports call conditions and baselines, by name or stem
     "amortized": "no trace",
     "amortized_equal_flops": "no trace, equal FLOPs",
     "next_token": "next symbol",
@@ -54,80 +55,74 @@ DISPLAY = {  # what figures, tables and reports call conditions and baselines
     "codebook_recursive": "exact, rounded at each step",
     "exact_scaffolded": "exact, step by step",
     "process": "process",
+    "cot_every": "CoT, every {:g} steps",
+    "dial": "ρ = {:g}",
+    "dial_told": "ρ = {:g}, end told",
+    "reader": "exact reader, ρ = {:g}",
+    "window": "exact, last {:g}",
+    "particle": "{:g} particles",
 }
 
 
 def numbers(name: str) -> dict[str, float]:
-    """The numbers that a name carries, by the word before each.
-
-    ``numbers("s3_slip0.1_n8")`` is ``{"s": 3, "slip": 0.1, "n": 8}``, and ``numbers("dial_0.5_told")`` is
-    ``{"dial": 0.5}``.
-    """
+    """Return the numbers in a name, by the word before each: s3_slip0.1_n8 has s = 3, slip = 0.1 and n = 8."""
     return {word: float(digits) for word, digits in _NUMBER.findall(name)}
 
 
 def stem(name: str) -> str:
-    """A name without its numbers: ``window`` for ``window_8``, ``dial_told`` for ``dial_0.5_told``."""
+    """Return a name without its numbers: ``window`` for ``window_8``, ``dial_told`` for ``dial_0.5_told``."""
     return _NUMBER.sub(lambda found: found[0][: found.start(2) - found.start()].rstrip("_"), name)
 
 
 def numbered(word: str, number: float) -> str:
-    """A name with its number: ``window_8``, ``dial_0.5``."""
+    """Return a name with its number: ``window_8``, ``dial_0.5``."""
     return f"{word}_{number:g}"
 
 
 def joined(*parts: str) -> str:
-    """A world or variant made of several parts; empty ones are left out."""
+    """Join the parts of a world or variant; empty ones are left out."""
     return "_".join(part for part in parts if part)
 
 
 def controls(*names: str) -> str:
-    """A control made of several; empty ones are left out."""
+    """Join controls; empty ones are left out."""
     return "+".join(name for name in names if name)
 
 
 def parts(control: str) -> list[str]:
-    """The controls that a control is made of."""
+    """Split a control into those that it is made of."""
     return control.split("+") if control else []
 
 
 def display(condition: str, variant: str = "") -> str:
-    """What people read in place of a condition's name, with its variant in brackets."""
-    found = numbers(condition)
-    if condition in DISPLAY:
-        shown = DISPLAY[condition]
-    elif "every" in found:
-        shown = f"CoT, every {found['every']:g} steps"
-    elif "dial" in found:
-        shown = f"ρ = {found['dial']:g}" + (", end told" if condition.endswith("_told") else "")
-    elif "reader" in found:
-        shown = f"exact reader, ρ = {found['reader']:g}"
-    elif "window" in found:
-        shown = f"exact, last {found['window']:g}"
-    elif "particle" in found:
-        shown = f"{found['particle']:g} particles"
-    else:
-        shown = condition.replace("_", " ")
+    """Return a condition as people read it, with its variant in brackets."""
+    shown = DISPLAY.get(condition) or DISPLAY.get(stem(condition), condition.replace("_", " "))
+    shown = shown.format(*numbers(condition).values())
     if "mean" in (own := numbers(variant)):
         return f"{shown}, mean of {own['mean']:g}"
     return f"{shown} ({variant.replace('_', ' ')})" if variant else shown
 
 
 def place(task: str, world: str = "") -> str:
-    """What people read in place of a task and its world: ``S5``, ``noisy permutation (slip 0.02)``."""
+    """Return a task and its world as people read them: ``S5``, ``noisy permutation (slip 0.02)``."""
     name = task.removeprefix("group_word_")
     shown = name.replace("_", " ") if name == task else name.upper()
     return f"{shown} ({world.replace('_', ' ')})" if world else shown
 
 
 def full(condition: str, variant: str = "", control: str = "") -> str:
-    """A condition with its variant and control as one name, for progress lines and tables of text."""
+    """Return a condition with its variant and control as one name, for progress lines and tables of text."""
     return condition + (f"@{variant}" if variant else "") + (f"/{control}" if control else "")
 
 
 def layer_number(layer: str) -> int | None:
-    """The number of a layer; none for ``all``, ``chosen`` and components."""
+    """Return the number of a layer; None for ``all``, ``chosen`` and components."""
     return int(layer) if layer.isdecimal() else None
+
+
+def last_layer(layers: Iterable[str]) -> str:
+    """Return the last of the layers that have numbers; ``none`` if there is none."""
+    return str(max((int(layer) for layer in layers if layer.isdecimal()), default="none"))
 
 
 class Component(NamedTuple):
@@ -139,6 +134,6 @@ class Component(NamedTuple):
 
 
 def component(layer: str) -> Component | None:
-    """The component that a layer such as ``L0``, ``L0H2`` or ``L1MLP`` names; none for any other layer."""
+    """Return the component that a layer such as ``L0``, ``L0H2`` or ``L1MLP`` names; None for any other layer."""
     found = _COMPONENT.fullmatch(layer)
     return Component(int(found[1]), int(found[2]) if found[2] else None, bool(found[3])) if found else None

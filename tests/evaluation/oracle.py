@@ -151,9 +151,6 @@ class Reading:
         return held
 
 
-Told = Reading  # the former name; delete it with its last use
-
-
 def oracle_run(task: Task, condition: str = "cot", rho: float = 1.0, from_question: bool = False, seed: int = 0) -> Run:
     """A run with an oracle for a model."""
     spec = RunSpec(task=task, condition=condition, seed=seed, model=SMALL)

@@ -78,11 +78,11 @@ def test_hints_do_not_depend_on_how_many_problems_are_answered_at_a_time(monkeyp
 
 
 def test_tasks_that_readers_cannot_read_have_no_rows_of_readers():
-    settings = faithfulness.Calibration((1.0,), FaithfulnessSettings(problems=8, lags=(0,), draws=1))
+    settings = FaithfulnessSettings(problems=8, lags=(0,), draws=1)
     for fields in ({"query": "predict 1"}, IN_CONTEXT):
         assert faithfulness.on_readers(slow_task(**fields), 0, settings) == []
     rows = faithfulness.on_readers(slow_task(), 0, settings)
-    assert {row["condition"] for row in rows} == {"reader_1"}
+    assert {row["condition"] for row in rows} == {f"reader_{rho:g}" for rho in faithfulness.RHOS}
 
 
 @pytest.mark.parametrize("wrong", [{"problems": 1}, {"draws": 0}])

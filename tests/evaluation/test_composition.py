@@ -9,19 +9,19 @@ import torch
 from scipy.stats import multivariate_normal
 
 from tests.evaluation.found_rows import value
-from tests.evaluation.oracle import Told, oracle_run, slow_task
+from tests.evaluation.oracle import Reading, oracle_run, slow_task
 from tests.small_tasks import GENERALIZED, small_task
 from tests.worlds.brute_force import enumerate_paths, marginal
-from unamortized.evaluation.composition import Composition, composition, start_states, steps_read, window_beliefs
-from unamortized.evaluation.probes.discriminant import discriminant
-from unamortized.evaluation.probes.ridge import moments, r2
+from unamortized.evaluation.composition import composition, start_states, steps_read, window_beliefs
+from unamortized.evaluation.probes.ridge import discriminant, moments, r2
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec, Output, Transformer
 from unamortized.worlds.splits import draw
 
 N_STEPS = 8
 QUESTION, END = "question", "about_to_state"
-FEW = Composition(problems=384, fitted=512)
+FEW = SampleSize(512)
 GROUP = {
     "process": {"family": "group_word", "group": "S3", "elements": ["213", "231"]},
     "steps": {"train": [1, N_STEPS], "test": [4]},
@@ -112,7 +112,7 @@ class Doubler(Transformer):
         return []
 
     def forward(self, tokens, positions, *, taps=(), patches=None, cache=None, select=None):
-        reading = Told(self, tokens.numpy())
+        reading = Reading(self, tokens.numpy())
         transitions = self.process.transitions
         taken = {tap: torch.zeros(*tokens.shape, self.spec.width) for tap in taps}
         for layer in range(self.spec.layers):
@@ -176,14 +176,14 @@ def test_steps_count_that_close_half_of_what_the_untrained_network_leaves_open()
 
 
 def test_each_metric_has_each_layer_and_step_once():
-    rows = composition(oracle_run(slow_task(), "amortized"), Composition(32, 64))
+    rows = composition(oracle_run(slow_task(), "amortized"), SampleSize(64))
     for where in itertools.product(("", "untrained"), (QUESTION, END), ("path_r2", "window_r2")):
         own = [(row["layer"], row["step"]) for row in rows if (row["control"], row["site"], row["metric"]) == where]
         assert sorted(own) == [(layer, step) for layer in "01" for step in range(1, N_STEPS + 1)]
     assert {row["condition"] for row in rows} == {"amortized"}
     assert {row["n_steps"] for row in rows} == {N_STEPS}
     assert {row["split"] for row in rows} == {"in_distribution"}
-    assert {row["count"] for row in rows} == {32}
+    assert {row["count"] for row in rows} == {64}
 
 
 def test_runs_with_a_trace_or_without_states_are_left_out():

@@ -10,6 +10,7 @@ import pytest
 from tests.evaluation.oracle import SMALL, slow_task
 from unamortized.evaluation import evaluate, generalization
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.rows import COLUMNS, row
 from unamortized.learning.runs import RunSpec, new_model, run_folder, save_model, write_record
 
@@ -40,7 +41,7 @@ def of_examples(run, settings):
 
 MEASURED: list[int] = []
 METRIC = Evaluation("metric", of_run, Setting())
-EXAMPLES = Evaluation("examples", of_examples, Setting(), gives="examples", only_seed=0)
+EXAMPLES = Evaluation("examples", of_examples, Setting(), gives="examples")
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_without_results_of_a_kind_the_text_is_empty(folder):
 
 
 def test_an_evaluation_gives_the_same_bytes_again(folder):
-    lengths = Evaluation("by_length", generalization.by_length, generalization.ByLength(problems=16))
+    lengths = Evaluation("by_length", generalization.by_length, SampleSize(problems=16))
     evaluate_run(folder, [lengths], quietly)
     first = (folder / "metrics.csv").read_bytes()
     lengths.file(folder).unlink()
@@ -175,6 +176,6 @@ def test_a_task_is_measured_once_for_each_seed(tmp_path):
     assert (folder / "metrics.csv").read_text().count("\n") == 2
 
 
-def test_an_evaluation_may_apply_to_one_seed_only():
+def test_examples_are_of_the_first_seed_alone():
     assert [EXAMPLES.applies(seed) for seed in (0, 1)] == [True, False]
     assert [METRIC.applies(seed) for seed in (0, 1)] == [True, True]

@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
-from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT, ExampleProblems, example_problems
-from unamortized.evaluation.generalization import test_problems as draw_problems
+from unamortized.evaluation import examples
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT, example_problems
+from unamortized.evaluation.protocol import SampleSize
+from unamortized.evaluation.protocol import test_problems as draw_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import to_csv
 
-FEW = ExampleProblems(problems=3, simplex_problems=5, probe_problems=128)
+FEW = SampleSize(128)
 FOUR_STATES = {"family": "noisy_permutation", "states": 4, "symbols": 5, "slip": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def few_problems(monkeypatch):
+    """Three examples, or five where a triangle can show them."""
+    monkeypatch.setattr(examples, "PROBLEMS", 3)
+    monkeypatch.setattr(examples, "SIMPLEX_PROBLEMS", 5)
 
 
 def values_of(table, source, shape):

@@ -150,7 +150,7 @@ def test_another_end_keeps_the_beginning_and_is_solved_exactly():
 
 def test_the_weights_of_two_sources_are_found():
     first, second = np.random.default_rng(0).standard_normal((2, 300, 3))
-    assert shares(0.7 * first + 0.2 * second, first, second) == pytest.approx((0.7, 0.2))
+    assert shares(0.7 * first + 0.2 * second, first, second) == pytest.approx([0.7, 0.2])
 
 
 def test_patching_changes_activations_and_those_of_an_untrained_model_move_nothing():

@@ -9,19 +9,18 @@ from tests.evaluation.careless import careless_run
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.small_tasks import KINDS, small_task
 from unamortized.evaluation.generalization import (
-    ByLength,
     baselines_by_length,
     baselines_by_shift,
     by_length,
     by_shift,
     duplicate_rate,
 )
-from unamortized.evaluation.protocol import shifted_tests
+from unamortized.evaluation.protocol import SampleSize, shifted_tests
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.splits import draw, prefix_length
 from unamortized.worlds.task_files import load_task
 
-FEW = ByLength(problems=128)
+FEW = SampleSize(problems=128)
 
 
 def values(rows, metric, condition, variant=""):
@@ -64,7 +63,7 @@ def test_trace_agreement_counts_every_written_step():
 @pytest.mark.parametrize("condition", ["cot_copied", "cot_indexed"])
 def test_trace_agreement_counts_codes_and_not_what_is_fetched(condition):
     task = slow_task(steps={"train": [2, 8], "test": [8]})
-    settings = ByLength(problems=100)
+    settings = SampleSize(problems=100)
     plain, fetching = (by_length(careless_run(task, name, 0.0, 0.0)[0], settings) for name in ("cot", condition))
     (agreement,) = [row for row in fetching if row["metric"] == "trace_agreement"]
     assert agreement["value"] == values(plain, "trace_agreement", "cot")[8]
@@ -72,7 +71,7 @@ def test_trace_agreement_counts_codes_and_not_what_is_fetched(condition):
 
 
 def test_averaging_sampled_traces_buys_accuracy_as_one_over_the_root():
-    rows = by_length(oracle_run(slow_task(), "cot_state"), ByLength(problems=256, averaged=(4, 16)))
+    rows = by_length(oracle_run(slow_task(), "cot_state"), SampleSize(problems=256))
     one, four, sixteen = (
         np.mean(list(values(rows, "answer_tv", "cot_state", variant).values())) for variant in ("", "mean_4", "mean_16")
     )
@@ -104,7 +103,7 @@ def test_baselines_are_measured_on_the_same_metrics_and_lengths():
 
 
 def test_a_length_with_few_questions_is_reported_as_a_leak_and_others_are_not():
-    rows = baselines_by_length(small_task(), 0, ByLength(problems=64))
+    rows = baselines_by_length(small_task(), 0, SampleSize(problems=64))
     assert values(rows, "duplicate_rate", "test_questions") == {4: 1.0, 12: 0.0}  # 5^4 questions, and 5^12
 
 
@@ -148,7 +147,7 @@ def test_baselines_know_every_shift_of_every_task_file(path):
     task = load_task(str(path))
     if isinstance(task, NetTask):
         return
-    rows = [row for row in baselines_by_shift(task, 0, ByLength(problems=8)) if row["metric"] == "answer_kl"]
+    rows = [row for row in baselines_by_shift(task, 0, SampleSize(problems=8)) if row["metric"] == "answer_kl"]
     assert {row["split"] for row in rows} == {test.split for test in shifted_tests(task)}
     assert all(row["value"] >= -1e-12 for row in rows)
     across = {row["condition"] for row in rows if "parameters" in row["split"]}

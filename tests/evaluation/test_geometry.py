@@ -8,17 +8,19 @@ import pytest
 
 from tests.evaluation.found_rows import value
 from tests.evaluation.oracle import oracle_run, slow_task
-from unamortized.evaluation import geometry
-from unamortized.evaluation.belief_geometry import BeliefGeometry, belief_geometry, first_of_each_history
+from unamortized.evaluation import belief_geometry, geometry
+from unamortized.evaluation.belief_geometry import belief_geometry as tabulate
+from unamortized.evaluation.belief_geometry import first_of_each_history
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS
-from unamortized.evaluation.geometry import Geometry, across_lengths, between_conditions, dimensions
+from unamortized.evaluation.geometry import across_lengths, between_conditions, dimensions
 from unamortized.evaluation.probes.activations import SITES, Activations
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import TrainSpec, plan_run, run_folder, sibling
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw
 
-FEW = Geometry(problems=256)
+FEW = SampleSize(problems=256)
 
 
 def test_a_stream_that_is_the_belief_has_its_dimensions_and_nothing_else():
@@ -58,11 +60,12 @@ def test_beyond_training_only_steps_beyond_it_are_read(monkeypatch):
     assert kinds == {tuple(range(1, 9)), (8,), tuple(range(9, 17)), (16,)}
 
 
-def test_belief_geometry_holds_exact_and_probed_beliefs_of_the_same_problems_and_steps():
+def test_belief_geometry_holds_exact_and_probed_beliefs_of_the_same_problems_and_steps(monkeypatch):
     run = oracle_run(slow_task(), "amortized")
-    assert belief_geometry(run, BeliefGeometry()).empty  # it predicts no symbols
+    assert tabulate(run, FEW).empty  # it predicts no symbols
     run = replace(run, spec=run.spec.model_copy(update={"condition": "next_token"}))
-    table = belief_geometry(run, BeliefGeometry(problems=256, points=160))
+    monkeypatch.setattr(belief_geometry, "POINTS", 160)
+    table = tabulate(run, FEW)
     assert tuple(table.columns) == EXAMPLE_COLUMNS
     assert set(table["site"]) == {"question"}
     kinds = [("exact", ""), ("probed", "1"), ("probed", "all")]

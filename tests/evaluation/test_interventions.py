@@ -56,7 +56,7 @@ def test_an_activation_replaced_by_itself_changes_no_answer_and_by_another_does(
     for tap in layers(run).values():
         activations = own.taps[tap][:, column].astype(np.float64)
         same, other = (
-            answers_under(run, problems, tap, column, each, own.written, STEP - 1)
+            answers_under(run, problems, tap, column, each, forced=own.written, n_forced=STEP - 1)
             for each in (activations, np.roll(activations, 1, axis=0))
         )
         np.testing.assert_allclose(same, respond(run, problems).answers, atol=1e-5)

@@ -9,17 +9,16 @@ from tests.small_tasks import small_task
 from tests.worlds.brute_force import enumerated_answer
 from unamortized.evaluation import k_step_updates
 from unamortized.evaluation.k_step_updates import (
-    KStepUpdates,
-    UpdateTables,
     collected,
     k_step_targets,
     update_tables,
 )
 from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
 from unamortized.language.meanings import code_meanings
 
-FEW = KStepUpdates(problems=64)
+FEW = SampleSize(problems=64)
 GROUP = {"process": {"family": "group_word", "group": "S3", "elements": ["213", "231"]}, "codebook": {"resolution": 1}}
 SIXTEEN = {"steps": {"train": [16, 16], "test": [16]}}
 
@@ -110,9 +109,9 @@ def test_the_expected_number_of_draws_is_that_of_collecting_coupons(kinds):
 
 
 def test_a_table_has_a_line_for_each_word_and_each_code_that_it_may_start_from():
-    rows = update_tables(small_task(**GROUP, **SIXTEEN), 3, UpdateTables(strides=(1, 3, 4, 8, 16), problems=512))
+    rows = update_tables(small_task(**GROUP, **SIXTEEN), 3, SampleSize(512))
     sizes = {row["step"]: row["value"] for row in rows}
-    assert set(sizes) == {1, 4, 8, 16}  # three does not divide sixteen
+    assert set(sizes) == {1, 2, 4, 8, 16}
     assert {(row["seed"], row["condition"], row["metric"]) for row in rows} == {(3, "update_table", "table_questions")}
     codes = 6
     assert sizes[8] == pytest.approx(collected(np.log(2**8 * codes)) * 8 / 16)  # two strides a question

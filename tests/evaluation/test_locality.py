@@ -1,5 +1,6 @@
 """Each estimator finds what a model knows: its local steps, and nothing beyond."""
 
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -10,7 +11,6 @@ from torch import nn
 
 from tests.small_nets import small_net_task
 from unamortized.evaluation.locality import (
-    ESTIMATORS,
     Locality,
     PairQuestions,
     errors,
@@ -22,9 +22,11 @@ from unamortized.evaluation.locality import (
     pair_questions,
 )
 from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.rows import row
 from unamortized.language.windows import NetVocabulary
 from unamortized.learning.runs import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
+from unamortized.studies.figures.locality import ESTIMATORS
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import conditional
 
@@ -219,7 +221,8 @@ def test_an_error_is_the_mean_square_over_questions_and_values(task):
     exact = np.array([[0.2, 0.8], [0.5, 0.5]])
     questions = PairQuestions(np.array([0, 1]), np.array([2, 3]), np.array([0, 1]), np.array([2, 2]), exact)
     answers = np.array([[0.3, 0.7], [0.5, 0.5]])
-    (everything, near) = errors(task, "x", 0, "composition", questions, answers)
+    record = partial(row, task.name, "x", 0, "composition")
+    (everything, near) = errors(record, task, questions, answers)
     assert everything["value"] == near["value"] == pytest.approx(0.005)
     assert (everything["step"], near["step"]) == (None, 2)
 

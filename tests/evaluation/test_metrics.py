@@ -16,6 +16,14 @@ from unamortized.evaluation.metrics.inside import INSIDE
 from unamortized.evaluation.rows import COLUMNS, TEXT, WHOLE, row, to_csv, to_table
 
 
+def test_a_row_is_refused_if_the_glossary_does_not_describe_its_control():
+    named = ("small", "cot", 0, "length", "probe_r2", 0.5, 64)
+    assert row(*named, control="untrained+belief_4_back")["control"] == "untrained+belief_4_back"
+    for control in ("untraned", "untrained+belief_4_bck"):
+        with pytest.raises(KeyError, match="untraned|bck"):
+            row(*named, control=control)
+
+
 def test_kl_is_scipys_relative_entropy():
     generator = np.random.default_rng(0)
     p, q = random_distributions(generator, (20, 4), zeros=0.4), random_distributions(generator, (20, 4), zeros=0.0)

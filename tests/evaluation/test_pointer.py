@@ -9,12 +9,12 @@ from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.pointer import (
     IMPOSSIBLE,
     Judged,
-    Pointer,
     judge,
     judge_fetching,
     pointer,
     updated_codes,
 )
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
 from unamortized.evaluation.responses import respond
 from unamortized.language.meanings import code_meanings
@@ -70,7 +70,7 @@ def test_steps_are_judged_as_by_a_loop_over_all_codes():
 
 
 def test_an_exact_trace_is_right_at_every_step():
-    rows = pointer(oracle_run(slow_task(), from_question=True), Pointer(problems=64))
+    rows = pointer(oracle_run(slow_task(), from_question=True), SampleSize(problems=64))
     for n_steps in (4, 8, 16):
         found = measured(rows, n_steps=n_steps)
         assert found == {"pointer_error": 0, "update_error": 0}
@@ -83,7 +83,7 @@ def test_an_exact_trace_is_right_at_every_step():
 def test_slips_of_each_kind_are_recovered(condition, misfetch, miscount):
     task = slow_task(steps=ONE_LENGTH)
     run, model = careless_run(task, condition, misfetch, miscount)
-    found = measured(pointer(run, Pointer(problems=400)))
+    found = measured(pointer(run, SampleSize(problems=400)))
     misfetched, miscounted = np.array(model.misfetched), np.array(model.miscounted)
     assert misfetched.shape == (16, 400)
     if condition == "cot":  # wrong fetching that gives the right code does not show
@@ -101,7 +101,7 @@ def test_where_no_two_symbols_agree_wrong_fetching_is_recovered_to_the_step():
     process = {"family": "group_word", "group": "S3", "generators": 2}
     task = slow_task(process=process, codebook={"resolution": 1}, steps=ONE_LENGTH)
     run, model = careless_run(task, "cot", 0.25, 0.1)
-    found = measured(pointer(run, Pointer(problems=200)))
+    found = measured(pointer(run, SampleSize(problems=200)))
     misfetched, miscounted = np.array(model.misfetched), np.array(model.miscounted)
     assert hidden_share(task) == 0
     assert found["pointer_error"] == pytest.approx((misfetched & ~miscounted).mean())
@@ -110,7 +110,7 @@ def test_where_no_two_symbols_agree_wrong_fetching_is_recovered_to_the_step():
 
 def test_by_codes_alone_wrong_copies_are_seen_too_and_chance_is_told_apart():
     task = slow_task(steps=ONE_LENGTH)
-    rows = pointer(careless_run(task, "cot_copied", 0.3, 0.0)[0], Pointer(problems=400))
+    rows = pointer(careless_run(task, "cot_copied", 0.3, 0.0)[0], SampleSize(problems=400))
     read, inferred = measured(rows), measured(rows, "codes_only")
     assert inferred["pointer_error"] == pytest.approx(read["pointer_error"], abs=hidden_share(task) + 0.02)
     assert inferred["update_error"] < 0.02
@@ -138,7 +138,7 @@ def test_another_symbols_code_after_a_right_copy_is_an_update_error_and_after_a_
 
 @pytest.mark.parametrize("condition", ["amortized", "cot_every_4", "cot_state"])
 def test_traces_that_do_not_state_every_belief_are_not_judged(condition):
-    assert pointer(oracle_run(slow_task(), condition), Pointer(problems=8)) == []
+    assert pointer(oracle_run(slow_task(), condition), SampleSize(problems=8)) == []
 
 
 def test_ties_with_the_right_symbol_are_right():

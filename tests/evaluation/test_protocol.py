@@ -6,8 +6,8 @@ from tests.evaluation.oracle import SMALL, slow_task
 from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, along_training
-from unamortized.evaluation.generalization import ByLength, by_length
-from unamortized.evaluation.protocol import snapshots, split_of, test_problems
+from unamortized.evaluation.generalization import by_length
+from unamortized.evaluation.protocol import SampleSize, snapshots, split_of, test_problems
 from unamortized.learning.runs import RunSpec, TrainSpec, load_run
 from unamortized.learning.training import train_run
 
@@ -42,7 +42,7 @@ def test_along_training_is_measured_on_the_weights_of_each_snapshot(run):
     rows = along_training(run, FEW)
     assert {row["variant"] for row in rows} == {"after_1", "after_2", "after_4"}
     assert {row["metric"] for row in rows} == {"answer_kl", "causal_reliance"}
-    assert kls(rows, "after_2") == kls(by_length(load_run(run.folder, 2), ByLength(32)))
+    assert kls(rows, "after_2") == kls(by_length(load_run(run.folder, 2), SampleSize(32)))
     assert kls(rows, "after_2") != kls(rows, "after_4")
     assert along_training(untrained_run(), FEW) == []
 

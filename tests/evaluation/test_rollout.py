@@ -10,7 +10,8 @@ from tests.evaluation.oracle import slow_task
 from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation import faithfulness
 from unamortized.evaluation.bayes_reader import reader_run
-from unamortized.evaluation.faithfulness import FaithfulnessSettings, edit_step, rollout
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, rollout
+from unamortized.evaluation.faithfulness.edits import edit_step
 from unamortized.evaluation.faithfulness.rollout import roll_out
 
 FEW = FaithfulnessSettings(problems=16, lags=(0, 1), draws=1)

@@ -10,8 +10,8 @@ from tests.evaluation.crafted import FETCHES_CODE, FETCHES_SYMBOL, parity_run, p
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import GENERALIZED, IN_CONTEXT
 from unamortized.evaluation.metrics import METRICS
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.routes import (
-    Routes,
     component_outputs,
     corruptions,
     forced_trace,
@@ -23,7 +23,7 @@ from unamortized.language.meanings import code_meanings
 from unamortized.learning.runs import Run, RunSpec, new_model
 from unamortized.models.transformer import ModelSpec
 
-FEW = Routes(problems=24, steps=(2, 5, 8, 99))
+FEW = SampleSize(problems=24)
 OWN, OTHER = {"cot": ("observation", "own"), "cot_streaming": ("own", "last_code")}, "random_columns"
 
 
@@ -44,7 +44,7 @@ def values(rows, metric) -> dict[tuple[str, str], float]:
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("condition", ["cot", "cot_streaming"])
 def test_the_head_that_fetches_the_observation_and_the_one_that_fetches_the_last_code_are_found(condition, layer):
-    rows = routes(parity_run(condition, layer), Routes(problems=128, steps=(2, 4, 8)))
+    rows = routes(parity_run(condition, layer), SampleSize(problems=128))
     symbol, code = (f"L{layer}H{head}" for head in (FETCHES_SYMBOL, FETCHES_CODE))
     x, last = OWN[condition]  # the groups of columns where each of them is
     fetched = {(x, symbol), (last, code)}
@@ -64,7 +64,7 @@ def test_the_head_that_fetches_the_observation_and_the_one_that_fetches_the_last
 
 
 def test_a_step_from_a_wrong_code_is_judged_by_the_exact_update_of_that_code():
-    rows = routes(parity_run(begins=-1.0), Routes(problems=128, steps=(2, 4, 8)))
+    rows = routes(parity_run(begins=-1.0), SampleSize(problems=128))
     assert values(rows, "route_reliance")["last_code", "all"] == pytest.approx(1, abs=1e-3)
 
 
@@ -83,7 +83,7 @@ def test_every_column_before_a_step_is_in_one_group(condition, start):
         last, token = trace.column(step - 1) + 1, trace.examples.tokens[:, column + 1]
         assert found["own" if condition in ("cot", "cot_synonyms") else "last_code"][last]
         assert found["own" if condition == "cot_streaming" else "observation"][trace.observed_at(step)]
-        block, stated = trace.rollout.run.vocabulary.blocks["code"], trace.rollout.own.stated[:, step - 1]
+        block, stated = trace.rollout.run.vocabulary.blocks["code"], trace.rollout.response.stated[:, step - 1]
         np.testing.assert_array_equal((token - block.start) % trace.rollout.run.vocabulary.codebook.size, stated)
     assert "earlier_codes" in found
     assert "later_observations" not in found  # at the last step
@@ -102,7 +102,7 @@ def stepped(process, belief, symbol):
 def test_a_corruption_changes_its_input_alone_and_moves_the_belief_by_bayes_rule(condition):
     trace = forced_trace(scrambled_run(condition), 16)
     process, meanings = trace.rollout.run.task.build(), code_meanings(trace.rollout.run.task)
-    vocabulary, own, step = trace.rollout.run.vocabulary, trace.rollout.own.stated, 5
+    vocabulary, own, step = trace.rollout.run.vocabulary, trace.rollout.response.stated, 5
     observation, last_code = corruptions(trace, step).values()
     clean, x = trace.examples.tokens, trace.rollout.problems.observations[:, step - 1]
     copy = [trace.column(step)] if condition == "cot_copied" else []
@@ -191,8 +191,3 @@ def test_no_rows_unless_every_belief_is_stated_in_turn(condition):
 def test_no_rows_of_a_recurrent_net():
     spec = RunSpec(task=slow_task(), condition="cot", model=ModelSpec(architecture="gru", layers=1, width=16))
     assert routes(Run(spec, new_model(spec).eval(), Path("no folder")), FEW) == []
-
-
-def test_the_first_step_is_refused_as_it_has_no_last_code():
-    with pytest.raises(ValueError, match="steps must be 2 or more, as the first step has no last code"):
-        Routes(steps=(1, 2))

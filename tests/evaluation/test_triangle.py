@@ -6,11 +6,11 @@ import pytest
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.worlds.brute_force import word_probability
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.examples import ExampleProblems, example_problems
+from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import test_problems as draw_problems
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.triangle import (
-    Triangle,
     as_belief,
     as_distribution,
     belief_reader,
@@ -27,7 +27,7 @@ def test_a_probed_belief_rules_nothing_out():
 
 def test_the_triangle_of_an_exact_model_is_small_at_every_step_and_beyond_training():
     run = oracle_run(slow_task(steps={"train": [1, 8], "test": [4, 16, 32]}), from_question=True)
-    found = triangle(run, Triangle(problems=256))
+    found = triangle(run, SampleSize(problems=256))
     wanted = {(n, t) for n in (8, 32) for t in range(1, n + 1)}  # trained, and four times that
     for metric, most in (("stated_kl", 0.01), ("probed_kl", 0.01), ("stated_probed_kl", 0.02)):
         measured = {(row["n_steps"], row["step"]): row["value"] for row in found if row["metric"] == metric}
@@ -39,7 +39,7 @@ def test_the_triangle_of_an_exact_model_is_small_at_every_step_and_beyond_traini
 def test_a_stated_belief_is_compared_with_the_exact_one_of_its_own_step():
     run = oracle_run(slow_task(), "cot_every_4", from_question=True)
     problems = draw_problems(run.task, 8, 256, 0)
-    found = triangle(run, Triangle(problems=256))
+    found = triangle(run, SampleSize(problems=256))
     stated = stated_beliefs(run, respond(run, problems))
     for place, step in enumerate((4, 8)):
         (measured,) = [
@@ -50,12 +50,12 @@ def test_a_stated_belief_is_compared_with_the_exact_one_of_its_own_step():
 
 @pytest.mark.parametrize("condition", ["cot_state", "amortized", "cot_every_17", "hint_told"])
 def test_a_trace_that_states_no_belief_is_not_compared(condition):
-    assert triangle(oracle_run(slow_task(), condition), Triangle(problems=32)) == []
+    assert triangle(oracle_run(slow_task(), condition), SampleSize(problems=32)) == []
 
 
 def test_a_trace_too_short_for_any_step_has_no_stated_belief_among_the_examples():
-    few = ExampleProblems(problems=2, simplex_problems=8, probe_problems=32)
-    assert "stated" not in set(example_problems(oracle_run(slow_task(), "cot_every_17"), few)["source"])
+    run = oracle_run(slow_task(), "cot_every_17")
+    assert "stated" not in set(example_problems(run, SampleSize(32))["source"])
 
 
 def test_without_a_trace_beliefs_are_read_in_the_question():

@@ -16,7 +16,7 @@ from unamortized.studies.names import EQUAL_FLOPS
 from unamortized.studies.study import plan
 from unamortized.worlds.task_files import load_task
 
-OF_TRACES = ("causal_reliance", "causal_reliance_frozen", "reliance_r2", "edit_tv", "counterfactual_tv")
+OF_TRACES = ("causal_reliance", "causal_reliance_frozen", "edit_tv", "counterfactual_tv")
 ANSWERED = ("answer_kl", "answer_tv", "map_agreement", "calibration_error")
 
 

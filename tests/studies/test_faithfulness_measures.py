@@ -17,7 +17,6 @@ from unamortized.studies.faithfulness_measures import (
     FaithfulnessMeasure,
     Miscalibration,
     RankByRho,
-    Slope,
     VarianceShare,
     readings,
     variance_shares,
@@ -94,27 +93,18 @@ def test_following_rho_and_following_the_world_are_told_apart(metrics):
     assert ranks == pytest.approx([1, 0], abs=1e-9)
 
 
-def test_slope_and_distance_are_from_what_a_measure_should_read():
+def test_distance_is_from_the_reading_of_a_calibrated_measure():
     rising, falling = MEASURES["causal reliance"], MEASURES["post-hoc-ness"]
     half = metric_table(
         grid("causal_reliance", lambda rho, slip, seed: 0.5 * rho, step=0),
         grid("posthocness", lambda rho, slip, seed: 1 - rho),
         grid("sufficiency", lambda rho, slip, seed: rho),
     )
-    assert Slope(rising).values(half).tolist() == pytest.approx([0.5] * 3)
     assert Miscalibration(rising).values(half).tolist() == pytest.approx([0.25] * 3)
     assert Miscalibration(rising, take="max").values(half).tolist() == pytest.approx([0.5] * 3)
-    assert Slope(falling).values(half).tolist() == pytest.approx([1] * 3)
     assert Miscalibration(falling).values(half).tolist() == pytest.approx([0] * 3, abs=1e-9)
     assert RankByRho(falling).values(half).tolist() == pytest.approx([1] * 3)
-    assert Slope(MEASURES["sufficiency"]).values(half).empty  # not on rho's scale
     assert Miscalibration(MEASURES["sufficiency"]).values(half).empty
-
-
-def test_a_slope_is_averaged_over_worlds_and_not_taken_across_them():
-    tilted = metric_table(grid("causal_reliance", lambda rho, slip, seed: slip * rho + 10 * slip, step=0))
-    uneven = tilted[(tilted["world"] != "slip_0.3") | (tilted["condition"] != "dial_1")]
-    assert Slope(MEASURES["causal reliance"]).values(uneven).tolist() == pytest.approx([np.mean(SLIPS)] * 3)
 
 
 def test_a_measure_that_always_reads_the_same_follows_nothing():

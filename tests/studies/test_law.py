@@ -13,11 +13,12 @@ from unamortized.studies.law import (
     LAGS,
     LAW,
     TOLD,
-    ExtremeOverCells,
-    LineOverCells,
-    RankOverCells,
     by_cell,
+    extreme,
+    intercept,
     points,
+    rank,
+    slope,
 )
 from unamortized.studies.study import plan
 
@@ -94,20 +95,20 @@ def test_a_cell_is_one_point_a_seed(metrics):
 def test_statistics_are_over_cells_within_each_seed(metrics):
     alphas, distances = ([np.mean([gap(*cell, n) ** power for n in (1, 2, 3)]) for cell in CELLS] for power in (1, 2))
     for statistic, expected in (
-        (RankOverCells("alpha", "gap"), 1.0),
-        (RankOverCells("alpha", "gap", at_each_lag=True), 1.0),
-        (RankOverCells("distance", "kl"), 1.0),  # in order, but on no line
-        (LineOverCells("alpha", "gap", "slope"), 1.0),
-        (LineOverCells("alpha", "gap", "intercept"), -0.04),  # lags 0 to 2 against n = 4
-        (ExtremeOverCells("alpha", "max"), max(alphas)),
-        (ExtremeOverCells("alpha", "min"), min(alphas)),
-        (ExtremeOverCells("alpha", "max", dial=TOLD), 0.01),
-        (ExtremeOverCells("distance", "min", over="kept_kl"), min(distances) - 1.1),
-        (ExtremeOverCells("distance", "max", over="kept_kl"), max(distances) - 1.1),
+        (rank("alpha", "gap"), 1.0),
+        (rank("alpha", "gap", at_each_lag=True), 1.0),
+        (rank("distance", "kl"), 1.0),  # in order, but on no line
+        (slope, 1.0),
+        (intercept, -0.04),  # lags 0 to 2 against n = 4
+        (extreme("max", "alpha"), max(alphas)),
+        (extreme("min", "alpha"), min(alphas)),
+        (extreme("max", "alpha", dial=TOLD), 0.01),
+        (extreme("min", "distance", over="kept_kl"), min(distances) - 1.1),
+        (extreme("max", "distance", over="kept_kl"), max(distances) - 1.1),
     ):
         assert statistic.values(metrics).tolist() == pytest.approx([expected] * SEEDS)
-    assert ExtremeOverCells("alpha", "max").unit == "ratio"
-    assert ExtremeOverCells("distance", "max").unit == "nats"
+    assert extreme("max", "alpha").unit == "ratio"
+    assert extreme("max", "distance").unit == "nats"
 
 
 def test_a_rank_at_each_lag_counts_every_lag_of_a_cell(metrics):
@@ -115,18 +116,18 @@ def test_a_rank_at_each_lag_counts_every_lag_of_a_cell(metrics):
     turned = metrics.assign(
         value=metrics["value"].where(~backwards, metrics["value"] - 0.04 * metrics["step"].fillna(0))
     )
-    assert RankOverCells("alpha", "gap").values(turned).tolist() == pytest.approx([1.0] * SEEDS)
-    assert (RankOverCells("alpha", "gap", at_each_lag=True).values(turned) < 0.999).all()
+    assert rank("alpha", "gap").values(turned).tolist() == pytest.approx([1.0] * SEEDS)
+    assert (rank("alpha", "gap", at_each_lag=True).values(turned) < 0.999).all()
 
 
 def test_a_line_needs_three_cells(metrics):
     two = metrics[metrics["world"] == WORLDS[0]]
-    assert LineOverCells("alpha", "gap", "slope").estimate(two) is None
+    assert slope.estimate(two) is None
 
 
 def test_the_runs_of_a_statistic_are_those_of_its_points(metrics):
-    assert RankOverCells("alpha", "gap").runs(metrics) == {DIAL, "direct"}
-    assert ExtremeOverCells("alpha", "max", dial=TOLD).runs(metrics) == {TOLD, "direct"}
+    assert rank("alpha", "gap").runs(metrics) == {DIAL, "direct"}
+    assert extreme("max", "alpha", dial=TOLD).runs(metrics) == {TOLD, "direct"}
 
 
 def test_claims_are_judged_across_cells(metrics):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from unamortized.evaluation.locality import ESTIMATORS
 from unamortized.evaluation.rows import row, to_table
 from unamortized.learning.conditions import CONDITIONS
 from unamortized.studies import study_of
 from unamortized.studies.claims import judge_all
+from unamortized.studies.figures.locality import ESTIMATORS
 from unamortized.studies.locality import FULL, LOCAL, LOCALITY, WRONG
 from unamortized.studies.study import plan
 

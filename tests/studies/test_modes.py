@@ -7,7 +7,7 @@ import pytest
 
 from tests.studies.tables import TASK, metric_rows, metric_table
 from unamortized.studies.claims import World, judge_all
-from unamortized.studies.modes import COT, EMPTY, MODES, READABLE, TRACES, UnlearnedReliance, gain, trajectory
+from unamortized.studies.modes import COT, EMPTY, MODES, READABLE, TRACES, UnlearnedReliance, gain, snapshots
 from unamortized.studies.study import plan
 
 ALONG = {1: 0.0, 2: 0.1, 16: 0.9, 128: 0.6}
@@ -50,12 +50,11 @@ def metrics():
 
 def test_reliance_along_training_is_in_order_and_of_lags_0_to_2(metrics):
     own = metrics[metrics["world"] == "n8"]
-    along = trajectory(own, COT)
+    along = snapshots(own, COT).pivot_table(index="seed", columns="after", values="value")
     assert list(along.columns) == list(ALONG)
     assert along.loc[0].tolist() == pytest.approx(list(ALONG.values()))
     assert along.loc[2].tolist() == pytest.approx([alpha + 0.02 for alpha in ALONG.values()])
-    assert trajectory(own, COT, "l1").loc[0].tolist() == pytest.approx([7.0] * 4)
-    assert trajectory(own, "cot_state").empty
+    assert snapshots(own, "cot_state").empty
 
 
 def test_unlearned_reliance_is_how_far_the_last_snapshot_is_below_the_highest(metrics):

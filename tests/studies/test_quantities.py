@@ -220,9 +220,6 @@ class Largest(SeedStatistic):
     def rows(self, table):
         return table[table["metric"] == "causal_reliance"]
 
-    def points(self, table):
-        return self.rows(table)
-
     def of_seed(self, points):
         return points["value"].max()
 

@@ -1,8 +1,6 @@
 """Baselines: answers that need no training, from exact Bayes under a restriction to the bare prior.
 
-Each baseline is a function from a task and its problems to answers; a line in ``baselines`` adds one. All of them, and
-the Bayes reader, are made of three pieces: ``updated`` filters a belief forward, ``edited_beliefs`` takes a code at its
-word, and ``counterfactual_answers`` (or ``blinded``, if observations are missing) answers from a belief.
+Each baseline is a function from a task and its problems to answers; a line in ``baselines`` adds one.
 """
 
 from collections.abc import Callable
@@ -35,16 +33,11 @@ def updated(problems: Problems, beliefs: Beliefs, step: int, later: int) -> Beli
 
 
 def blinded(
-    task: Task,
-    problems: Problems,
-    unseen: Bool[np.ndarray, " step"],
-    beliefs: Beliefs | None = None,
-    after: int = 0,
+    task: Task, problems: Problems, unseen: Bool[np.ndarray, " step"], beliefs: Beliefs | None = None, after: int = 0
 ) -> Answers:
     """Answer exactly from the beliefs after a step (by default, exact ones) and the later observations that are seen.
 
-    One more symbol replaces unseen observations. Every move may emit it, so it tells nothing; all symbols are halved to
-    make room for it.
+    An additional symbol, which every move may emit, replaces unseen observations; all symbols are halved to make room.
     """
     process = problems.process
     anything = np.expand_dims(process.state_transitions, -3)
@@ -100,10 +93,7 @@ def _choose(probabilities: Float[np.ndarray, "batch particle option"], generator
 
 
 def trained_bayes(task: Task, problems: Problems) -> Answers:
-    """Answer exactly under the parameters of training, even if others generated the problems.
-
-    A model that has learned its world, and is not told that it has changed, can do no better.
-    """
+    """Answer exactly under the parameters of training: a model that has learned its world can do no better."""
     process = problems.process if problems.process.per_problem else task.build()
     start = process.initial if problems.start == "fixed" else problems.start_beliefs  # an untold start is training's
     return exact_answer(process, start, problems.observations, task.query)
@@ -118,8 +108,7 @@ def codebook(task: Task, problems: Problems) -> Answers:
 def codebook_recursive(task: Task, problems: Problems) -> Answers:
     """Filter with codes instead of beliefs: round each belief before reading the next observation.
 
-    A belief trace that uses only its last code and the next observation can do no better; a model that does better has
-    corrected its codes from the question.
+    A belief trace can do no better unless it corrects its codes from the question.
     """
     vocabulary, meanings, belief = task_vocabulary(task), code_meanings(task), problems.beliefs[:, 0]
     for step in range(problems.n_steps):

@@ -29,9 +29,8 @@ READ = ("belief", "streaming")  # the traces that readers can read, beside every
 class BayesReader:
     """Read a belief trace as exactly as possible; answer from it with weight rho, from the question with 1 - rho.
 
-    The reader keeps the belief that the trace has reached. A code that is the exact update of this belief changes only
-    the step; the reader takes any other code at its word, like an edit. It writes the code of the next exact update.
-    After a trace that breaks off, it answers as if the later observations were unseen.
+    The reader keeps the belief that the trace has reached, and takes any code but that of the exact update at its word.
+    It writes the code of the next exact update. After a truncated trace, later observations count as unseen.
     """
 
     def __init__(self, task: Task, trace: str, rho: float) -> None:
@@ -57,11 +56,7 @@ class BayesReader:
         cache: list[Tensor] | None = None,
         select: Bool[Tensor, "batch chunk"] | None = None,
     ) -> Output:
-        """Return logits after the last token.
-
-        Raises:
-            ValueError: if activations are to be tapped or patched.
-        """
+        """Return logits after the last token; a ValueError refuses taps and patches."""
         if tuple(taps) or patches:
             raise ValueError("a reader has no activations to tap or patch; test a transformer instead")
         cache = [] if cache is None else cache
@@ -124,11 +119,7 @@ def unreadable(task: Task, trace: str) -> str:
 
 
 def reader_run(task: Task, rho: float, condition: str = "cot", seed: int = 0) -> Run:
-    """Make a run whose model is a reader; its folder does not exist.
-
-    Raises:
-        ValueError: if readers cannot read the condition's trace, or answer the task's query.
-    """
+    """Make a run whose model is a reader, without a folder; a ValueError tells why the task or trace is unreadable."""
     spec = RunSpec(task=task, condition=condition, seed=seed, model=ModelSpec(layers=1))
     run = Run(spec, new_model(spec), Path("no folder: a reader is not trained"))
     return replace(run, model=BayesReader(task, run.condition.trace, rho))

@@ -1,7 +1,5 @@
 """Belief geometry: the belief after each of many histories, exact and as probes of each layer read it, for pictures."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
@@ -9,26 +7,19 @@ from jaxtyping import Bool
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, example_rows, example_table
 from unamortized.evaluation.probes.activations import read_activations
 from unamortized.evaluation.probes.fitting import belief_probes
-from unamortized.evaluation.protocol import test_problems
+from unamortized.evaluation.protocol import SampleSize, test_problems
 from unamortized.labels import QUESTION
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import content_hash
 
 EMBEDDING = "0"  # holds one symbol, and so no more points than there are symbols
+POINTS = 4096  # pairs of a problem and a step, at most
 REPEATED = 4  # problems drawn, for each that is needed if no history occurs twice
 
 
-@dataclass(frozen=True)
-class BeliefGeometry:
-    """How many problems and points."""
-
-    problems: int = 512  # to fit on
-    points: int = 4096  # pairs of a problem and a step, at most
-
-
-def belief_geometry(run: Run, settings: BeliefGeometry) -> pd.DataFrame:
-    """Tabulate exact beliefs at the observations of test problems, and what probes of each layer and of all read.
+def belief_geometry(run: Run, settings: SampleSize) -> pd.DataFrame:
+    """Tabulate exact beliefs at the observations of test problems, and those that a probe of each layer reads.
 
     Only for models that predict the next symbol. Sources: ``exact``, and ``probed`` with a layer. Problems and steps
     are those of distinct histories; the problems are not those of ``examples.example_problems``.
@@ -37,10 +28,10 @@ def belief_geometry(run: Run, settings: BeliefGeometry) -> pd.DataFrame:
         return pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
     n_steps = run.task.steps.train[1]
     probes = belief_probes(run, settings.problems, "clouds", QUESTION)
-    size = max(1, REPEATED * settings.points // n_steps)
+    size = max(1, REPEATED * POINTS // n_steps)
     problems = test_problems(run.task, n_steps, size, run.spec.seed)
     seen = read_activations(run, problems)[QUESTION]
-    shown = first_of_each_history(problems, settings.points)
+    shown = first_of_each_history(problems, POINTS)
     values = {("exact", ""): seen.beliefs}
     for layer, features in seen.features.items():
         if layer != EMBEDDING:

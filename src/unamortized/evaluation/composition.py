@@ -1,11 +1,10 @@
 """Composition: how many steps a model without a trace has composed, at which token and after which layer.
 
-Such a model may walk the path inside, one belief after the other, or take a shortcut: windows of two, four, eight
-observations, each twice as long as those of the layer before (Liu et al. 2023). Probes can read both: beliefs of the
-path at the observations, those of windows where the question ends.
+Such a model may walk the path, one belief after the other, or take a shortcut: windows of two, four, eight observations
+(Liu et al. 2023). Probes read both: beliefs of the path at the observations, those of windows where the question ends.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -13,11 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.probes.activations import layers, read_activations
-from unamortized.evaluation.probes.discriminant import discriminant
 from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
-from unamortized.evaluation.probes.ridge import r2, ridge_probe
-from unamortized.evaluation.protocol import Rows, split_of
-from unamortized.evaluation.rows import row
+from unamortized.evaluation.probes.ridge import discriminant, r2, ridge_probe
+from unamortized.evaluation.protocol import Rows, SampleSize, recorder
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.inference import filter_beliefs
@@ -32,14 +29,6 @@ READ = 0.5  # share of the variance that must be read, and of the variance that 
 Belief = Float[np.ndarray, "batch option"]
 
 
-@dataclass(frozen=True)
-class Composition:
-    """How many problems."""
-
-    problems: int = 1024  # to score on
-    fitted: int = 1024  # to fit on
-
-
 class TokenTarget(NamedTuple):
     """Distributions to read from the activations at one token of each problem."""
 
@@ -50,7 +39,7 @@ class TokenTarget(NamedTuple):
     beliefs: tuple[Belief, ...]  # over states
 
 
-def composition(run: Run, settings: Composition) -> Rows:
+def composition(run: Run, settings: SampleSize) -> Rows:
     """Measure R2 of the path's and of windows' beliefs by layer at the longest training length, and the composed steps.
 
     For runs without a trace whose process has states. The control ``untrained`` is the network before training.
@@ -58,18 +47,12 @@ def composition(run: Run, settings: Composition) -> Rows:
     task = run.task
     if run.condition.trace != "none" or task.build().is_generalized:
         return []
-    fitted_on = fitting_problems(run, settings.fitted, "probes")
+    fitted_on = fitting_problems(run, settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
-    targets = (token_targets(fitted_on), token_targets(scored_on))
     before = replace(run, model=new_model(run.spec).eval())
-    scores = {
-        control: r2_by_layer(each, fitted_on, scored_on, *targets)
-        for control, each in (("", run), ("untrained", before))
-    }
-    n_steps = scored_on.n_steps
-    record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps))
-    record = partial(record, count=len(scored_on), n_steps=n_steps)
-    rows: Rows = []
+    scores = {name: r2_by_layer(each, fitted_on, scored_on) for name, each in (("", run), ("untrained", before))}
+    record = partial(recorder(run, scored_on.n_steps), count=len(scored_on))
+    rows = Rows()
     for control, found in scores.items():
         for (metric, site, layer, step), value in found.items():
             rows.append(record(metric, value, control=control, site=site, layer=layer, step=step))
@@ -79,9 +62,6 @@ def composition(run: Run, settings: Composition) -> Rows:
             rows.append(record("path_steps", path, control=control, site=QUESTION, layer=layer))
             rows.append(record("composed_steps", windows, control=control, layer=layer))
     return rows
-
-
-# ── targets ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def token_targets(problems: Problems) -> list[TokenTarget]:
@@ -119,25 +99,17 @@ def start_states(process: Process) -> Int[np.ndarray, " start"]:
     return states if len(states) ** 2 <= MOST_OPTIONS else states[[np.argmax(np.atleast_2d(process.initial)[0])]]
 
 
-# ── scores ───────────────────────────────────────────────────────────────────────────────────────
-
 Scores = dict[tuple[str, str, str, int], float]  # R2 by metric, site, layer and step
 
 
-def r2_by_layer(
-    run: Run,
-    fitted_on: Problems,
-    scored_on: Problems,
-    fitting_targets: list[TokenTarget],
-    scoring_targets: list[TokenTarget],
-) -> Scores:
-    """Score a probe of its own for each token, layer and distribution; those of one target are pooled.
+def r2_by_layer(run: Run, fitted_on: Problems, scored_on: Problems) -> Scores:
+    """Score one probe for each token, layer and distribution; those of one target are pooled.
 
     Where all states are certain, they are classes, and the probe is a linear discriminant.
     """
     fitting, scoring = read_activations(run, fitted_on), read_activations(run, scored_on)
     scores: Scores = {}
-    for target, wanted in zip(fitting_targets, scoring_targets, strict=True):
+    for target, wanted in zip(token_targets(fitted_on), token_targets(scored_on), strict=True):
         probes = []
         for belief in target.beliefs:
             states = belief.round()

@@ -1,7 +1,6 @@
-"""Evaluations: functions that measure a run or a task, with results kept in its folder and never measured twice.
+"""Evaluations: functions that measure a run or a task; results are kept in its folder and never measured twice.
 
-A result is kept under a hash of the settings and of the source code of the evaluation (its module and all imports of
-it), so that a changed metric is measured again while the trained weights stay.
+A result is kept under a hash of the settings and of the evaluation's source code (its module and all that it imports).
 """
 
 from collections.abc import Callable, Container, Sequence
@@ -48,19 +47,16 @@ class Evaluation:
     settings: Any  # a frozen dataclass
     of: Literal["run", "task"] = "run"
     gives: Literal["metrics", "examples"] = "metrics"
-    only_seed: int | None = None
     against: str | None = None  # condition of the finished sibling run that this compares with
     task: Task | NetTask | None = None  # replaces the run's own task, whose tests may differ
 
     def applies(self, seed: int) -> bool:
-        """Whether this measures runs of a seed."""
-        return self.only_seed is None or self.only_seed == seed
+        """Whether this measures runs of a seed: tables of examples show the first seed alone."""
+        return self.gives == "metrics" or seed == 0
 
     def compares(self, spec: RunSpec, root: Path, folders: Container[Path]) -> bool:
-        """Whether this compares a run with a sibling, and the sibling's folder is among these."""
-        if self.against is None or spec.condition == self.against:
-            return False
-        return sibling(spec, self.against, root) in folders
+        """Whether this compares a run with a sibling whose folder is among these."""
+        return self.against not in (None, spec.condition) and sibling(spec, str(self.against), root) in folders
 
     def at(self, task: Task | NetTask) -> "Evaluation":
         """Return this evaluation with the tests of a task; other tests need no further training."""
@@ -119,15 +115,13 @@ def _keep(evaluation: Evaluation, folder: Path, result: Any) -> None:
 
 
 def collect(measured: Sequence[Measured], gives: Literal["metrics", "examples"]) -> str:
-    """Concatenate kept results into the text of one table, and fill in world, variant and run.
-
-    Values stay text, so that they are byte-identical.
+    """Concatenate kept results into the text of one table, byte for byte; fill in world, variant and run.
 
     Raises:
         ValueError: if a result is missing.
     """
     tables = [
-        _labeled(_read_kept(evaluation, each.folder), each)
+        _labeled(evaluation.file(each.folder), each)
         for each in measured
         for evaluation in each.evaluations
         if evaluation.gives == gives
@@ -135,14 +129,10 @@ def collect(measured: Sequence[Measured], gives: Literal["metrics", "examples"])
     return pd.concat(tables).to_csv(index=False, lineterminator="\n") if tables else ""
 
 
-def _read_kept(evaluation: Evaluation, folder: Path) -> pd.DataFrame:
-    file = evaluation.file(folder)
+def _labeled(file: Path, measured: Measured) -> pd.DataFrame:
+    """Read a kept result and fill in world, run and variant; the variant of the rows themselves comes last."""
     if not file.exists():
         raise ValueError(f"{file} is missing because the code changed during the run; repeat the command")
-    return pd.read_csv(file, dtype=str, keep_default_na=False)
-
-
-def _labeled(table: pd.DataFrame, measured: Measured) -> pd.DataFrame:
-    """Fill in world, run and variant; the variant of the rows themselves comes last."""
+    table = pd.read_csv(file, dtype=str, keep_default_na=False)
     variants = [joined(measured.variant, own) for own in table["variant"]]
     return table.assign(world=measured.world, variant=variants, run=measured.run)

@@ -1,19 +1,14 @@
-"""Examples: single problems with their observations, beliefs and answers, as rows.
-
-A second table beside the metrics, so that pictures of single problems and of belief geometry are drawn from a file that
-anyone can read, and never from a model.
-"""
-
-from dataclasses import dataclass
+"""Examples: single problems with their observations, beliefs and answers, as a second table beside the metrics."""
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int, Num
 
-from unamortized.evaluation.protocol import test_problems
+from unamortized.evaluation.protocol import SampleSize, test_problems
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
 from unamortized.learning.runs import Run
 
+PROBLEMS, SIMPLEX_PROBLEMS = 1, 120  # the latter for tasks with three states: a triangle can show their beliefs
 DECIMALS = 3  # of values; a state with a value of zero is left out
 EXAMPLE_COLUMNS = (
     *("task", "world", "condition", "variant", "control", "seed", "n_steps", "problem", "step"),
@@ -23,25 +18,16 @@ EXAMPLE_TEXT = ("world", "variant", "control", "site", "layer", "run")  # empty 
 COUNTED = ("observation", "latent")  # sources whose value is a symbol or state, and may be zero
 
 
-@dataclass(frozen=True)
-class ExampleProblems:
-    """How many problems."""
-
-    problems: int = 1
-    simplex_problems: int = 120  # of tasks with three states, whose beliefs a triangle can show
-    probe_problems: int = 512  # to fit the probe on
-
-
-def example_problems(run: Run, settings: ExampleProblems) -> pd.DataFrame:
-    """Tabulate test problems of the longest training length.
+def example_problems(run: Run, settings: SampleSize) -> pd.DataFrame:
+    """Tabulate test problems of the longest training length, with a probe fitted on ``settings.problems`` others.
 
     Sources: ``observation`` and ``latent`` (the value is the symbol or state), ``exact``, ``stated`` and ``probed``
     beliefs (the value is the belief in ``state``), ``exact_answer`` and ``answer``.
     """
     task, n_steps = run.task, run.task.steps.train[1]
-    size = settings.simplex_problems if run.vocabulary.n_states == 3 else settings.problems
+    size = SIMPLEX_PROBLEMS if run.vocabulary.n_states == 3 else PROBLEMS
     problems = test_problems(task, n_steps, size, run.spec.seed)
-    response, steps, probed = belief_reader(run, settings.probe_problems)(problems)
+    response, steps, probed = belief_reader(run, settings.problems)(problems)
     every_step, last = np.arange(n_steps + 1), np.array([n_steps])
     tables = [
         example_rows(every_step, problems.beliefs, source="exact"),
@@ -61,11 +47,7 @@ def example_rows(
 ) -> pd.DataFrame:
     """Make the rows of one source: problem, step, state and rounded value.
 
-    Args:
-        steps: the steps of the second axis.
-        values: the values.
-        source: name of the source.
-        where: ``control``, ``site`` and ``layer`` as they apply.
+    ``steps`` are those of the values' second axis; ``where`` gives ``control``, ``site`` and ``layer`` as they apply.
     """
     problem, place, state = np.indices(values.shape).reshape(3, -1)
     columns = {"problem": problem, "step": steps[place], "state": state, "value": values.reshape(-1).round(DECIMALS)}

@@ -1,13 +1,20 @@
 """Generalization: the answer against the exact posterior, by number of steps and under each shift of the task."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.distances import answer_metrics
-from unamortized.evaluation.protocol import Rows, TestSet, by_length_tests, shifted_tests, test_problems
+from unamortized.evaluation.protocol import (
+    Rows,
+    SampleSize,
+    TestSet,
+    by_length_tests,
+    recorder,
+    shifted_tests,
+    test_problems,
+)
 from unamortized.evaluation.responses import exact_answers, respond
 from unamortized.evaluation.rows import row
 from unamortized.labels import numbered
@@ -18,16 +25,10 @@ from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import content_hash, draw, shares_questions
 from unamortized.worlds.tasks import Task
 
-
-@dataclass(frozen=True)
-class ByLength:
-    """How much is measured."""
-
-    problems: int = 512  # per length
-    averaged: tuple[int, ...] = (4, 16)  # numbers of sampled traces to average over
+AVERAGED = (4, 16)  # numbers of sampled traces to average over
 
 
-def by_length(run: Run, settings: ByLength) -> Rows:
+def by_length(run: Run, settings: SampleSize) -> Rows:
     """Measure a run's answers at each test length, after its own free-running trace.
 
     If the run samples its trace, the variants ``mean_<k>`` average the answers over k traces.
@@ -35,19 +36,19 @@ def by_length(run: Run, settings: ByLength) -> Rows:
     return [row for test in by_length_tests(run.task) for row in _answered(run, test, settings)]
 
 
-def by_shift(run: Run, settings: ByLength) -> Rows:
+def by_shift(run: Run, settings: SampleSize) -> Rows:
     """Measure the same under each shift that the task declares."""
     return [row for test in shifted_tests(run.task) for row in _answered(run, test, settings)]
 
 
-def _answered(run: Run, test: TestSet, settings: ByLength) -> Rows:
+def _answered(run: Run, test: TestSet, settings: SampleSize) -> Rows:
     task, seed, rows = run.task, run.spec.seed, Rows()
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
     kind = resolve_trace(run.condition.trace)
-    n_traces = {"": 1} | ({numbered("mean", k): k for k in settings.averaged} if kind.sampled else {})  # by variant
+    n_traces = {"": 1} | ({numbered("mean", k): k for k in AVERAGED} if kind.sampled else {})  # by variant
     responses = [respond(run, problems, draw=draw) for draw in range(max(n_traces.values()))]
     cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())
-    record = partial(row, task.name, run.spec.condition, seed, test.split, n_steps=test.n_steps)
+    record = recorder(run, test.n_steps, test.split)
     for variant, k in n_traces.items():
         answer = np.mean([response.answers for response in responses[:k]], axis=0)
         measured = answer_metrics(exact_answers(run, problems), answer) | {"answer_flops": k * cost}
@@ -59,17 +60,17 @@ def _answered(run: Run, test: TestSet, settings: ByLength) -> Rows:
     return rows
 
 
-def baselines_by_length(task: Task, seed: int, settings: ByLength) -> Rows:
+def baselines_by_length(task: Task, seed: int, settings: SampleSize) -> Rows:
     """Measure each baseline on the same problems, and the share of repeated questions."""
     return [row for test in by_length_tests(task) for row in _baselines(task, seed, test, settings)]
 
 
-def baselines_by_shift(task: Task, seed: int, settings: ByLength) -> Rows:
+def baselines_by_shift(task: Task, seed: int, settings: SampleSize) -> Rows:
     """Measure the same under each shift that the task declares."""
     return [row for test in shifted_tests(task) for row in _baselines(task, seed, test, settings)]
 
 
-def _baselines(task: Task, seed: int, test: TestSet, settings: ByLength) -> Rows:
+def _baselines(task: Task, seed: int, test: TestSet, settings: SampleSize) -> Rows:
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
     record = partial(row, task.name, seed=seed, split=test.split, count=len(problems), n_steps=test.n_steps)
     rows = Rows()

@@ -3,15 +3,12 @@
 It is compared across lengths beyond training, and with a model of another condition that began from the same weights.
 """
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from unamortized.evaluation.probes.activations import SITES, Activations, layers, read_activations
 from unamortized.evaluation.probes.fitting import FittedProbe, fit_by_layer
 from unamortized.evaluation.probes.ridge import moments, r2
-from unamortized.evaluation.protocol import Rows, split_of
-from unamortized.evaluation.rows import row
+from unamortized.evaluation.protocol import Rows, SampleSize, recorder
 from unamortized.evaluation.subspaces import (
     Subspace,
     angle_between,
@@ -26,28 +23,17 @@ from unamortized.worlds.splits import apart, draw
 
 LONGER = 2  # test lengths beyond training to compare with
 AGAIN = "geometry again"  # name of a second draw of problems
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How many problems, and the condition to compare with."""
-
-    problems: int = 512
-    against: str = "amortized"  # its model of the same seed
+AGAINST = "amortized"  # condition to compare with
 
 
 Fits = dict[str, dict[str, FittedProbe]]  # by site and layer
 
 
-def dimensions(run: Run, settings: Geometry) -> Rows:
-    """Measure the effective dimension of activations, and the share of their variance that is of the belief.
-
-    The control ``exact_belief`` is the effective dimension of the exact beliefs; ``random_subspace``, the variance of
-    the random subspaces that other evaluations match with the belief's.
-    """
+def dimensions(run: Run, settings: SampleSize) -> Rows:
+    """Measure the effective dimension of activations, and the share of their variance in the belief subspace."""
     n_steps, rows = run.task.steps.train[1], Rows()
     for site, seen in _read(run, n_steps, settings).items():
-        record = partial(_record, run, settings, n_steps, site)
+        record = partial(recorder(run, n_steps), count=settings.problems, site=site)
         for layer, fitted in fit_by_layer(seen).items():
             covariance = fitted.moments.covariance
             belief, random = belief_subspace(fitted), _random(run, site, layer, fitted)
@@ -61,44 +47,42 @@ def dimensions(run: Run, settings: Geometry) -> Rows:
     return rows
 
 
-def across_lengths(run: Run, settings: Geometry) -> Rows:
+def across_lengths(run: Run, settings: SampleSize) -> Rows:
     """Measure whether beliefs beyond the training lengths are held where they are within, by site, layer and n.
 
-    ``probe_r2`` of the probe fitted at the longest training length, on steps beyond it alone; the control ``refitted``
-    is fitted there, too: is the belief held elsewhere, or nowhere? ``subspace_angle`` between their subspaces; the
-    controls are the least angle to expect (``refit``) and chance (``random_subspace``).
+    ``probe_r2`` is of the probe fitted at the longest training length, on steps beyond it alone; the control
+    ``refitted`` is fitted there, too: is the belief held elsewhere, or nowhere?
     """
     trained, rows = run.task.steps.train[1], Rows()
     own, refit = _fit(run, trained, settings), _fit(run, trained, settings, AGAIN)
     for n_steps in [n for n in run.task.steps.test if n > trained][:LONGER]:
         there = _fit(run, n_steps, settings)
+        record = partial(recorder(run, n_steps), "probe_r2", count=settings.problems)
         for site, seen in _read(run, n_steps, settings, split="test").items():
             for control, fits in (("", own), ("refitted", there)):
                 for layer, features in seen.features.items():
                     score = r2(seen.beliefs, fits[site][layer].probe.read(features))
-                    rows.append(_record(run, settings, n_steps, site, "probe_r2", score, layer=layer, control=control))
+                    rows.append(record(score, site=site, layer=layer, control=control))
         rows += _angles(run, settings, n_steps, own, there, refit)
     return rows
 
 
-def between_conditions(run: Run, settings: Geometry) -> Rows:
+def between_conditions(run: Run, settings: SampleSize) -> Rows:
     """Measure the angle between the belief subspaces of this run and of the same seed's run of another condition.
 
-    Both began from the same weights, so that their activations can be compared direction by direction. The control is
-    the other condition's name, followed by ``refit`` for the least angle to expect and by ``random_subspace`` for
-    chance.
+    Both began from the same weights, so that their activations can be compared direction by direction.
 
     Raises:
         ValueError: if there is no such run.
     """
-    other = load_run(sibling(run.spec, settings.against, run.folder.parent.parent))
+    other = load_run(sibling(run.spec, AGAINST, run.folder.parent.parent))
     n_steps = run.task.steps.train[1]
     own, theirs = (_fit(each, n_steps, settings) for each in (run, other))
-    return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), settings.against)
+    return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), AGAINST)
 
 
 def _read(
-    run: Run, n_steps: int, settings: Geometry, name: str = "geometry", split: str = "validation"
+    run: Run, n_steps: int, settings: SampleSize, name: str = "geometry", split: str = "validation"
 ) -> dict[str, Activations]:
     """Read activations by site; of a length beyond training, only the steps beyond it."""
     problems = apart(run.task, draw(run.task, split, n_steps, settings.problems, run.spec.seed, name), split)
@@ -110,35 +94,26 @@ def _read(
     return beyond
 
 
-def _fit(run: Run, n_steps: int, settings: Geometry, name: str = "geometry") -> Fits:
+def _fit(run: Run, n_steps: int, settings: SampleSize, name: str = "geometry") -> Fits:
     return {site: fit_by_layer(seen) for site, seen in _read(run, n_steps, settings, name).items()}
 
 
 def _angles(
-    run: Run, settings: Geometry, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
+    run: Run, settings: SampleSize, n_steps: int, own: Fits, others: Fits, refit: Fits, against: str = ""
 ) -> Rows:
     """Measure mean principal angles of subspaces to others, to refitted ones, and to random matches of the others."""
-    rows: Rows = []
+    record, rows = partial(recorder(run, n_steps), "subspace_angle", count=settings.problems), Rows()
     for site in SITES:
         for layer, fitted in own[site].items():
             other = others[site][layer]
             subspaces = {"": belief_subspace(other), "refit": belief_subspace(refit[site][layer])}
             subspaces["random_subspace"] = _random(run, site, layer, other)
             for name, subspace in subspaces.items():
-                angle, control = angle_between(belief_subspace(fitted).along, subspace.along), joined(against, name)
-                rows.append(
-                    _record(run, settings, n_steps, site, "subspace_angle", angle, layer=layer, control=control)
-                )
+                angle = angle_between(belief_subspace(fitted).along, subspace.along)
+                rows.append(record(angle, site=site, layer=layer, control=joined(against, name)))
     return rows
 
 
 def _random(run: Run, site: str, layer: str, fitted: FittedProbe) -> Subspace:
     generator = stream("random_subspace", run.task.fingerprint(), run.spec.seed, site, layer)
     return random_subspace(belief_subspace(fitted), fitted.moments.covariance, generator)
-
-
-def _record(
-    run: Run, settings: Geometry, n_steps: int, site: str, metric: str, value: float, **where: Any
-) -> dict[str, Any]:
-    named = (run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps))
-    return row(*named, metric, value, settings.problems, n_steps=n_steps, site=site, **where)

@@ -1,9 +1,4 @@
-"""Interventions: change activations at one column while a model runs, and read the answer or the next code.
-
-``HeldBelief`` moves, mixes and erases the belief in an activation; ``answers_under`` lets the model go on from there to
-its answer. ``cut_edges`` cuts edges of attention, and ``replaced`` replaces a component's output, at the last column;
-``LastColumn.codes`` gives the distribution of the next code under them.
-"""
+"""Interventions: change activations at one column while a model runs, and read the answer or the next code."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +13,6 @@ from unamortized.evaluation.probes.fitting import FittedProbe
 from unamortized.evaluation.probes.ridge import Probe
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, likeliest_change, random_subspace
-from unamortized.language.layout import Examples
 from unamortized.learning.runs import Run
 from unamortized.models.decoding import Patch
 from unamortized.models.transformer import Cache, Patches
@@ -26,8 +20,6 @@ from unamortized.worlds.problems import Problems
 
 Answers = Float[np.ndarray, "batch answer"]
 Vectors = Float[np.ndarray, "batch width"]
-
-# ── beliefs in activations, judged by the answer ─────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
@@ -61,21 +53,10 @@ def held_belief(fitted: FittedProbe, activations: Vectors, generator: np.random.
     return HeldBelief(activations, fitted.probe, subspace, random, generator)
 
 
-def answers_under(
-    run: Run,
-    problems: Problems,
-    tap: str,
-    column: int,
-    activations: Vectors,
-    forced: Int[np.ndarray, "batch written"],
-    n_forced: int | None,
-) -> Answers:
-    """Return the answers with activations replaced at one column, after the first ``n_forced`` tokens of a trace."""
+def answers_under(run: Run, problems: Problems, tap: str, column: int, activations: Vectors, **forced: Any) -> Answers:
+    """Return the answers with activations replaced at one column, after forced tokens of a trace (see ``respond``)."""
     patch = Patch(tap, column, torch.from_numpy(activations).float())
-    return respond(run, problems, forced=forced, n_forced=n_forced, patches=[patch]).answers
-
-
-# ── anything at the last column, judged by the next code ─────────────────────────────────────────
+    return respond(run, problems, patches=[patch], **forced).answers
 
 
 @dataclass(frozen=True)
@@ -105,18 +86,6 @@ class LastColumn:
         before = self.tokens.shape[1] - 1
         self.cache.length, self.cache.positions = before, self.positions[:, :before]  # forget the last reading
         return self.run.model(self.tokens[:, before:], self.positions[:, before:], cache=self.cache, **changes)
-
-
-def read_before(
-    run: Run, examples: Examples, column: int, tokens: Int[np.ndarray, "batch column"] | None = None
-) -> LastColumn:
-    """Let a run's transformer read all columns before this one; of other tokens, if any are given."""
-    given = torch.from_numpy((examples.tokens if tokens is None else tokens)[:, : column + 1])
-    positions = torch.from_numpy(examples.positions)[None, : column + 1]
-    cache = run.model.new_cache(capacity=column + 1)
-    nothing = torch.zeros(len(given), column, dtype=torch.bool)
-    run.model(given[:, :-1], positions[:, :-1], cache=cache, select=nothing)
-    return LastColumn(run, given, positions, cache)
 
 
 def cut_edges(mask: Bool[np.ndarray, "#batch column"], heads: Mapping[int, Sequence[int]]) -> Patches:

@@ -1,18 +1,16 @@
 """K-step updates: is each written code the exact update of the code that the model wrote before it?
 
 A trace that states every k-th step composes k observations between two codes. Comparing each code with the exact update
-of the model's own previous code tells wrong updates from inherited errors; beside it stands the comparison with the
-code of the exact belief.
+of the model's own previous code tells wrong updates from inherited errors.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from jaxtyping import Int
 
 from unamortized.evaluation.baselines import updated
-from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder, test_problems
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row
 from unamortized.language.edits import edited_beliefs
@@ -24,12 +22,7 @@ from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
-
-@dataclass(frozen=True)
-class KStepUpdates:
-    """How much is measured."""
-
-    problems: int = 512  # per length
+STRIDES = (1, 2, 4, 8, 16)  # of update tables
 
 
 def k_step_targets(
@@ -38,12 +31,7 @@ def k_step_targets(
     """Return the code of the exact update from each stated code to the next stated step; first from the start belief.
 
     A code stands for its meaning (``code_meanings``). If later observations rule that out, the exact belief is updated.
-
-    Args:
-        run: the run, whose task gives the codes their meaning.
-        problems: the problems.
-        codes: the written codes, as numbers within their block.
-        steps: the step that each code states, ascending.
+    ``steps`` are those that the codes state, ascending.
     """
     meanings, targets = code_meanings(run.task, softening=1e-12), np.empty_like(codes)
     before, last = problems.beliefs[:, 0], 0
@@ -53,7 +41,7 @@ def k_step_targets(
     return targets
 
 
-def by_step(run: Run, settings: KStepUpdates) -> Rows:
+def by_step(run: Run, settings: SampleSize) -> Rows:
     """Measure the shares of right updates and of exact codes, by stated step and test length, for belief traces.
 
     The control ``exact_trace`` judges the codes of the exact beliefs; rounding alone keeps them from being updates of
@@ -74,24 +62,15 @@ def by_step(run: Run, settings: KStepUpdates) -> Rows:
             ("stride_step_right", "exact_trace"): exact == k_step_targets(run, problems, exact, steps),
             ("trace_agreement", ""): codes == exact,
         }
-        record = partial(row, task.name, run.spec.condition, run.spec.seed, test.split, n_steps=test.n_steps)
         rows += [
-            record(metric, share, len(problems), control=control, step=step)
+            recorder(run, test.n_steps)(metric, share, len(problems), control=control, step=step)
             for (metric, control), by_problem in right.items()
             for step, share in zip(steps.tolist(), by_problem.mean(axis=0), strict=True)
         ]
     return rows
 
 
-@dataclass(frozen=True)
-class UpdateTables:
-    """Which tables are measured."""
-
-    strides: tuple[int, ...] = (1, 2, 4, 8, 16)
-    problems: int = 4096  # drawn to find which codes occur
-
-
-def update_tables(task: Task, seed: int, settings: UpdateTables) -> Rows:
+def update_tables(task: Task, seed: int, settings: SampleSize) -> Rows:
     r"""Estimate how many questions show every update of each stride (``step`` is k): what memorizing a table needs.
 
     There are $U = V^k C$ updates, for C codes that a stride may start from, and a question shows n / k of them. Drawing
@@ -103,7 +82,7 @@ def update_tables(task: Task, seed: int, settings: UpdateTables) -> Rows:
     codes = vocabulary.encode(draw(task, "validation", n_steps, settings.problems, "update_tables").beliefs)
     for_answers = collected(np.log(len(np.unique(codes[:, -1]))))
     rows = Rows()
-    for stride in settings.strides:
+    for stride in STRIDES:
         if n_steps % stride:
             continue
         log_updates = stride * np.log(vocabulary.n_symbols) + np.log(len(np.unique(codes[:, 0:n_steps:stride])))

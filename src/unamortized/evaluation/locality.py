@@ -26,7 +26,6 @@ from unamortized.worlds.nets import BayesNet, conditional, draw_values, joint
 from unamortized.worlds.randomness import stream, stream_seed
 
 Answers = Float[np.ndarray, "question value"]
-ESTIMATORS = ("direct", "scaffolded", "free", "negative_scaffold")
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,7 @@ def pair_questions(net: BayesNet, pairs: Int[np.ndarray, "pair 2"]) -> PairQuest
 
 
 def locality(run: Run, settings: Locality) -> Rows:
-    """Measure each estimator's squared error on held-out and on seen pairs, over all and by distance.
-
-    The variant names the estimator; a row without a step pools all distances.
-    """
+    """Measure the squared error of each estimator (``variant``) on held-out and seen pairs, by distance and pooled."""
     task, seed = run.spec.task, run.spec.seed
     if not isinstance(task, NetTask):
         raise ValueError(f"locality needs a task with a Bayes net (got {task.name}, a process); pass a net task")
@@ -76,7 +72,8 @@ def locality(run: Run, settings: Locality) -> Rows:
         sampler = torch.Generator().manual_seed(stream_seed("locality", task.fingerprint(), seed, split))
         generator = stream("negative scaffold", task.fingerprint(), seed, split)
         for name, answers in estimates(run.model, net, questions, settings.samples, sampler, generator).items():
-            rows += errors(task, run.spec.condition, seed, split, questions, answers, variant=name)
+            record = partial(row, task.name, run.spec.condition, seed, split, variant=name)
+            rows += errors(record, task, questions, answers)
     return rows
 
 
@@ -86,9 +83,9 @@ def locality_baselines(task: NetTask, seed: int, settings: Locality) -> Rows:
     for split, questions in _splits(task, seed).items():
         generator = stream("exact scaffold", task.fingerprint(), seed, split)
         marginal = np.array([conditional(net, target, {}) for target in questions.target.tolist()])
-        rows += errors(task, "marginal", seed, split, questions, marginal)
         walked = exact_scaffold(net, questions, settings.samples, generator)
-        rows += errors(task, "exact_scaffolded", seed, split, questions, walked)
+        for name, answers in (("marginal", marginal), ("exact_scaffolded", walked)):
+            rows += errors(partial(row, task.name, name, seed, split), task, questions, answers)
     return rows
 
 
@@ -97,22 +94,13 @@ def _splits(task: NetTask, seed: int) -> dict[str, PairQuestions]:
     return {"composition": pair_questions(net, pairs.held_out), "in_distribution": pair_questions(net, pairs.seen)}
 
 
-def errors(
-    task: NetTask,
-    condition: str,
-    seed: int,
-    split: str,
-    questions: PairQuestions,
-    answers: Answers,
-    variant: str = "",
-) -> Rows:
+def errors(record: partial, task: NetTask, questions: PairQuestions, answers: Answers) -> Rows:
     """Average the squared error over questions and values: over all distances, and at each test distance."""
     error = ((answers - questions.exact) ** 2).mean(axis=1)
-    record = partial(row, task.name, condition, seed, split, "conditional_mse", variant=variant)
-    rows = [record(error.mean(), len(error))]
+    rows = [record("conditional_mse", error.mean(), len(error))]
     for distance in task.steps.test:
         if (there := questions.distance == distance).any():
-            rows.append(record(error[there].mean(), int(there.sum()), step=distance))
+            rows.append(record("conditional_mse", error[there].mean(), int(there.sum()), step=distance))
     return rows
 
 
@@ -125,10 +113,13 @@ def estimates(
     generator: np.random.Generator,
 ) -> dict[str, Answers]:
     """Answer the same questions with every estimator; ``generator`` chooses the negative scaffolds."""
-    vocabulary = NetVocabulary(net.n_variables, net.n_values)
+    vocabulary, others = NetVocabulary(net.n_variables, net.n_values), {*range(net.n_variables)}
     ends = list(zip(questions.target.tolist(), questions.known.tolist(), strict=True))
     paths = [net.path(known, target) for target, known in ends]
-    elsewhere = [_elsewhere(net, {*pair, *path}, len(path), generator) for pair, path in zip(ends, paths, strict=True)]
+    elsewhere = [  # as many variables off the path, or all of them if there are fewer
+        tuple(generator.permutation(sorted(others - {*pair, *path}))[: len(path)].tolist())
+        for pair, path in zip(ends, paths, strict=True)
+    ]
     repeated = questions.take(np.repeat(np.arange(len(ends)), samples))
 
     def averaged(drawn: Float[np.ndarray, "draw value"]) -> Answers:
@@ -138,7 +129,7 @@ def estimates(
         each = [variables for variables in between for _ in range(samples)]
         return averaged(by_way_of(model, vocabulary, repeated, each, sampler))
 
-    free = averaged(freely(model, vocabulary, repeated, sampler))
+    free = averaged(freely(model, vocabulary, repeated, sampler))  # draws first
     return {
         "direct": by_way_of(model, vocabulary, questions, [()] * len(ends), sampler),
         "scaffolded": scaffolded(paths),
@@ -147,20 +138,12 @@ def estimates(
     }
 
 
-def _elsewhere(net: BayesNet, way: set[int], size: int, generator: np.random.Generator) -> tuple[int, ...]:
-    """Draw ``size`` variables that are not on the way; all of them if there are fewer."""
-    off = sorted({*range(net.n_variables)} - way)
-    return tuple(generator.permutation(off)[:size].tolist())
-
-
 class Writer:
-    """A model in the middle of a batch of questions: it reads the tokens so far and predicts the next one."""
+    """A model that has read a batch of questions and what it wrote after them, about to write the next token."""
 
-    def __init__(
-        self, model: LanguageModel, vocabulary: NetVocabulary, questions: PairQuestions, capacity: int
-    ) -> None:
+    def __init__(self, model: LanguageModel, vocabulary: NetVocabulary, questions: PairQuestions, n_more: int) -> None:
         self.model, self.vocabulary = model, vocabulary
-        self.cache: Any = model.new_cache(capacity)
+        self.cache: Any = model.new_cache(2 + n_more)
         given = vocabulary.assignment(questions.known, questions.value)
         self.logits = self._read(np.stack([vocabulary.ask(questions.target), given], axis=1))
 
@@ -203,7 +186,7 @@ def by_way_of(
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         own = questions.take(rows)
-        writer = Writer(model, vocabulary, own, capacity=2 + int(length))
+        writer = Writer(model, vocabulary, own, int(length))
         for place in range(length):
             writer.write(np.array([between[r][place] for r in rows]), sampler)
         answers[rows] = writer.values(own.target).numpy()
@@ -213,11 +196,8 @@ def by_way_of(
 def freely(
     model: LanguageModel, vocabulary: NetVocabulary, questions: PairQuestions, sampler: torch.Generator
 ) -> Answers:
-    """Return the target's distribution at the point where the model itself chooses to write the target.
-
-    After as many draws as there are variables, the target is read even if the model has not chosen it.
-    """
-    writer = Writer(model, vocabulary, questions, capacity=2 + vocabulary.n_variables)
+    """Return the target's distribution where the model chooses to write it, or after one draw per variable."""
+    writer = Writer(model, vocabulary, questions, vocabulary.n_variables)
     answers = writer.values(questions.target).numpy()
     thinking = np.ones(len(answers), dtype=bool)
     for _ in range(vocabulary.n_variables):

@@ -1,20 +1,17 @@
 """Pointer or update: did the model write a wrong step because it took a wrong observation, or updated wrongly?
 
-A step of a belief trace is local: it takes the code before it and one observation. So each written code is compared
-with the exact updates of the code that the model wrote before: with x_t (right), with any other symbol (a pointer
-error: the model fetched the wrong observation), or with none (an update error).
+A step takes the code before it and one observation. So each code is compared with the exact updates of the code
+before: by x_t (right), by any other symbol (a pointer error: the model fetched that one), or none (an update error).
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unamortized.evaluation.protocol import Rows, by_length_tests, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder, test_problems
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.rows import row
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
@@ -24,20 +21,12 @@ from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.tasks import Task
 
-# Total variation. Codes are rounded, so the model's code may lie off the code of the update that it made. On exact
-# traces of noisy_permutation the nearest update alone finds .985 of the steps right; of steps updated exactly with a
-# wrong symbol it finds .91 to be pointer errors, .05 right and .04 update errors (mess3: .999, 0, .001). Codes of
-# certain states have no tolerance.
+# Total variation. Codes are rounded, so the model's code may lie off that of the update that it made. On exact traces
+# of noisy_permutation the nearest update finds .985 of the steps right; of exact updates with a wrong symbol it finds
+# .91 to be pointer errors, .05 right and .04 update errors (mess3: .999, 0, .001).
 TOLERANCE = 1 / 8
 IMPOSSIBLE = -1  # stands for the code of an update with a symbol that the belief before it rules out
 NEGLIGIBLE = 1e-12  # a smaller probability of a symbol counts as ruling it out
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """How much is measured."""
-
-    problems: int = 256  # per length
 
 
 class Judged(NamedTuple):
@@ -80,15 +69,12 @@ def updated_codes(
 
 
 def judge(
-    task: Task,
-    problems: Problems,
-    updated: Int[np.ndarray, "batch step symbol"],
-    codes: Int[np.ndarray, "batch step"],
+    task: Task, problems: Problems, updated: Int[np.ndarray, "batch step symbol"], codes: Int[np.ndarray, "batch step"]
 ) -> Judged:
-    """Judge each code by the update that lies nearest in L1, if any lies within ``TOLERANCE``.
+    """Judge each code by the update that lies nearest in L1, if any lies within ``TOLERANCE``; ties are right.
 
-    A tie between x_t and another symbol is right, for want of evidence. So is a step from the code of the exact belief
-    to that of the next, which rounding may have put out of reach of every update.
+    So is a step from the code of the exact belief to that of the next, which rounding may put out of every update's
+    reach.
     """
     codebook = task_vocabulary(task).codebook
     counts = np.rint(codebook.points * codebook.resolution).astype(np.int64)
@@ -104,16 +90,12 @@ def judge(
     return Judged(right, ~right & (other <= within))
 
 
-def pointer(run: Run, settings: Pointer) -> Rows:
+def pointer(run: Run, settings: SampleSize) -> Rows:
     """Measure the shares of pointer and update errors at each test length, for traces that state every step.
 
-    A trace that fetches before it states shows some pointer errors itself: each wrong copy or index is one. After a
-    right copy all wrong codes are update errors; after a right index, the model may still have taken the wrong
-    observation.
-
-    Controls: ``exchanged_codes`` judges the codes of other problems at the same step, which shows how often chance
-    passes for a pointer error. ``codes_only``, for traces that fetch, ignores the fetched tokens, which shows how good
-    such judgments are.
+    Each wrong copy or index is a pointer error. After a right copy all wrong codes are update errors; after a right
+    index, the model may still have taken the wrong observation. The control ``exchanged_codes`` shows how often chance
+    passes for a pointer error; ``codes_only``, for traces that fetch, how good judgments by codes alone are.
     """
     task, seed, rows = run.task, run.spec.seed, Rows()
     for test in by_length_tests(task):
@@ -133,9 +115,8 @@ def pointer(run: Run, settings: Pointer) -> Rows:
         }
         if len(response.places) < response.written.shape[1]:
             judgments["codes_only"] = by_code
-        record = partial(row, task.name, run.spec.condition, seed, test.split, n_steps=test.n_steps)
         for control, judged in judgments.items():
-            rows += _rows(partial(record, control=control), judged)
+            rows += _rows(partial(recorder(run, test.n_steps), control=control), judged)
     return rows
 
 

@@ -1,9 +1,11 @@
 """The evaluation protocol: the problems that every run is tested on, and the rows that evaluations return."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
+from unamortized.evaluation.rows import row
 from unamortized.learning.runs import Run, load_run, snapshot_steps
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
@@ -13,10 +15,23 @@ Rows = list[dict[str, Any]]  # of ``metrics.csv``, each made by ``rows.row``
 FEWEST_PROBLEMS = 20  # claims and figures ignore a value measured on fewer problems: it is mostly noise
 
 
+@dataclass(frozen=True)
+class SampleSize:
+    """The number of problems to measure on."""
+
+    problems: int = 512
+
+
 def split_of(task: Task, n_steps: int) -> str:
     """Return ``in_distribution`` for the training lengths, ``length`` for all others."""
     first, last = task.steps.train
     return "in_distribution" if first <= n_steps <= last else "length"
+
+
+def recorder(run: Run, n_steps: int, split: str = "") -> Callable[..., dict[str, Any]]:
+    """Return the function that makes rows of a run at one length, from metric, value, count and more (``rows.row``)."""
+    split = split or split_of(run.task, n_steps)
+    return partial(row, run.task.name, run.spec.condition, run.spec.seed, split, n_steps=n_steps)
 
 
 class TestSet(NamedTuple):
@@ -38,9 +53,7 @@ def shifted_tests(task: Task) -> list[TestSet]:
     singly = [(axis,) for axis in task.shifts.declared]
     return [
         TestSet(
-            longest if "length" in axes else usual,
-            tuple(axis for axis in axes if axis != "length"),
-            "+".join(axes),
+            longest if "length" in axes else usual, tuple(axis for axis in axes if axis != "length"), "+".join(axes)
         )
         for axes in (*singly, *task.shifts.crossed)
     ]
@@ -52,9 +65,6 @@ def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift =
 
 
 def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
-    """Yield each training step at which a run kept its weights, with the run as it was then.
-
-    The specification stays that of ``run``, whose tests may differ from those it was trained under.
-    """
+    """Yield each training step at which a run kept its weights, with the run as it was then, but today's tests."""
     for step in snapshot_steps(run.spec):
         yield step, replace(load_run(run.folder, step), spec=run.spec)

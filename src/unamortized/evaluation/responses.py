@@ -1,7 +1,6 @@
 """Responses: the trace that a run's model writes, freely or edited, and the answer distribution after it.
 
-The layout fixes which block of the vocabulary each column takes, and the model chooses within that block. Nothing is
-teacher-forced except edits.
+The layout fixes the block of the vocabulary that each column takes; the model chooses within it.
 """
 
 from collections.abc import Iterable
@@ -51,15 +50,13 @@ def respond(
     """Let a run's model write its traces and answer.
 
     Args:
-        run: the run.
-        problems: the problems.
-        forced: a trace (numbers within their blocks) whose first ``n_forced`` tokens replace the model's own; the
-            model writes the rest.
-        n_forced: the number of forced tokens; by default, all.
+        run, problems: the model and its questions.
+        forced: a trace (numbers within their blocks); its first ``n_forced`` tokens (all) replace the model's own.
+        n_forced: see ``forced``.
         truncate: answer after this many tokens of the trace; by default, after all.
         hint: tokens that end the questions, instead of the usual ones.
-        sample: sample the trace from the model's distribution; traces that are draws are always sampled.
-        draw: number of the sample.
+        sample: sample the trace, as traces that are draws always are; ``draw`` is the number of the sample.
+        draw: see ``sample``.
         taps: names of activations to return.
         patches: activations that replace the model's own.
     """

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Int
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import donors_of
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, causal_reliance, roll_out
-from unamortized.evaluation.interventions import LastColumn, cut_edges, read_before, replaced
+from unamortized.evaluation.interventions import LastColumn, cut_edges, replaced
 from unamortized.evaluation.pointer import Updates, exact_updates
-from unamortized.evaluation.protocol import Rows
+from unamortized.evaluation.protocol import Rows, SampleSize
 from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, QUESTION
 from unamortized.language.layout import NO_STEP, Examples
 from unamortized.language.meanings import code_meanings
@@ -27,39 +27,26 @@ from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.randomness import stream
 
 OBSERVATION, LAST_CODE, RANDOM = "observation", "last_code", "random_columns"
-
-
-@dataclass(frozen=True)
-class Routes:
-    """How many problems, and which steps."""
-
-    problems: int = 256
-    steps: tuple[int, ...] = (2, 4, 8, 12, 16)  # the first step has no last code
-
-    def __post_init__(self) -> None:
-        if min(self.steps) < 2:
-            raise ValueError(f"steps must be 2 or more, as the first step has no last code (got {self.steps})")
+STEPS = (2, 4, 8, 12, 16)  # the first step has no last code
 
 
 @torch.no_grad()
-def routes(run: Run, settings: Routes) -> Rows:
+def routes(run: Run, settings: SampleSize) -> Rows:
     """Measure what each head contributes to a step, at the longest training length; for runs with a ``forced_trace``.
 
     *Ablation* (``route_tv``): cut the edges from the column about to state step t to a group of columns (``site``, see
-    ``groups``), for one head (layer ``L0H2``), all heads of a layer (``L0``) or ``all``. The control
-    ``random_columns`` cuts the edge to another observation.
+    ``groups``), for one head (layer ``L0H2``), all heads of a layer (``L0``) or ``all``.
 
-    *Patching* (``route_reliance``): replace x_t by another symbol (site ``observation``) or c_{t-1} by another
-    problem's (``last_code``), and put one component's output at that column into the clean run: a head, all heads of a
-    layer, its perceptron (``L0MLP``), the token's embedding (``embed``); ``all`` is the corrupted run as a whole. Later
-    layers react: this is activation patching, the total effect. ``route_reliance_direct`` holds them at their clean
-    values, except for the final normalization: path patching, straight to the output. Where the column itself holds
-    c_{t-1}, as in ``cot``, no other does, so that ``embed`` equals ``all`` for ``last_code``.
+    *Patching* (``route_reliance``): replace x_t or c_{t-1}, and put one component's output at that column into the
+    clean run: a head, all heads of a layer, its perceptron (``L0MLP``), the token's embedding (``embed``); ``all`` is
+    the corrupted run as a whole. Later layers react (activation patching). ``route_reliance_direct`` holds them at
+    their clean values, except for the final normalization (path patching). Where the column itself holds c_{t-1}, as in
+    ``cot``, no other does, so that ``embed`` equals ``all`` for ``last_code``.
     """
     trace = forced_trace(run, settings.problems)
     if trace is None:
         return []
-    steps = [step for step in settings.steps if step <= trace.rollout.problems.n_steps]
+    steps = [step for step in STEPS if step <= trace.rollout.problems.n_steps]
     return [*ablations(trace, steps), *patchings(trace, steps)]
 
 
@@ -72,19 +59,25 @@ class ForcedTrace:
 
     def column(self, step: int) -> int:
         """Return the column at which the model is about to state a step."""
-        return int(self.rollout.own.columns[ABOUT_TO_STATE][step - 1])
+        return int(self.rollout.response.columns[ABOUT_TO_STATE][step - 1])
 
     def observed_at(self, step: int) -> int:
         """Return the column of the question that holds the observation of a step."""
-        return int(self.rollout.own.columns[QUESTION][step - 1])
+        return int(self.rollout.response.columns[QUESTION][step - 1])
 
     def read_before(self, step: int, tokens: Int[np.ndarray, "batch column"] | None = None) -> LastColumn:
-        """Let the model read all that comes before it states a step; of other tokens, if any are given."""
-        return read_before(self.rollout.run, self.examples, self.column(step), tokens)
+        """Let the model read all columns before it states a step, of these tokens or its own."""
+        column, model = self.column(step), self.rollout.run.model
+        given = torch.from_numpy((self.examples.tokens if tokens is None else tokens)[:, : column + 1])
+        positions = torch.from_numpy(self.examples.positions)[None, : column + 1]
+        cache = model.new_cache(capacity=column + 1)
+        nothing = torch.zeros(len(given), column, dtype=torch.bool)
+        model(given[:, :-1], positions[:, :-1], cache=cache, select=nothing)
+        return LastColumn(self.rollout.run, given, positions, cache)
 
     def updates(self, step: int, codes: Int[np.ndarray, "batch step"] | None = None) -> Updates:
         """Update the code of the step before exactly, with every symbol; the run's own code by default."""
-        last = (self.rollout.own.stated if codes is None else codes)[:, step - 2]
+        last = (self.rollout.response.stated if codes is None else codes)[:, step - 2]
         return exact_updates(self.rollout.problems.process, code_meanings(self.rollout.run.task)[last])
 
 
@@ -97,7 +90,7 @@ def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
     if kind.sampled or kind.hinted or not isinstance(run.model, Transformer):
         return None
     rollout = roll_out(run, FaithfulnessSettings(problems=problems))
-    own, rendered = rollout.own, run.render(rollout.problems)
+    own, rendered = rollout.response, run.render(rollout.problems)
     every_step = np.array_equal(own.trace_steps, np.arange(1, rollout.problems.n_steps + 1))
     if not every_step or rendered.answer < own.columns[ABOUT_TO_STATE].max():
         return None
@@ -126,19 +119,17 @@ def groups(examples: Examples, column: int) -> dict[str, Bool[np.ndarray, " colu
         "later_observations": observes & (about > step),
         LAST_CODE: states & (about == step - 1),
         "earlier_codes": states & (about < step - 1),
-        "marks": columns >= 0,
     }
-    found, left = {}, np.ones(column + 1, dtype=bool)
-    for name, group in named.items():
-        if (group & left).any():
-            found[name] = group & left
-        left = left & ~group
-    return found
+    group = np.select([*named.values()], [*named], "marks")
+    return {name: group == name for name in (*named, "marks") if (group == name).any()}
 
 
 def ablations(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
     """Measure how far the new code moves when edges are cut, by group of columns and heads."""
-    heads, moves = _heads(trace.rollout.run.spec.model), dict[tuple[str, str, str], list[np.ndarray]]()
+    spec, moves = trace.rollout.run.spec.model, dict[tuple[str, str, str], list[np.ndarray]]()
+    layers, every = range(spec.layers), range(spec.heads)
+    heads = {f"L{layer}H{head}": {layer: [head]} for layer in layers for head in every}  # by layer
+    heads |= {f"L{layer}": {layer: every} for layer in layers} | {ALL_LAYERS: dict.fromkeys(layers, every)}
     for step in steps:
         last = trace.read_before(step)
         clean = last.codes()
@@ -148,26 +139,16 @@ def ablations(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
             for layer, chosen in heads.items():
                 codes = last.codes(cut_edges(np.atleast_2d(mask), chosen))
                 moves.setdefault((site, control, layer), []).append(total_variation(codes, clean))
-    means = {key: np.concatenate(values) for key, values in moves.items()}
     return [
-        trace.rollout.record("route_tv", values.mean(), len(values), site=site, control=control, layer=layer)
-        for (site, control, layer), values in means.items()
+        trace.rollout.record("route_tv", float(np.mean(each)), np.size(each), site=site, control=control, layer=layer)
+        for (site, control, layer), each in moves.items()
     ]
-
-
-def _heads(spec: ModelSpec) -> dict[str, dict[int, list[int]]]:
-    """Name each head alone, all heads of each layer, and all heads, as heads by layer."""
-    every = list(range(spec.heads))
-    alone = {f"L{layer}H{head}": {layer: [head]} for layer in range(spec.layers) for head in every}
-    layers = {f"L{layer}": {layer: every} for layer in range(spec.layers)}
-    return alone | layers | {ALL_LAYERS: dict.fromkeys(range(spec.layers), every)}
 
 
 def _another_observation(trace: ForcedTrace, step: int) -> Bool[np.ndarray, "batch column"]:
     """Draw for each problem an observation other than x_t that the column about to state step t can see."""
     column, run = trace.column(step), trace.rollout.run
-    others = np.flatnonzero(trace.examples.observes[: column + 1])
-    others = others[others != trace.observed_at(step)]
+    others = np.setdiff1d(np.flatnonzero(trace.examples.observes[: column + 1]), trace.observed_at(step))
     chosen = stream(RANDOM, run.task.fingerprint(), run.spec.seed, step).choice(others, len(trace.rollout.problems))
     return chosen[:, None] == np.arange(column + 1)
 
@@ -198,7 +179,7 @@ def corruptions(trace: ForcedTrace, step: int) -> dict[str, Corruption]:
     holds = trace.examples.steps[: trace.column(step) + 1] == step  # the question, and a copy of it
     other_symbol[:, np.flatnonzero(holds)] = vocabulary.observation(symbol)[:, None]
     donors = donors_of(rollout.run, rollout.problems, step - 1)
-    donated, last = trace.updates(step, rollout.own.stated[donors]), trace.column(step - 1) + 1
+    donated, last = trace.updates(step, rollout.response.stated[donors]), trace.column(step - 1) + 1
     other_code = trace.examples.tokens.copy()
     other_code[:, last] = other_code[donors, last]
     return {
@@ -223,8 +204,8 @@ def component_outputs(spec: ModelSpec) -> dict[str, ComponentOutput]:
     out = [f"{block}.hook_{part}_out" for block in blocks for part in ("attn", "mlp")]
     found = {"embed": ComponentOutput("hook_embed", None, out)}
     for layer, block in enumerate(blocks):
-        for head in range(spec.heads):
-            found[f"L{layer}H{head}"] = ComponentOutput(f"{block}.attn.hook_z", head, out[2 * layer + 1 :])
+        for name, head in ((f"L{layer}H{head}", head) for head in range(spec.heads)):
+            found[name] = ComponentOutput(f"{block}.attn.hook_z", head, out[2 * layer + 1 :])
         found[f"L{layer}"] = ComponentOutput(f"{block}.attn.hook_z", None, out[2 * layer + 1 :])
         found[f"L{layer}MLP"] = ComponentOutput(f"{block}.hook_mlp_out", None, out[2 * layer + 2 :])
     return found
@@ -255,6 +236,6 @@ def patchings(trace: ForcedTrace, steps: Sequence[int]) -> Rows:
     rows: Rows = []
     for (site, metric, layer), values in moved.items():
         beliefs = np.concatenate(values)
-        alpha = causal_reliance(beliefs, np.concatenate(should[site])).alpha
+        alpha = causal_reliance(beliefs, np.concatenate(should[site]))
         rows.append(rollout.record(metric, alpha, len(beliefs), site=site, layer=layer))
     return rows

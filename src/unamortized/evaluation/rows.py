@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from unamortized.evaluation.glossary import control_described
 from unamortized.evaluation.metrics import METRICS
 
 COLUMNS = (
@@ -20,19 +21,16 @@ def row(
 ) -> dict[str, Any]:
     """Make one row; world and run are filled in when tables are collected.
 
-    Args:
-        task, condition, seed, split: the columns of these names.
-        metric: a name in ``METRICS``, which gives the unit.
-        value: the measurement.
-        count: the number of problems, or of other units, behind it.
-        where: the columns ``variant``, ``control``, ``n_steps``, ``site``, ``layer`` and ``step``, if they apply.
+    ``count`` is the number of problems, or of other units, behind the value; ``where`` gives the columns ``variant``,
+    ``control``, ``n_steps``, ``site``, ``layer`` and ``step``, if they apply. ``METRICS`` gives the unit.
 
     Raises:
-        KeyError: if ``METRICS`` does not list the metric.
+        KeyError: if ``METRICS`` does not list the metric, or the glossary does not describe the control.
         ValueError: if ``where`` holds a name that is not a column.
     """
     if unknown := set(where) - set(COLUMNS):
         raise ValueError(f"{metric}: no column named {', '.join(sorted(unknown))}; use {', '.join(COLUMNS)}")
+    control_described(where.get("control", ""))
     filled = {"task": task, "condition": condition, "seed": seed, "split": split, "metric": metric}
     measured = {"value": float(value), "count": int(count), "unit": METRICS[metric].unit}
     return dict.fromkeys(COLUMNS) | dict.fromkeys(TEXT, "") | filled | where | measured

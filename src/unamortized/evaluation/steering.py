@@ -13,14 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.distances import kl
 from unamortized.evaluation.faithfulness.edits import donors_of, place_of
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    Rollout,
-    causal_reliance,
-    moves_enough,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, roll_out, without_hints
 from unamortized.evaluation.interventions import Answers, HeldBelief, Vectors, answers_under, held_belief
 from unamortized.evaluation.probes.activations import (
     SITES,
@@ -39,7 +32,6 @@ from unamortized.learning.runs import Run
 from unamortized.worlds.randomness import stream
 
 FITTED = 4  # problems to fit on for each problem that is steered: each step has a probe of its own
-TOKEN_EDIT, UNSTEERED = "token_edit", "unsteered"
 Losses = dict[tuple[str, str, int], Float[np.ndarray, " kept"]]  # KLs of kept problems by control, layer and lag
 
 
@@ -74,46 +66,40 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Measure the KL of answers to the exact counterfactual after a change, by site, layer and lag.
 
     The site is where a step, or the answer, is about to be stated; without a trace also the question. ``steered_kl``
-    without a control moves the activation along the belief subspace to b', a donor's belief. Controls:
-    ``random_subspace`` moves it as far in a random subspace of the same rank and variance; ``wrong_state`` to another
-    belief; ``mean_patch`` replaces it by its mean; ``donor_subspace`` and ``donor_random`` replace that part of it by
-    the donor's, ``donor_patch`` all of it; ``token_edit`` replaces the written code instead; ``unsteered`` nothing.
-
-    ``erased_kl`` is the KL to the undisturbed exact answer with the belief subspace erased. Controls:
-    ``random_subspace``, ``untouched``, and ``exact_loss``, what losing the belief costs exact Bayes.
+    without a control moves the activation along the belief subspace to b', a donor's belief. ``erased_kl`` is the KL to
+    the undisturbed exact answer with the belief subspace erased.
     """
-    rollout, trace, rows = roll_out(run, settings), resolve_trace(run.condition.trace), Rows()
-    if trace.sampled or run.task.query.kind == "smooth" or trace.n_filler:
+    rollout, kind, rows = roll_out(run, settings), resolve_trace(run.condition.trace), Rows()
+    if kind.sampled or run.task.query.kind == "smooth" or kind.n_filler:
         return rows
-    problems, own, exact = rollout.problems, rollout.own, rollout.exact
+    problems, own, exact = rollout.problems, rollout.response, rollout.exact
     fitting = read_activations(run, fitting_problems(run, FITTED * settings.problems, "steering"))
     response = respond_with_activations(run, problems, own.written)
     for site in SITES if run.condition.trace == "none" else (ABOUT_TO_STATE,):
         seen, losses = activations_at(run, problems, response, site), Losses()
         for lag in settings.lags:
-            at = _steered_step(rollout, response.columns[site], seen.steps, lag, settings)
+            at = _steered_step(rollout, response.columns[site], seen.steps, lag)
             if at is None:
                 continue
-            forgotten, should = _without_belief(rollout, at.step), (at.exact - exact)[at.kept]
+            average = np.tile(problems.beliefs[:, at.step].mean(axis=0), (len(problems), 1))
+            forgotten = edited_beliefs(problems, at.step, average)
             fitted = fit_by_layer(fitting[site], place=at.place)
             for layer, tap in layers(run).items():
                 generator = stream("steering", run.task.fingerprint(), run.spec.seed, site, at.step, layer)
                 held = held_belief(fitted[layer], seen.features[layer][:, at.place], generator)
-
-                def answers(activations: Vectors, tap: str = tap, at: SteeredStep = at) -> Answers:
-                    return answers_under(run, problems, tap, at.column, activations, own.written, at.n_forced)
-
+                forced = {"forced": own.written, "n_forced": at.n_forced}
+                answers = partial(answers_under, run, problems, tap, at.column, **forced)
                 record = partial(rollout.record, site=site, layer=layer, step=lag)
                 steered = {control: answers(change(held, at)) for control, change in CHANGES.items()}
                 for control, found in (steered | at.unpatched).items():
                     kls = losses[control, layer, lag] = kl(at.exact, found)[at.kept]
-                    alpha = causal_reliance((found - own.answers)[at.kept], should).alpha
                     rows.append(record("steered_kl", kls.mean(), len(kls), control=control))
-                    rows.append(record("steered_reliance", alpha, len(kls), control=control))
+                alpha = rollout.reliance(steered[""], at.exact, at.kept)
+                rows.append(record("steered_reliance", alpha, int(at.kept.sum())))
                 erased = {
                     "": answers(held.subspace.erased(held.activations)),
                     "random_subspace": answers(held.random.erased(held.activations)),
-                    "exact_loss": forgotten,
+                    "exact_loss": counterfactual_answers(run.task, problems, at.step, forgotten),
                     "untouched": own.answers,
                 }
                 for control, found in erased.items():
@@ -123,36 +109,25 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
 
 
 def _steered_step(
-    rollout: Rollout,
-    columns: Int[np.ndarray, " step"],
-    steps: Int[np.ndarray, " step"],
-    lag: int,
-    settings: FaithfulnessSettings,
+    rollout: Rollout, columns: Int[np.ndarray, " step"], steps: Int[np.ndarray, " step"], lag: int
 ) -> SteeredStep | None:
     """Prepare a lag of a site; None unless the site has its step and the exact answers of two problems move enough."""
-    run, problems, own, step = rollout.run, rollout.problems, rollout.own, rollout.problems.n_steps - lag
+    run, problems, own, step = rollout.run, rollout.problems, rollout.response, rollout.problems.n_steps - lag
     if step not in steps or step < 1:
         return None
     place, donors = int(np.flatnonzero(steps == step)[0]), donors_of(run, problems, step)
     codes = run.vocabulary.encode(problems.beliefs[:, step])[donors]
     belief = edited_beliefs(problems, step, code_meanings(run.task, softening=1e-12)[codes])
     exact = answers_from_codes(run.task, problems, step, codes)
-    kept = moves_enough(exact, rollout.exact, settings)
+    kept = rollout.kept(exact)
     if kept.sum() < 2:
         return None
-    n_forced, unpatched = None, {UNSTEERED: own.answers}
+    n_forced, unpatched = None, {"unsteered": own.answers}
     if len(own.trace_steps):
         n_forced, forced = place_of(own, step), own.written.copy()
         forced[:, n_forced] = codes
-        unpatched[TOKEN_EDIT] = rollout.again(forced=forced, n_forced=n_forced + 1)
+        unpatched["token_edit"] = rollout.again(forced=forced, n_forced=n_forced + 1)
     return SteeredStep(step, place, int(columns[place]), n_forced, donors, belief, exact, kept, unpatched)
-
-
-def _without_belief(rollout: Rollout, step: int) -> Answers:
-    """Return the exact answers after the belief of a step is replaced by the average one."""
-    problems = rollout.problems
-    average = np.tile(problems.beliefs[:, step].mean(axis=0), (len(problems), 1))
-    return counterfactual_answers(rollout.run.task, problems, step, edited_beliefs(problems, step, average))
 
 
 def _at_chosen_layer(rollout: Rollout, site: str, losses: Losses) -> Rows:
@@ -161,15 +136,15 @@ def _at_chosen_layer(rollout: Rollout, site: str, losses: Losses) -> Rows:
     Where a token is about to be written, the stream after the last block only chooses that token: the last layer is
     then not a choice.
     """
+    if not losses:
+        return []
     rows, lags = Rows(), sorted({lag for _, _, lag in losses})
     choices = [*layers(rollout.run)][: -1 if site == ABOUT_TO_STATE else None]
-    if not losses:
-        return rows
     chosen = min(choices, key=lambda layer: float(np.mean([losses["", layer, lag][::2].mean() for lag in lags])))
     for control in dict.fromkeys(control for control, _, _ in losses):
         others = {lag: losses[control, chosen, lag][1::2] for lag in lags}
         means: dict[int | None, float] = {lag: float(values.mean()) for lag, values in others.items()}
         means[None] = float(np.mean([*means.values()]))
-        record = partial(rollout.record, count=sum(map(len, others.values())), site=site, layer=CHOSEN_LAYER)
-        rows += [record("steered_kl", mean, control=control, step=lag) for lag, mean in means.items()]
+        record = partial(rollout.record, "steered_kl", count=sum(map(len, others.values())), control=control)
+        rows += [record(mean, site=site, layer=CHOSEN_LAYER, step=lag) for lag, mean in means.items()]
     return rows

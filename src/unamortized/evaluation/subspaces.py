@@ -46,10 +46,10 @@ def belief_subspace(fitted: FittedProbe) -> Subspace:
     r"""Return the subspace that a probe reads; its rank is the dimension of beliefs, one less than states.
 
     With the probe's directions $W$ and the activations' covariance $\Sigma$, activations differ on average by
-    $\Sigma W^\top (W \Sigma W^\top)^{-1}$ where readings differ by one. To set the reading to its mean along these
+    $\Sigma W^\top (W \Sigma W^\top)^{-1}$ where readings differ by one. Setting the reading to its mean along these
     directions is, up to the ridge, the least change after which no affine probe reads anything (LEACE, Belrose et al.
-    2023, theorem 4.3); to set it elsewhere along them is the likeliest change. The change of least Euclidean length
-    follows directions that hardly vary, which the model does not read: in pilot runs it moved no answer at all.
+    2023, theorem 4.3). The change of least Euclidean length moved no answer in pilot runs: it follows directions that
+    hardly vary.
     """
     _, values, directions = np.linalg.svd(fitted.probe.weights.T, full_matrices=False)
     across = directions[values > NO_DIRECTION * max(values[0], np.finfo(float).tiny)]
@@ -61,9 +61,7 @@ def random_subspace(
 ) -> Subspace:
     """Draw a random subspace of the same rank and, as nearly as possible, variance, uncorrelated with the other.
 
-    Erasing or moving one thus leaves what is read from the other. Where the other holds most of the variance, what is
-    left may hold less: see ``variance``. Directions are drawn in proportion to the variance of activations, evenly, or
-    in between.
+    Where the other holds most of the variance, it may hold less (``Subspace.variance``).
     """
     outside = np.eye(len(covariance)) - like.along @ like.across
     values, vectors = np.linalg.eigh(outside @ covariance @ outside.T)

@@ -1,8 +1,6 @@
 """The triangle: the exact belief, the belief that the trace states, and the belief that a probe reads inside."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +9,8 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.distances import kl
 from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
 from unamortized.evaluation.probes.fitting import belief_probes
-from unamortized.evaluation.probes.readings import as_belief, as_distribution
-from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.protocol import Rows, SampleSize, recorder, test_problems
 from unamortized.evaluation.responses import Response
-from unamortized.evaluation.rows import row
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -22,13 +18,6 @@ from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
 
 BEYOND = 4  # how many times the training length is measured, too, if it is tested
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """How many problems."""
-
-    problems: int = 512
 
 
 class ProbedResponse(NamedTuple):
@@ -58,7 +47,7 @@ def belief_reader(run: Run, size: int) -> Callable[[Problems], ProbedResponse]:
     return reader
 
 
-def triangle(run: Run, settings: Triangle) -> Rows:
+def triangle(run: Run, settings: SampleSize) -> Rows:
     """Compare stated, probed and exact belief, pairwise by KL, at each step of the longest training length and beyond.
 
     The probe is fitted at the longest training length, and is the same at four times that. Runs whose trace states no
@@ -76,12 +65,8 @@ def triangle(run: Run, settings: Triangle) -> Rows:
         if not len(response.trace_steps):
             continue
         exact, stated = as_distribution(run, problems.beliefs[:, steps]), stated_beliefs(run, response)
-        pairs = {
-            "probed_kl": kl(exact, probed),
-            "stated_kl": kl(exact, stated),
-            "stated_probed_kl": kl(stated, probed),
-        }
-        record = partial(row, task.name, run.spec.condition, run.spec.seed, split_of(task, n_steps), n_steps=n_steps)
+        pairs = {"probed_kl": kl(exact, probed), "stated_kl": kl(exact, stated), "stated_probed_kl": kl(stated, probed)}
+        record = recorder(run, n_steps)
         rows += [
             record(metric, value, len(problems), step=int(step))
             for metric, values in pairs.items()
@@ -95,3 +80,23 @@ def stated_beliefs(run: Run, response: Response) -> Float[np.ndarray, "batch ste
     states_codes = run.condition.trace != "state"
     meanings = code_meanings(run.task) if states_codes else np.eye(run.vocabulary.n_states)
     return as_distribution(run, meanings[response.stated])
+
+
+def to_simplex(points: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """Project points to the nearest point of the simplex (Duchi et al. 2008)."""
+    descending = -np.sort(-points, axis=-1)
+    ranks = np.arange(1, points.shape[-1] + 1)
+    shift = (descending.cumsum(axis=-1) - 1) / ranks
+    support = (descending > shift).sum(axis=-1, keepdims=True)
+    return np.maximum(points - np.take_along_axis(shift, support - 1, axis=-1), 0)
+
+
+def as_distribution(run: Run, beliefs: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch option"]:
+    """Return beliefs unchanged; for a generalized process, the next symbol's distribution by each predictive vector."""
+    coded = run.vocabulary.coded
+    return beliefs if coded is None else beliefs @ coded
+
+
+def as_belief(readings: Float[np.ndarray, "*batch state"]) -> Float[np.ndarray, "*batch state"]:
+    """Turn readings into beliefs without zeros: project them to the simplex, and spread 1 % evenly."""
+    return 0.99 * to_simplex(readings) + 0.01 / readings.shape[-1]

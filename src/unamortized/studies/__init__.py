@@ -19,18 +19,14 @@ STUDIES: dict[str, Study] = {
 
 
 def find_study(name: str) -> Study:
-    """The study of that name.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """Return the study of that name; a ValueError lists the names."""
     if name not in STUDIES:
         raise ValueError(f"no study named '{name}'; there are {', '.join(STUDIES)}")
     return STUDIES[name]
 
 
 def study_of(condition: str) -> Study:
-    """The first study that trains a condition, and so measures what there is to measure of it; else the headline."""
+    """Return the first study that trains a condition; else the headline study."""
     trains = (
         study
         for study in STUDIES.values()

@@ -135,12 +135,5 @@ def to_markdown(claims: list[dict[str, Any]]) -> str:
 
 def to_json(record: dict[str, Any]) -> str:
     """Return a record as text with seven significant digits, alike on every run."""
-    return json.dumps(_rounded(record), indent=1, ensure_ascii=False) + "\n"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.7g}")
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    return [_rounded(entry) for entry in value] if isinstance(value, list) else value
+    rounded = json.loads(json.dumps(record), parse_float=lambda text: float(f"{float(text):.7g}"))
+    return json.dumps(rounded, indent=1, ensure_ascii=False) + "\n"

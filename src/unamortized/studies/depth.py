@@ -11,17 +11,17 @@ from functools import partial
 
 import pandas as pd
 
-from unamortized.evaluation import generalization
-from unamortized.evaluation.composition import Composition, composition
+from unamortized.evaluation.composition import composition
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import ABOUT_TO_STATE, LAST_LAYER, QUESTION, layer_number
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.depth import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, PRIOR, WINDOW
-from unamortized.studies.quantities import BySeed, Expression, Quantity, Share, greatest
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.quantities import BySeed, Expression, Quantity, greatest
+from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 LAYERS = (1, 2, 3, 6)
 TRAINED = 8  # observations in the longest training question: three doublings
@@ -43,13 +43,8 @@ def cell(task: str, condition: str, layers: int, seeds: int, steps: int, warmup:
 
 
 def evaluations(problems: int, fitted: int) -> tuple[Evaluation, ...]:
-    """Return the evaluations, with n problems each, and others to fit probes on."""
-    lengths = generalization.ByLength(problems)
-    return (
-        Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
-        Evaluation("by_length", generalization.by_length, lengths),
-        Evaluation("composition", composition, Composition(fitted, fitted)),
-    )
+    """Return the evaluations: answers on n problems, probes fitted and scored on others."""
+    return *answer_evaluations(problems), Evaluation("composition", composition, SampleSize(fitted))
 
 
 PRESETS = {
@@ -97,13 +92,11 @@ class SlowestDoubling(Expression):
     layers: int
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the share of each seed."""
         steps = steps_by_layer(table, self.layers).drop(columns=0, errors="ignore")
         return steps.div([min(2 ** int(layer), TRAINED) for layer in steps.columns.tolist()]).min(axis=1)
 
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        """Return the hashes of the models."""
-        return set(composed_rows(table, self.layers)["run"]) - {""}
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return composed_rows(table, self.layers)
 
 
 kl, right = Quantity("answer_kl"), Quantity("map_agreement")
@@ -114,7 +107,7 @@ longest_path = greatest(
 )
 
 
-def share_of_prior(variant: str, n_steps: int = TRAINED) -> Share:
+def share_of_prior(variant: str, n_steps: int = TRAINED) -> Expression:
     """Return the KL without a trace as a share of the prior's."""
     return direct_kl(variant=variant, n_steps=n_steps).share_of(kl(PRIOR, n_steps=n_steps))
 
@@ -231,8 +224,7 @@ CLAIMS = (
         "steps, half of the training length.",
         longest_path >= HALF,
         Control(
-            "there is a path to walk: the KL at n = 8 is at most a quarter of the prior's",
-            share_of_prior("l3") <= 0.25,
+            "there is a path to walk: the KL at n = 8 is at most a quarter of the prior's", share_of_prior("l3") <= 0.25
         ),
     ),
     Claim(
@@ -245,9 +237,9 @@ CLAIMS = (
 )
 
 DEPTH = Study(
-    name="depth",
-    question="Does a model without a trace compose steps layer by layer, and does it find a shortcut of depth log n?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "depth",
+    "Does a model without a trace compose steps layer by layer, and does it find a shortcut of depth log n?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from unamortized.evaluation.faithfulness import RHOS as RHOS
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS
-from unamortized.labels import LAST_LAYER, layer_number, numbers, stem
+from unamortized.labels import LAST_LAYER, last_layer, numbers, stem
 from unamortized.studies.quantities import SeedStatistic
 from unamortized.studies.study import Explained
 
-RHOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NEAR = (0, 1, 2)  # lags at which enough problems are kept in every world
 EARLY = tuple(range(1, 7))  # steps, of six
 
@@ -98,8 +98,7 @@ def rows_read(metrics: pd.DataFrame, measure: FaithfulnessMeasure, of: str = "di
     rows = rows[rows["metric"].isin(measure.metrics) & (rows["count"] >= FEWEST_PROBLEMS)]
     rows = rows[rows["n_steps"] == rows.groupby(["task", "world", "metric"])["n_steps"].transform("max")]
     rows = rows[rows["step"].isna() if measure.steps is None else rows["step"].isin(measure.steps).fillna(False)]
-    layers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
-    layer = str(max(layers, default="none")) if measure.layer == LAST_LAYER else measure.layer
+    layer = last_layer(rows["layer"].unique()) if measure.layer == LAST_LAYER else measure.layer
     return rows[rows["layer"] == layer].assign(rho=lambda own: own["condition"].map(rhos).astype(float))
 
 
@@ -125,11 +124,9 @@ class OfReadings(SeedStatistic):
     of: str = "dial"
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that the measure reads."""
         return rows_read(table, self.measure, self.of)
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the readings."""
         return readings(table, self.measure, self.of).dropna()
 
 
@@ -137,14 +134,13 @@ class RankByRho(OfReadings):
     """Spearman's rank correlation of the readings with ρ (1 - ρ if they should fall); 0 if all are the same."""
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the correlation over all worlds."""
         if points["value"].nunique() < 2:
             return 0.0
         return self.measure.sign * points["value"].corr(points["rho"], method="spearman")
 
 
 class VarianceShares(NamedTuple):
-    """The shares of a variance that ρ and the world account for, each alone, and the rest."""
+    """Shares of a variance: due to ρ alone, to the world alone, and the rest."""
 
     rho: float
     world: float
@@ -173,40 +169,21 @@ class VarianceShare(OfReadings):
     """The share of the readings' variance that ρ, the world, or neither alone accounts for."""
 
     part: Literal["rho", "world", "neither"] = "rho"
-    unit = "fraction"
+    own_unit = "fraction"
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the share."""
         grid = points.pivot_table(index=["task", "world"], columns="rho", values="value")
         return getattr(variance_shares(grid.to_numpy(dtype=float)), self.part)
 
 
-class OnScale(OfReadings):
-    """A comparison of the readings with those of a calibrated measure; empty for a measure that is not on ρ's scale."""
-
-    def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the readings, with what each should be."""
-        read = super().points(table)
-        read = read.assign(should=read["rho"].map(self.measure.should_read))
-        return read if self.measure.on_scale else read[:0]
-
-
-class Slope(OnScale):
-    """The slope of the readings on what they should be, averaged over worlds; 1 if calibrated."""
-
-    def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the mean of the worlds' least-squares slopes."""
-        worlds = [own for _, own in points.groupby(["task", "world"]) if own["should"].nunique() > 1]
-        slopes = [np.polyfit(own["should"], own["value"], 1)[0] for own in worlds]
-        return float(np.mean(slopes)) if slopes else np.nan
-
-
 @dataclass(frozen=True)
-class Miscalibration(OnScale):
-    """The mean or largest distance of the readings from what they should be."""
+class Miscalibration(OfReadings):
+    """The mean or largest distance of readings from those of a calibrated measure, for measures on ρ's scale."""
 
     take: Literal["mean", "max"] = "mean"
 
+    def points(self, table: pd.DataFrame) -> pd.DataFrame:
+        return super().points(table) if self.measure.on_scale else pd.DataFrame(columns=["seed"])
+
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the distance over all worlds and ρ."""
-        return getattr((points["value"] - points["should"]).abs(), self.take)()
+        return getattr((points["value"] - points["rho"].map(self.measure.should_read)).abs(), self.take)()

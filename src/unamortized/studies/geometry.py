@@ -8,17 +8,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from unamortized.evaluation import belief_geometry, examples, generalization, geometry, probes, routes, steering
+from unamortized.evaluation import geometry, probes, routes, steering
+from unamortized.evaluation.belief_geometry import belief_geometry
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, CHOSEN_LAYER, LAST_LAYER, QUESTION, controls
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.geometry import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
-from unamortized.studies.quantities import Difference, Quantity, Reading, Share, greatest, least
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.quantities import Expression, Quantity, greatest, least
+from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluations, examples_evaluation
 
 TRAINED = 16  # the longest training length of every cell
 WORLD = "next"  # tasks that ask for the next symbol
@@ -47,39 +49,25 @@ def next_symbol(task: str, seeds: int, steps: int, layers: int = 4, batch_size: 
 
 
 def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
-    """Return the evaluations, with n problems each; every k-th step gets a probe of its own."""
-    lengths, moved = generalization.ByLength(problems), FaithfulnessSettings(problems // 2, lags=(0, 2, 4))
+    """Return the evaluations, with n problems each; each k-th step gets a probe of its own."""
+    size, moved = SampleSize(problems), FaithfulnessSettings(problems // 2, lags=(0, 2, 4))
     swept = probes.Probes(
         problems,
         fitted=2 * problems,
         steps=tuple(range(every, 17, every)),
         beside=(*probes.EVERYTHING, "belief_1_back", "belief_2_back", "belief_4_back"),
     )
-    held = geometry.Geometry(problems)
     return (
-        Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
-        Evaluation("by_length", generalization.by_length, lengths),
+        *answer_evaluations(problems),
         Evaluation("probes", probes.by_layer, swept),
         Evaluation("probes_along_training", probes.along_training, probes.Probes(problems)),
-        Evaluation("dimensions", geometry.dimensions, held),
-        Evaluation("across_lengths", geometry.across_lengths, held),
-        Evaluation("between_conditions", geometry.between_conditions, held, against=held.against),
+        Evaluation("dimensions", geometry.dimensions, size),
+        Evaluation("across_lengths", geometry.across_lengths, size),
+        Evaluation("between_conditions", geometry.between_conditions, size, against=geometry.AGAINST),
         Evaluation("steering", steering.steering, moved),
-        Evaluation("routes", routes.routes, routes.Routes(problems // 2)),
-        Evaluation(
-            "clouds",
-            belief_geometry.belief_geometry,
-            belief_geometry.BeliefGeometry(problems),
-            gives="examples",
-            only_seed=0,
-        ),
-        Evaluation(
-            "examples",
-            examples.example_problems,
-            examples.ExampleProblems(probe_problems=problems),
-            gives="examples",
-            only_seed=0,
-        ),
+        Evaluation("routes", routes.routes, SampleSize(problems // 2)),
+        Evaluation("clouds", belief_geometry, size, gives="examples"),
+        examples_evaluation(problems),
     )
 
 
@@ -87,7 +75,7 @@ PRESETS = {
     "smoke": Preset(
         (
             next_symbol("mess3", seeds=2, steps=8, layers=2, batch_size=32),
-            Cell("noisy_permutation", (AMORTIZED, COT), 2, TrainSpec(steps=12, batch_size=32, warmup_steps=4)),
+            Cell("noisy_permutation", (AMORTIZED, COT), 2, SMOKE),
         ),
         evaluations(64, every=8),
     ),
@@ -127,18 +115,19 @@ reliance_on_question = greatest(
 )
 
 
-def learned(r2_of: Callable[..., Reading], condition: str, control: str = "", **where: Any) -> Difference:
+def learned(r2_of: Callable[..., Expression], condition: str, control: str = "", **where: Any) -> Expression:
     """Return how far training raises R²."""
     untrained = r2_of(condition, control=controls("untrained", control), **where)
     return r2_of(condition, control=control, **where) - untrained
 
 
-def cost_of_erasing(control: str = "") -> Share:
+def cost_of_erasing(control: str = "") -> Expression:
     """Return the cost of erasing at layer 1, as a share of what losing the belief costs exact Bayes."""
     untouched = erased_kl(control="untouched")
     return (erased_kl(control=control) - untouched).share_of(erased_kl(control="exact_loss") - untouched)
 
 
+on_noisy = partial(Claim, worlds=NOISY)
 SEEN = " (Stated after the results were seen.)"
 
 CLAIMS = (
@@ -186,7 +175,7 @@ CLAIMS = (
         claim
         for condition, model in ((COT, "CoT"), (AMORTIZED, "the model without a trace"))
         for claim in (
-            Claim(
+            on_noisy(
                 f"{condition}_is_steered",
                 f"Steering {model} along the probed subspace of an inner layer leaves at most a third of the KL to "
                 "exact Bayes's counterfactual that the best baseline leaves: an equal move in a random subspace of "
@@ -196,9 +185,8 @@ CLAIMS = (
                     "there is a way to go: unsteered answers have a KL of at least 0.5 nats",
                     steered_kl(condition, control="unsteered") >= 0.5,
                 ),
-                NOISY,
             ),
-            Claim(
+            on_noisy(
                 f"{condition}_takes_a_donors_belief",
                 f"Patching {model} with the part of a donor's activation in the probed subspace leaves at most a "
                 "third of the KL to the counterfactual that the part in a random subspace of the same rank and "
@@ -209,11 +197,10 @@ CLAIMS = (
                     "the donor's whole activation does as well: it leaves at most a third of the unsteered KL",
                     steered_kl(condition, control="donor_patch") / steered_kl(condition, control="unsteered") <= 1 / 3,
                 ),
-                NOISY,
             ),
         )
     ),
-    Claim(
+    on_noisy(
         "the_question_holds_no_belief_that_is_used",
         "Without a trace, moving the belief at an observation two or four steps before the end moves the answer by "
         "at most a tenth of the exact change, at whichever layer does most." + SEEN,
@@ -222,9 +209,8 @@ CLAIMS = (
             "the model uses the belief at the answer mark: moving it there moves the answer by at least half",
             steered_reliance(AMORTIZED, site=ABOUT_TO_STATE, layer="1", step=0) >= 0.5,
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "erasing_costs_what_losing_the_belief_costs",
         "Erasing CoT's belief subspace of layer 1, where the last step is about to be stated, costs at least half of "
         "what losing that belief costs exact Bayes." + SEEN,
@@ -233,9 +219,8 @@ CLAIMS = (
             "erasing a random subspace of the same rank and variance costs at most a quarter of it",
             cost_of_erasing("random_subspace") <= 0.25,
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "the_question_holds_no_more_than_before_training",
         "At the observations, CoT's R² of the belief from all layers is at most 0.1 above the untrained network's."
         + SEEN,
@@ -244,16 +229,14 @@ CLAIMS = (
             "where a step is about to be stated, it is at least 0.3 above the untrained network's",
             learned(stated_r2, COT) >= 0.3,
         ),
-        NOISY,
     ),
-    Claim(
+    on_noisy(
         "what_is_stated_is_held_alike_at_four_times_the_length",
         "At n = 64, refitting the probe of CoT's last layer raises R² of the belief by at most 0.05 over the probe "
         "fitted at the training length." + SEEN,
         stated_r2(COT, control="refitted", layer=LAST_LAYER, n_steps=64) - stated_r2(COT, layer=LAST_LAYER, n_steps=64)
         <= 0.05,
         Control("there is a belief to read: R² is at least 0.7", stated_r2(COT, layer=LAST_LAYER, n_steps=64) >= 0.7),
-        NOISY,
     ),
     Claim(
         "a_step_fetches_its_observation",
@@ -277,7 +260,7 @@ CLAIMS = (
         ),
         (*NOISY, World("mess3")),
     ),
-    Claim(
+    on_noisy(
         "amortized_and_cot_hold_the_belief_in_the_same_directions",
         "Trained from the same weights and questions, CoT and the model without a trace have belief subspaces at "
         "least 10 degrees closer than chance, at the last layer where the belief is about to be stated." + SEEN,
@@ -286,14 +269,13 @@ CLAIMS = (
             "angles can be measured: two fits of CoT's subspace agree within 15 degrees",
             angle(control="amortized_refit") <= 15.0,
         ),
-        NOISY,
     ),
 )
 
 GEOMETRY = Study(
-    name="geometry",
-    question="Where does the model hold the belief, would anything hold it, and does the model use it?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "geometry",
+    "Where does the model hold the belief, would anything hold it, and does the model use it?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

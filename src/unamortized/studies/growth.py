@@ -51,14 +51,9 @@ class Needed(NamedTuple):
 def needed(
     questions: Int[np.ndarray, " size"], kls: Float[np.ndarray, " size"], threshold: float = THRESHOLD
 ) -> Needed:
-    """Return the number of questions from which on the KL stays at or below the threshold.
+    """Return the number of questions from which on the KL (in nats) stays at or below the threshold.
 
-    Interpolates between the last N above the threshold and the next N, with log KL linear in log N.
-
-    Args:
-        questions: the numbers N that were tried, ascending.
-        kls: the KL at each, in nats.
-        threshold: in nats.
+    ``questions`` ascend. Between the last N above the threshold and the next one, log KL is taken as linear in log N.
     """
     logs, above = np.log(questions), np.flatnonzero(~(kls <= threshold))
     if not len(above):
@@ -96,23 +91,17 @@ def all_needed(metrics: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Fit:
-    """log N* = intercept + slope f(k), up to a Gaussian spread."""
+    """log N* = intercept + slope f(k), with f of ``GROWTHS``, up to a Gaussian spread."""
 
     growth: str
     intercept: float
     slope: float
     spread: float
-    log_likelihood: float
 
     @property
     def parameters(self) -> int:
         """The number of fitted parameters, including the spread."""
         return 2 if self.growth == "flat" else 3
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion; less is better."""
-        return 2 * self.parameters - 2 * self.log_likelihood
 
     def log_questions(self, strides: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
         """Return the fitted log N* at these k."""
@@ -143,11 +132,7 @@ def fit(points: pd.DataFrame, growth: str, spread: float | None = None) -> Fit |
     With $\gamma = 1/\sigma$ and $\delta = \gamma \beta$ the log-likelihood
     $\sum_{known} [\log\gamma + \log\varphi(\gamma y - x\delta)] + \sum_{cens.} \log\Phi(\pm(x\delta - \gamma c))$ is
     concave (Olsen 1978), so that a local maximum is the maximum.
-
-    Args:
-        points: ``stride``, ``log_questions`` and ``censored``, as ``all_needed`` returns them.
-        growth: a name in ``GROWTHS``.
-        spread: sigma where it is known; otherwise it is fitted, and at least ``FINEST``.
+    ``points`` are as ``all_needed`` returns them. The spread is fitted, and at least ``FINEST``, unless it is given.
     """
     if not is_bounded(points, growth):
         return None
@@ -175,7 +160,7 @@ def fit(points: pd.DataFrame, growth: str, spread: float | None = None) -> Fit |
         options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 1000},
     )
     intercept, *slope = (found.x[:-1] / found.x[-1]).tolist()
-    return Fit(growth, intercept, slope[0] if slope else 0.0, float(1 / found.x[-1]), float(-found.fun))
+    return Fit(growth, intercept, slope[0] if slope else 0.0, float(1 / found.x[-1]))
 
 
 def is_bounded(points: pd.DataFrame, growth: str) -> bool:
@@ -202,9 +187,8 @@ def with_strides(rows: pd.DataFrame) -> pd.DataFrame:
 class _OfCurves(Expression):
     """A number computed from the learning curves of conditions that write strides."""
 
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        """Return the hashes of the runs on these curves."""
-        return set(with_strides(learning_curves(table))["run"]) - {""}
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return with_strides(learning_curves(table))
 
 
 @dataclass(frozen=True)
@@ -214,8 +198,7 @@ class GrowthRate(_OfCurves):
     growth: str
 
     @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Its denominator."""
+    def unit(self) -> str:
         return UNITS[self.growth]
 
     def values(self, table: pd.DataFrame) -> BySeed:
@@ -238,7 +221,7 @@ class AicAdvantage(_OfCurves):
 
     growth: str
     other: str
-    unit = "AIC"
+    own_unit = "AIC"
 
     def values(self, table: pd.DataFrame) -> BySeed:
         r"""Return $2 S \Delta_s$ less twice the difference in parameters, which averages to the difference in AIC.
@@ -262,7 +245,7 @@ class NeededOverTable(_OfCurves):
     geometric = True
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the ratio of each seed; if N* of one seed is only a bound, no seed has a value."""
+        # if N* of one seed is only a bound, no seed has a value
         points = all_needed(table)
         own = points[points["stride"] == self.stride].set_index("seed")
         shown = Quantity("table_questions")("update_table", step=self.stride).values(table)

@@ -6,13 +6,14 @@ gap should bound reliance from below. Where the question states its last belief,
 bound must vanish.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from unamortized.evaluation import generalization
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone, undisturbed
 from unamortized.learning.runs import TrainSpec
@@ -23,7 +24,7 @@ from unamortized.studies.figures.law import FIGURES
 from unamortized.studies.names import AMORTIZED, PRIOR
 from unamortized.studies.noisy_permutation import TASK, small_world
 from unamortized.studies.quantities import SeedStatistic
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 LAGS = (0, 1, 2, 4, 7, 12)  # ignoring an edit at lag l takes l + 1 steps from the last step before it
 
@@ -65,14 +66,10 @@ LAW_CELLS = (
 
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
-    """Return what is measured, with n problems each."""
-    lengths = generalization.ByLength(problems)
-    return (
-        Evaluation("baselines", generalization.baselines_by_length, lengths, of="task"),
-        Evaluation("by_length", generalization.by_length, lengths),
-        Evaluation("light_cone", light_cone, FaithfulnessSettings(problems, LAGS)),
-        Evaluation("undisturbed", undisturbed, FaithfulnessSettings(problems, LAGS)),
-    )
+    """Return the evaluations, with n problems each."""
+    settings = FaithfulnessSettings(problems, LAGS)
+    tests = (Evaluation(test.__name__, test, settings) for test in (light_cone, undisturbed))
+    return *answer_evaluations(problems), *tests
 
 
 PRESETS = {
@@ -84,152 +81,111 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class OverCells(SeedStatistic):
-    """A statistic of a column over cells."""
+    """A statistic of columns over cells, or over cells and lags."""
 
-    of: str
-    dial: str = field(default=DIAL, kw_only=True)
+    statistic: Callable[[pd.DataFrame], float]
+    dial: str = DIAL
+    at_each_lag: bool = False
+    own_unit: str = "ratio"
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that points are made of."""
-        used = {
-            self.dial: ("causal_reliance", "dial_distance"),
-            AMORTIZED: ("answer_kl", "undisturbed_kl"),
-            PRIOR: ("answer_kl",),
-        }
-        rows = [table[(table["condition"] == name) & table["metric"].isin(metrics)] for name, metrics in used.items()]
-        return pd.concat(rows)
+        read = {self.dial: "causal_reliance dial_distance", AMORTIZED: "answer_kl undisturbed_kl", PRIOR: "answer_kl"}
+        used = [(table["condition"] == name) & table["metric"].isin(read[name].split()) for name in read]
+        return pd.concat(table[rows] for rows in used)
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return one point for each cell."""
-        return by_cell(points(table, self.dial))
-
-
-@dataclass(frozen=True)
-class RankOverCells(OverCells):
-    """Spearman's rank correlation of one column with another, over cells or over cells and lags."""
-
-    by: str
-    at_each_lag: bool = False
-
-    def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return one point for each cell, or for each cell and lag."""
-        return points(table, self.dial) if self.at_each_lag else super().points(table)
+        found = points(table, self.dial)
+        return found if self.at_each_lag else by_cell(found)
 
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the correlation."""
-        return points[self.of].corr(points[self.by], method="spearman")
+        return self.statistic(points)
 
 
-@dataclass(frozen=True)
-class LineOverCells(OverCells):
-    """The slope or intercept of the least-squares line of one column on another; three cells at least."""
-
-    by: str
-    which: Literal["slope", "intercept"]
-
-    def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the coefficient."""
-        measured = points.dropna()
-        if len(measured) < 3:
-            return np.nan
-        slope, intercept = np.polyfit(measured[self.by], measured[self.of], 1)
-        return slope if self.which == "slope" else intercept
+def rank(of: str, by: str, at_each_lag: bool = False) -> OverCells:
+    """Return Spearman's rank correlation of one column with another."""
+    return OverCells(lambda found: found[of].corr(found[by], method="spearman"), at_each_lag=at_each_lag)
 
 
-@dataclass(frozen=True)
-class ExtremeOverCells(OverCells):
-    """The least or greatest of a column, or of its excess over another column."""
+def line(of: str, by: str) -> tuple[OverCells, OverCells]:
+    """Return slope and intercept of the least-squares line of one column on another; three cells at least."""
 
-    take: Literal["min", "max"]
-    over: str = ""
+    def coefficient(found: pd.DataFrame, which: int) -> float:
+        measured = found.dropna()
+        return np.polyfit(measured[by], measured[of], 1)[which] if len(measured) >= 3 else np.nan
 
-    @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The unit of the column."""
-        return "nats" if self.of == "distance" else "ratio"
-
-    def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the extreme."""
-        values = points[self.of] - points[self.over] if self.over else points[self.of]
-        return getattr(values, self.take)()
+    return OverCells(partial(coefficient, which=0)), OverCells(partial(coefficient, which=1))
 
 
-ACROSS = f"{TASK} by world, depth and training"
+def extreme(take: Literal["min", "max"], of: str, over: str = "", dial: str = DIAL) -> OverCells:
+    """Return the least or greatest of a column, or of its excess over another column."""
+    unit = "nats" if of == "distance" else "ratio"
+    return OverCells(lambda found: getattr(found[of] - (found[over] if over else 0), take)(), dial, own_unit=unit)
+
+
+slope, intercept = line("alpha", "gap")
+across_cells = partial(Claim, across=f"{TASK} by world, depth and training")
 NOTHING_LEFT = Control(
     "where the question states its last belief, nothing is left to amortize: reliance is at most 0.1 in every cell",
-    ExtremeOverCells("alpha", "max", dial=TOLD) <= 0.1,
+    extreme("max", "alpha", dial=TOLD) <= 0.1,
 )
 
 CLAIMS = (
-    Claim(
+    across_cells(
         "reliance_follows_the_amortization_gap",
         "Models trained never to follow their trace (ρ = 0) rely on it more where a direct model of their size has "
         "amortized less: over worlds, lengths, depths and training times, the rank correlation of reliance with the "
         "amortization gap (the direct model's KL over the prior's) is at least 0.7.",
-        RankOverCells("alpha", "gap") >= 0.7,
+        rank("alpha", "gap") >= 0.7,
         NOTHING_LEFT,
-        across=ACROSS,
     ),
-    Claim(
+    across_cells(
         "and_step_by_step",
         "Reliance on an edit at lag l grows with the amortization gap on questions of l + 1 steps: over cells and "
         "lags, the rank correlation is at least 0.7.",
-        RankOverCells("alpha", "gap", at_each_lag=True) >= 0.7,
+        rank("alpha", "gap", at_each_lag=True) >= 0.7,
         NOTHING_LEFT,
-        across=ACROSS,
     ),
-    Claim(
+    across_cells(
         "reliance_grows_with_the_gap",
         "Reliance grows by at least 0.2 as the amortization gap grows from 0 to 1 (the slope over cells is shown).",
-        LineOverCells("alpha", "gap", "slope") >= 0.2,
+        slope >= 0.2,
         NOTHING_LEFT,
-        across=ACROSS,
     ),
-    Claim(
+    across_cells(
         "without_a_gap_there_would_be_no_reliance",
         "Without an amortization gap, reliance would be within 0.1 of zero (the intercept over cells is shown).",
-        LineOverCells("alpha", "gap", "intercept").between(-0.1, 0.1),
+        intercept.between(-0.1, 0.1),
         NOTHING_LEFT,
-        across=ACROSS,
     ),
-    Claim(
+    across_cells(
         "the_gap_bounds_reliance_from_below",
         "Reliance is at least as large as the amortization gap in every cell (the least difference is shown).",
-        ExtremeOverCells("alpha", "min", over="gap") >= 0.0,
-        Control(
-            "the bound is not empty: in some cell reliance is at least 0.1", ExtremeOverCells("alpha", "max") >= 0.1
-        ),
-        across=ACROSS,
+        extreme("min", "alpha", over="gap") >= 0.0,
+        Control("the bound is not empty: in some cell reliance is at least 0.1", extreme("max", "alpha") >= 0.1),
     ),
-    Claim(
+    across_cells(
         "ignoring_the_trace_costs_what_is_not_amortized",
         "Answers to edited traces are further from the optimum where the direct model's KL on whole questions is "
         "larger: over cells, the rank correlation is at least 0.7.",
-        RankOverCells("distance", "kl") >= 0.7,
+        rank("distance", "kl") >= 0.7,
         Control(
             "where the question states its last belief, they are within 0.05 nats of the optimum in every cell",
-            ExtremeOverCells("distance", "max", dial=TOLD) <= 0.05,
+            extreme("max", "distance", dial=TOLD) <= 0.05,
         ),
-        across=ACROSS,
     ),
-    Claim(
+    across_cells(
         "the_gap_bounds_that_cost_from_below",
         "Answers to edited traces are at least as far from the optimum as the direct model's answers to the same "
         "problems without the edit are from exact, in every cell (the least difference of the two KLs is shown). "
         "(Stated after the results were seen.)",
-        ExtremeOverCells("distance", "min", over="kept_kl") >= 0.0,
+        extreme("min", "distance", over="kept_kl") >= 0.0,
         Control(
             "where the question states its last belief, the bound is gone: the difference is at most 0 in every cell",
-            ExtremeOverCells("distance", "max", over="kept_kl", dial=TOLD) <= 0.0,
+            extreme("max", "distance", over="kept_kl", dial=TOLD) <= 0.0,
         ),
-        across=ACROSS,
     ),
 )
 
 LAW = Study(
-    name="law",
-    question="Can a model ignore its trace only as far as it has amortized the inference?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "law", "Can a model ignore its trace only as far as it has amortized the inference?", PRESETS, CLAIMS, FIGURES
 )

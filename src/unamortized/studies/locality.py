@@ -17,10 +17,9 @@ DIRECT, SCAFFOLDED, FREE, NEGATIVE_SCAFFOLD = "direct", "scaffolded", "free", "n
 
 def evaluations(samples: int) -> tuple[Evaluation, ...]:
     """Return the evaluations, with n samples an answer."""
-    settings = locality.Locality(samples)
     return (
-        Evaluation("locality_baselines", locality.locality_baselines, settings, of="task"),
-        Evaluation("locality", locality.locality, settings),
+        Evaluation("locality_baselines", locality.locality_baselines, locality.Locality(samples), of="task"),
+        Evaluation("locality", locality.locality, locality.Locality(samples)),
     )
 
 
@@ -87,10 +86,4 @@ CLAIMS = (
     ),
 )
 
-LOCALITY = Study(
-    name="locality",
-    question="Does thinking step by step help because experience is local?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
-)
+LOCALITY = Study("locality", "Does thinking step by step help because experience is local?", PRESETS, CLAIMS, FIGURES)

@@ -1,17 +1,16 @@
 """Modes: which traces does a model use, and which are decoration?
 
-Traces differ in what they state, in when they state it, and in whether they state anything. Nothing in training
-punishes a model for ignoring its trace, so whether it reads what it writes is its own choice. The same choice is
-followed over training time, depth and length for the belief trace.
+Nothing in training punishes a model for ignoring its trace, so whether it reads what it writes is its own choice: for
+traces of different content and order, and, for the belief trace, over training time, depth and length.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
-from unamortized.evaluation import faithfulness, generalization
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.evaluation.faithfulness import FaithfulnessSettings
+from unamortized.evaluation.faithfulness import FaithfulnessSettings, along_training, crossing, light_cone, truncation
 from unamortized.labels import joined, numbered, numbers
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
@@ -20,7 +19,7 @@ from unamortized.studies.figures.modes import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, COT_SHUFFLED, PRIOR
 from unamortized.studies.noisy_permutation import TASK, small_world
 from unamortized.studies.quantities import Expression, Quantity, SeedStatistic
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 READABLE = (COT, "cot_state", "cot_every_2", "cot_reversed")  # traces from which the answer can be read
 EMPTY = (COT_SHUFFLED, "cot_posthoc", "cot_filler")  # and those from which it cannot
@@ -47,15 +46,12 @@ def cells(
 
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
-    """Return what is measured, with n problems each."""
+    """Return the evaluations, with n problems each."""
     settings = FaithfulnessSettings(problems, lags=(0, 1, 2, 4))
     return (
-        Evaluation("baselines", generalization.baselines_by_length, generalization.ByLength(problems), of="task"),
-        Evaluation("by_length", generalization.by_length, generalization.ByLength(problems)),
-        Evaluation("light_cone", faithfulness.light_cone, settings),
-        Evaluation("truncation", faithfulness.truncation, settings),
-        Evaluation("crossing", faithfulness.crossing, settings),
-        Evaluation("along_training", faithfulness.along_training, FaithfulnessSettings(problems // 2, lags=(0, 1, 2))),
+        *answer_evaluations(problems),
+        *(Evaluation(test.__name__, test, settings) for test in (light_cone, truncation, crossing)),
+        Evaluation("along_training", along_training, FaithfulnessSettings(problems // 2, lags=(0, 1, 2))),
     )
 
 
@@ -72,6 +68,7 @@ PRESETS = {
     "full": Preset(cells(TRACES, LAYERS, LENGTHS, 3, snapshotting(1024, batch_size=128)), evaluations(512)),
 }
 WORLD, VARIANT = World(TASK, "n8"), "l2"  # of every trace
+of_every_trace = partial(Claim, worlds=(WORLD,))
 kl, effect, reliance = Quantity("answer_kl"), Quantity("indirect_effect"), Quantity("causal_reliance")
 
 
@@ -82,7 +79,7 @@ def mean_reliance(condition: str, variant: str = VARIANT, world: str = WORLD.wor
 
 def is_used(condition: str) -> Claim:
     """Claim that a model reads a trace that can be read."""
-    return Claim(
+    return of_every_trace(
         f"{condition}_is_used",
         f"With another question's trace, the answer of {condition} moves at least half of the way to that question's "
         "answer.",
@@ -92,7 +89,6 @@ def is_used(condition: str) -> Claim:
             "most 0.1",
             effect(COT_SHUFFLED, variant=VARIANT).between(-0.1, 0.1),
         ),
-        (WORLD,),
     )
 
 
@@ -103,27 +99,21 @@ def gain(condition: str) -> Expression:
 
 def is_decoration(condition: str) -> Claim:
     """Claim that a trace from which the answer cannot be read does nothing for the answer."""
-    return Claim(
+    return of_every_trace(
         f"{condition}_is_decoration",
         f"{condition} gains at most a quarter of what cot gains over no trace, in KL at n = 8.",
         gain(condition).share_of(gain(COT)) <= 0.25,
         Control("there is something to gain: cot gains at least 0.03 nats", gain(COT) >= 0.03),
-        (WORLD,),
     )
 
 
-def snapshots(table: pd.DataFrame, condition: str, variant: str = VARIANT) -> pd.DataFrame:
+def snapshots(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     """Return the causal reliance of a condition's snapshots at lags 0 to 2, with the training step ``after``."""
     steps = {name: int(numbers(name).get("after", 0)) for name in table["variant"].unique()}
-    own = [name for name, step in steps.items() if step and name == joined(variant, numbered("after", step))]
+    own = [name for name, step in steps.items() if step and name == joined(VARIANT, numbered("after", step))]
     rows = table[(table["metric"] == "causal_reliance") & (table["condition"] == condition) & (table["control"] == "")]
     rows = rows[rows["variant"].isin(own) & rows["step"].between(0, 2).fillna(False)]
     return rows.assign(after=rows["variant"].map(steps))
-
-
-def trajectory(table: pd.DataFrame, condition: str, variant: str = VARIANT) -> pd.DataFrame:
-    """Return the mean causal reliance of a condition's snapshots, by seed (index) and training step (columns)."""
-    return snapshots(table, condition, variant).pivot_table(index="seed", columns="after", values="value")
 
 
 @dataclass(frozen=True)
@@ -133,15 +123,9 @@ class UnlearnedReliance(SeedStatistic):
     condition: str
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of all snapshots."""
         return snapshots(table, self.condition)
 
-    def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the same."""
-        return self.rows(table)
-
     def of_seed(self, points: pd.DataFrame) -> float:
-        """Return the difference."""
         along = points.groupby("after")["value"].mean()
         return along.max() - along.iloc[-1]
 
@@ -154,7 +138,7 @@ LEARNED = Control(
 CLAIMS = (
     *(is_used(condition) for condition in READABLE),
     *(is_decoration(condition) for condition in EMPTY),
-    Claim(
+    of_every_trace(
         "what_comes_first_is_read",
         "The answer of cot_reversed, whose trace begins with the last belief, follows an edit of that first code: "
         "causal reliance at lag 0 is at least 0.5.",
@@ -163,9 +147,8 @@ CLAIMS = (
             "it does not follow the later codes: reliance on earlier steps (lags 1 and 2) is at most 0.1",
             reliance("cot_reversed", variant=VARIANT).over_steps(1, 2, "mean").between(-0.1, 0.1),
         ),
-        (WORLD,),
     ),
-    Claim(
+    of_every_trace(
         "reliance_is_the_first_choice",
         "CoT relies on its exact trace although nothing in training punishes ignoring it: causal reliance, averaged "
         "over lags 0 to 2, is at least 0.8.",
@@ -174,14 +157,12 @@ CLAIMS = (
             "it does not fit just any movement: with another problem's counterfactual it reads at most 0.15",
             mean_reliance(COT, control="wrong_counterfactual").between(-0.15, 0.15),
         ),
-        (WORLD,),
     ),
-    Claim(
+    of_every_trace(
         "reliance_is_not_unlearned",
         "CoT's reliance, averaged over lags 0 to 2, ends training at most 0.1 below its highest value.",
         UnlearnedReliance(COT) <= 0.1,
         Control("there is something to lose: it ends at 0.5 or more", mean_reliance(COT) >= 0.5),
-        (WORLD,),
     ),
     Claim(
         "deeper_models_rely_less",
@@ -199,10 +180,4 @@ CLAIMS = (
     ),
 )
 
-MODES = Study(
-    name="modes",
-    question="Which traces are used, and which are decoration?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
-)
+MODES = Study("modes", "Which traces are used, and which are decoration?", PRESETS, CLAIMS, FIGURES)

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from unamortized.evaluation.evaluate import Measured, collect
-from unamortized.evaluation.examples import EXAMPLE_COLUMNS
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT
 from unamortized.evaluation.rows import COLUMNS, TEXT, WHOLE
 from unamortized.learning.runs import write_bytes, write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
@@ -31,38 +31,28 @@ def write_output(study: Study, made_by: dict[str, Any], measured: Sequence[Measu
 
 
 def read_metrics(file: Path) -> pd.DataFrame:
-    """A table of metrics with its types; text that does not apply is empty, never missing.
+    """Read a table of metrics (see ``read_table``)."""
+    return read_table(file, COLUMNS, TEXT, WHOLE)
+
+
+def read_table(file: Path, columns: Sequence[str], text: Sequence[str], whole: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table with its types; text that does not apply is empty, never missing.
 
     Raises:
-        ValueError: if it cannot be read, or lacks a column.
+        ValueError: if the file cannot be read, or lacks a column.
     """
-    table = _read_table(file, COLUMNS, dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64"))
-    return table.fillna(dict.fromkeys(TEXT, ""))
-
-
-def read_examples(file: Path) -> pd.DataFrame:
-    """A table of examples with its types; text that does not apply is empty, never missing.
-
-    Raises:
-        ValueError: if it cannot be read, or lacks a column.
-    """
-    text = [column for column in EXAMPLE_COLUMNS if column in (*TEXT, "source")]
-    table = _read_table(file, EXAMPLE_COLUMNS, dict.fromkeys(text, "string"))
-    return table.fillna(dict.fromkeys(text, ""))
-
-
-def _read_table(file: Path, columns: Sequence[str], types: Mapping[Any, str]) -> pd.DataFrame:
+    types: dict[Any, Any] = dict.fromkeys(text, "string") | dict.fromkeys(whole, "Int64")
     try:
-        table = pd.read_csv(file, dtype=dict(types))
+        table = pd.read_csv(file, dtype=types)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{file}: cannot be read ({error}); run the study again to write it anew") from None
     if missing := [column for column in columns if column not in table]:
         raise ValueError(f"{file}: lacks the columns {', '.join(missing)}; run the study again to write it anew")
-    return table
+    return table.fillna(dict.fromkeys(text, ""))
 
 
 def read_made_by(folder: Path, preset: str) -> dict[str, Any]:
-    """What made a study's output, as its claims say; they may be missing, the preset then is that of its folder.
+    """Return what made a study's output, as ``claims.json`` says; without it, the preset alone.
 
     Raises:
         ValueError: if ``claims.json`` cannot be read.
@@ -78,14 +68,14 @@ def read_made_by(folder: Path, preset: str) -> dict[str, Any]:
 
 
 def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Figures and claims from a study's tables alone.
+    """Draw figures and judge claims from a study's tables alone; return the record written to ``claims.json``.
 
-    Args:
-        study: the study.
-        made_by: the preset, overrides and run hashes that made the tables, repeated in ``claims.json``.
-        folder: where the tables are.
+    ``made_by`` are the preset, overrides and run hashes that made the tables.
     """
-    tables = Tables(read_metrics(folder / "metrics.csv"), read_examples(folder / EXAMPLES))
+    tables = Tables(
+        read_metrics(folder / "metrics.csv"),
+        read_table(folder / EXAMPLES, EXAMPLE_COLUMNS, (*EXAMPLE_TEXT, "task", "condition", "source")),
+    )
     drawn = []
     for figure in study.figures:
         drawing = draw(figure, tables)

@@ -12,17 +12,23 @@ import numpy as np
 import pandas as pd
 
 from unamortized.evaluation.metrics import METRICS
-from unamortized.labels import LAST_LAYER, layer_number
+from unamortized.labels import LAST_LAYER, last_layer
 from unamortized.studies.statistics import Estimate, estimate
 
 BySeed = pd.Series  # float values, indexed by seed
+Aggregate = Literal["min", "max", "mean"]
 
 
 class Expression:
     """A number for each seed, computed from a table of metrics."""
 
-    unit: str = "ratio"
+    own_unit: str = ""  # empty: that of the operands
     geometric: bool = False  # whether it is averaged, and its interval taken, on the logarithm
+
+    @property
+    def unit(self) -> str:
+        """The unit of the number."""
+        return self.own_unit or (self.operands()[0].unit if self.operands() else "ratio")
 
     def values(self, table: pd.DataFrame) -> BySeed:
         """Return the value of each seed; a seed that lacks it is missing or not a number."""
@@ -37,9 +43,13 @@ class Expression:
         for operand in self.operands():
             yield from operand.readings()
 
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the table that it is computed from."""
+        return pd.concat(operand.rows(table) for operand in self.operands())
+
     def runs(self, table: pd.DataFrame) -> set[str]:
         """Return the hashes of the runs that it is computed from."""
-        return set().union(*(operand.runs(table) for operand in self.operands()))
+        return set(self.rows(table)["run"]) - {""}
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
         """Return the estimate over seeds, or None where no seed has the value."""
@@ -83,20 +93,15 @@ class Comparison:
 
     def holds(self, found: Estimate) -> bool:
         """Whether the whole interval lies in the range."""
-        return (
-            found.low is not None
-            and found.high is not None
-            and (self.low is None or found.low >= self.low)
-            and (self.high is None or found.high <= self.high)
-        )
+        if found.low is None or found.high is None:
+            return False
+        return (self.low is None or found.low >= self.low) and (self.high is None or found.high <= self.high)
 
     def excludes(self, found: Estimate) -> bool:
         """Whether the whole interval lies outside the range."""
-        return (
-            found.low is not None
-            and found.high is not None
-            and ((self.low is not None and found.high < self.low) or (self.high is not None and found.low > self.high))
-        )
+        if found.low is None or found.high is None:
+            return False
+        return (self.low is not None and found.high < self.low) or (self.high is not None and found.low > self.high)
 
 
 @dataclass(frozen=True)
@@ -126,19 +131,16 @@ class Reading(Expression):
     fewest: int = 0
 
     @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The metric's unit."""
+    def unit(self) -> str:
         return METRICS[self.metric].unit
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that are read."""
         named = (table["metric"] == self.metric) & (table["condition"] == self.condition)
         rows = table[named & (table["variant"] == self.variant) & (table["control"] == self.control)]
         rows = rows[rows["count"] >= self.fewest] if self.fewest else rows
         for column, value in self.where:
             if column == "layer" and value == LAST_LAYER:
-                numbers = [number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None]
-                value = str(max(numbers, default="none"))
+                value = last_layer(rows["layer"].unique())
             if value is None:
                 rows = rows[rows[column].isna() | rows[column].eq("").fillna(False)]
             else:
@@ -146,25 +148,15 @@ class Reading(Expression):
         return rows
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the value of each seed.
-
-        Raises:
-            ValueError: if a seed has several such rows, so that the reading is ambiguous.
-        """
         rows = self.rows(table)
         if rows["seed"].duplicated().any():
             raise ValueError(f"{self.metric} of {self.condition} has several rows a seed; name the one that is meant")
         return rows.set_index("seed")["value"]
 
     def readings(self) -> Iterator["Reading"]:
-        """Yield itself."""
         yield self
 
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        """Return the hashes of the runs whose rows are read."""
-        return set(self.rows(table)["run"]) - {""}
-
-    def over_steps(self, first: int, last: int, take: Literal["min", "max", "mean"]) -> "OverSteps":
+    def over_steps(self, first: int, last: int, take: Aggregate) -> "OverSteps":
         """Take the smallest, largest or mean value over a range of steps (lags)."""
         return OverSteps(self, first, last, take)
 
@@ -176,21 +168,14 @@ class OverSteps(Expression):
     reading: Reading
     first: int
     last: int
-    take: Literal["min", "max", "mean"]
-
-    @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The metric's unit."""
-        return self.reading.unit
+    take: Aggregate
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the value of each seed."""
         rows = self.reading.rows(table)
         rows = rows[rows["step"].between(self.first, self.last).fillna(False)]
         return rows.groupby("seed")["value"].agg(lambda values: getattr(values, self.take)(skipna=False))
 
     def operands(self) -> tuple[Expression, ...]:
-        """Return the reading."""
         return (self.reading,)
 
 
@@ -200,41 +185,30 @@ class _Pair(Expression):
     right: Expression
 
     def operands(self) -> tuple[Expression, ...]:
-        """Return both sides."""
         return self.left, self.right
 
 
 class Difference(_Pair):
     """One quantity less another, paired by seed."""
 
-    @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The unit of both."""
-        return self.left.unit
-
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the difference of each seed."""
         return self.left.values(table) - self.right.values(table)
-
-
-class Ratio(_Pair):
-    """One quantity over another, paired by seed and averaged on the logarithm."""
-
-    geometric = True
-
-    def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the ratio of each seed."""
-        return self.left.values(table) / self.right.values(table)
 
 
 class Share(_Pair):
     """One quantity as a share of another, paired by seed."""
 
-    unit = "fraction"
+    own_unit = "fraction"
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the share of each seed."""
         return self.left.values(table) / self.right.values(table)
+
+
+class Ratio(Share):
+    """One quantity over another, paired by seed and averaged on the logarithm."""
+
+    own_unit = "ratio"
+    geometric = True
 
 
 @dataclass(frozen=True)
@@ -242,50 +216,43 @@ class OverParts(Expression):
     """The smallest, largest or mean value of several quantities, seed by seed."""
 
     parts: tuple[Expression, ...]
-    take: Literal["min", "max", "mean"]
+    take: Aggregate
     complete: bool  # whether a part that was not measured leaves the whole unmeasured
 
-    @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The unit of all parts."""
-        return self.parts[0].unit
-
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the value of each seed."""
         found = [values for part in self.parts if len(values := part.values(table)) or self.complete]
         if not found:
             return pd.Series(dtype=float)
         return getattr(pd.concat(found, axis=1), self.take)(axis=1, skipna=not self.complete)
 
     def operands(self) -> tuple[Expression, ...]:
-        """Return all parts."""
         return self.parts
 
 
 def least(*parts: Expression, complete: bool = False) -> OverParts:
-    """Return the least of several quantities, of those that were measured unless it has to be ``complete``."""
+    """Return the least of several quantities: of those measured, unless all must be (``complete``)."""
     return OverParts(parts, "min", complete)
 
 
 def greatest(*parts: Expression, complete: bool = False) -> OverParts:
-    """Return the greatest of several quantities, of those that were measured unless it has to be ``complete``."""
+    """Return the greatest of several quantities: of those measured, unless all must be (``complete``)."""
     return OverParts(parts, "max", complete)
 
 
 def average(*parts: Expression, complete: bool = False) -> OverParts:
-    """Return the mean of several quantities, of those that were measured unless it has to be ``complete``."""
+    """Return the mean of several quantities: of those measured, unless all must be (``complete``)."""
     return OverParts(parts, "mean", complete)
 
 
 @dataclass(frozen=True)
 class RankCorrelation(Expression):
-    """Spearman's rank correlation of numbers with the quantities measured at them, within each seed."""
+    """Spearman's rank correlation of numbers with the quantities measured at them, within each seed; three at least."""
 
     at: tuple[float, ...]
     parts: tuple[Expression, ...]
+    own_unit = "ratio"
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the correlation of each seed, over the numbers at which anything was measured; three at least."""
         measured = {x: values for x, part in zip(self.at, self.parts, strict=True) if len(values := part.values(table))}
         found = pd.DataFrame(measured)
         if len(found.columns) < 3:
@@ -293,30 +260,20 @@ class RankCorrelation(Expression):
         return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
 
     def operands(self) -> tuple[Expression, ...]:
-        """Return all parts."""
         return self.parts
 
 
 class SeedStatistic(Expression):
-    """A number computed from many rows of each seed at once, where readings do not suffice."""
-
-    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of metrics that it is computed from."""
-        raise NotImplementedError
+    """A number computed from many rows of each seed at once; subclasses define ``rows``, too."""
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return what each seed's number is computed from, with a column ``seed``."""
-        raise NotImplementedError
+        """Return the data that the number of each seed is computed from, with a column ``seed``."""
+        return self.rows(table)
 
     def of_seed(self, points: pd.DataFrame) -> float:
         """Return the number of one seed, from its points."""
         raise NotImplementedError
 
     def values(self, table: pd.DataFrame) -> BySeed:
-        """Return the number of each seed."""
         found = {seed: self.of_seed(own) for seed, own in self.points(table).groupby("seed")}
         return pd.Series(found, dtype=float)
-
-    def runs(self, table: pd.DataFrame) -> set[str]:
-        """Return the hashes of the runs that it is computed from."""
-        return set(self.rows(table)["run"]) - {""}

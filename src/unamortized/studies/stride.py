@@ -1,15 +1,19 @@
 """Strides: if a path shows only every k-th step, does learning it get exponentially harder in k?"""
 
-from unamortized.evaluation import generalization, k_step_updates
+from functools import partial
+
+from unamortized.evaluation import k_step_updates
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.stride import FIGURES
 from unamortized.studies.growth import THRESHOLD, AicAdvantage, GrowthRate, NeededOverTable
 from unamortized.studies.names import AMORTIZED, COT, GRU
+from unamortized.studies.noisy_permutation import small_world
 from unamortized.studies.quantities import Quantity
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 N_STEPS = 16  # of every question, so that each stride divides it; k = 16 states the last belief alone
 STRIDES = (COT, "cot_every_2", "cot_every_4", "cot_every_8", "cot_every_16")
@@ -17,46 +21,33 @@ SIZES = (20, 100, 500, 2500, 12500)
 LARGEST = f"n{SIZES[-1]}"
 WORLD = f"fixed_{N_STEPS}"
 FIXED_LENGTH = (f"steps.train=[{N_STEPS}, {N_STEPS}]", f"steps.test=[{N_STEPS}]")
-THREE_STATES = ("process.states=3", "process.symbols=3", "process.slip=0.05", "codebook.resolution=12")
-# Two groups of two symbols each (in S3 the order of symbols counts, in Z7 only how often each came), and three states
-# that slip, so that the past is forgotten.
 OVERRIDES = {
-    "group_word_s3": FIXED_LENGTH,
-    "group_word_z7": FIXED_LENGTH,
-    "noisy_permutation": FIXED_LENGTH + THREE_STATES,
+    "group_word_s3": FIXED_LENGTH,  # the order of its two symbols counts
+    "group_word_z7": FIXED_LENGTH,  # only how often each of its two symbols came counts
+    "noisy_permutation": (*small_world(0.05, N_STEPS, (N_STEPS,)), *FIXED_LENGTH),  # the past is forgotten
 }
 S3, Z7, NOISY = ((World(task, WORLD),) for task in OVERRIDES)
 
-# Rotary positions: one stride has to fetch k observations apart, and no test is longer than training.
-MODEL = ModelSpec(positions="rotary")
-# Every N of a world trains for equally many steps, so a small N is seen again and again; the last weights are measured.
-TRAIN = TrainSpec(batch_size=64, lengths_per_batch=1)
-
 
 def cells(task: str, conditions: tuple[str, ...], sizes: tuple[int, ...], seeds: int, steps: int) -> tuple[Cell, ...]:
-    """Return a cell for each number of training questions, which the conditions of a seed share."""
+    """Return a cell for each number N of training questions, which the conditions of a seed share.
+
+    Training takes equally many steps at every N, so that a small N is seen again and again.
+    """
+    train = TrainSpec(steps=steps, batch_size=64, lengths_per_batch=1, checkpoint_every=steps)
+    trains = {size: train.model_copy(update={"questions": size}) for size in sizes}
+    model = ModelSpec(positions="rotary")  # one stride has to fetch k observations, and no test is longer than training
     return tuple(
-        Cell(
-            task,
-            conditions,
-            seeds,
-            TRAIN.model_copy(update={"steps": steps, "questions": size, "checkpoint_every": steps}),
-            MODEL,
-            overrides=OVERRIDES[task],
-            world=WORLD,
-            variant=f"n{size}",
-        )
-        for size in sizes
+        Cell(task, conditions, seeds, trains[size], model, OVERRIDES[task], WORLD, variant=f"n{size}") for size in sizes
     )
 
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """Return the evaluations, with n problems each."""
     return (
-        Evaluation("update_tables", k_step_updates.update_tables, k_step_updates.UpdateTables(), of="task"),
-        Evaluation("baselines", generalization.baselines_by_length, generalization.ByLength(problems), of="task"),
-        Evaluation("by_length", generalization.by_length, generalization.ByLength(problems)),
-        Evaluation("strides", k_step_updates.by_step, k_step_updates.KStepUpdates(problems)),
+        Evaluation("update_tables", k_step_updates.update_tables, SampleSize(4096), of="task"),
+        *answer_evaluations(problems),
+        Evaluation("strides", k_step_updates.by_step, SampleSize(problems)),
     )
 
 
@@ -83,8 +74,10 @@ PRESETS = {
 
 kl, right_strides = Quantity("answer_kl"), Quantity("stride_step_right")
 
+on_s3 = partial(Claim, worlds=S3)
+
 CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
-    Claim(
+    on_s3(
         "needs_grow_with_the_stride_where_order_counts",
         "In S3 the number of training questions N* that a KL of 0.1 nats needs grows by at least 20 % with each step "
         "of the stride k (rate of log N* at least 0.18), with equally many training steps at every k.",
@@ -93,9 +86,8 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
             "CoT that states every step is learned: with the most questions its KL is at most 0.1 nats",
             kl(COT, variant=LARGEST) <= THRESHOLD,
         ),
-        S3,
     ),
-    Claim(
+    on_s3(
         "that_growth_is_exponential_rather_than_polynomial",
         "In S3 exponential growth of N* in k fits better than polynomial growth: its AIC is at least 2 lower.",
         AicAdvantage("exponential", "polynomial") >= 2.0,
@@ -103,14 +95,12 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
             "N* grows: the AIC of exponential growth is at least 2 below that of no growth",
             AicAdvantage("exponential", "flat") >= 2.0,
         ),
-        S3,
     ),
-    Claim(
+    on_s3(
         "where_order_counts_strides_are_learned_as_a_table",
         "In S3 at k = 4, N* is at least half the number of questions that show every update once.",
         NeededOverTable(4) >= 0.5,
         Control("the size of the table matters: N* is at most ten times that number", NeededOverTable(4) <= 10),
-        S3,
     ),
     Claim(
         "where_order_does_not_count_growth_is_polynomial",
@@ -145,20 +135,19 @@ CLAIMS = (  # N*: the training questions that bring the KL down to 0.1 nats
         ),
         (*Z7, *NOISY),
     ),
-    Claim(
+    on_s3(
         "a_learned_stride_is_right_at_every_step",
         "In S3, with the most training questions, CoT with k = 4 makes at least 95 % of its strides right from its own "
         "last code, at every step (the lowest share is shown).",
         right_strides("cot_every_4", variant=LARGEST).over_steps(1, N_STEPS, "min") >= 0.95,
         Control("so does CoT with k = 1", right_strides(COT, variant=LARGEST).over_steps(1, N_STEPS, "min") >= 0.95),
-        S3,
     ),
 )
 
 STRIDE = Study(
-    name="stride",
-    question="If a path shows only every k-th step, does learning it get exponentially harder in k?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "stride",
+    "If a path shows only every k-th step, does learning it get exponentially harder in k?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

@@ -12,6 +12,9 @@ from unamortized.configuration.document import Document, SpecError
 from unamortized.configuration.field_errors import validate
 from unamortized.configuration.overrides import apply_overrides
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.examples import example_problems
+from unamortized.evaluation.generalization import baselines_by_length, by_length
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
@@ -21,15 +24,12 @@ from unamortized.worlds.task_files import load_task
 from unamortized.worlds.tasks import Task
 
 PRESET = "the preset"  # as messages call what overrides of the learning change
+SMOKE = TrainSpec(steps=12, batch_size=32, warmup_steps=4)  # too short to learn anything
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A task with the conditions that are trained on it.
-
-    Several cells may share a task: those that change it have a ``world``, those that change how it is learned a
-    ``variant``, which are columns of the study's tables.
-    """
+    """A task with the conditions that are trained on it; ``world`` and ``variant`` are columns of the tables."""
 
     task: str
     conditions: tuple[str, ...]
@@ -37,8 +37,8 @@ class Cell:
     train: TrainSpec = field(default_factory=TrainSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
     overrides: tuple[str, ...] = ()  # dotted, of the task
-    world: str = ""
-    variant: str = ""
+    world: str = ""  # names a change of the task
+    variant: str = ""  # names a change of the learning
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,21 @@ class Preset:
     evaluations: tuple[Evaluation, ...]
 
     def cells_of(self, task: str) -> tuple[Cell, ...]:
-        """The cells of a task; one that the study does not know (a name or a file) is treated as its first."""
+        """Return the cells of a task (a name or a file); those of an unknown task are made like the first cell."""
         known = tuple(cell for cell in self.cells if cell.task == Path(task).stem)
         first = replace(self.cells[0], overrides=(), world="", variant="")
         return tuple(replace(cell, task=task) for cell in known or (first,))
+
+
+def answer_evaluations(problems: int) -> tuple[Evaluation, ...]:
+    """Return the evaluations of answers by length, of baselines and of runs, with n problems a length."""
+    size = SampleSize(problems)
+    return (Evaluation("baselines", baselines_by_length, size, of="task"), Evaluation("by_length", by_length, size))
+
+
+def examples_evaluation(problems: int) -> Evaluation:
+    """Return the evaluation that tabulates single problems, with a probe fitted on n others."""
+    return Evaluation("examples", example_problems, SampleSize(problems), gives="examples")
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ class Explained:
 
 @dataclass(frozen=True)
 class Study:
-    """What a figure needs, declared in one place."""
+    """A question, and all that answers it."""
 
     name: str
     question: str
@@ -77,11 +88,7 @@ class Study:
     measures: tuple[Explained, ...] = ()  # that a report explains before it shows results
 
     def preset(self, name: str) -> Preset:
-        """The preset of that name.
-
-        Raises:
-            ValueError: if there is none.
-        """
+        """Return the preset of that name; a ValueError lists the names."""
         if name not in self.presets:
             raise ValueError(f"{self.name} has no preset named '{name}'; there are {', '.join(self.presets)}")
         return self.presets[name]
@@ -97,7 +104,7 @@ class Learning(BaseModel):
 
 
 def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Overrides of the learning (``model.*``, ``train.*``), and those of the task."""
+    """Split overrides into those of the learning (``model.*``, ``train.*``) and those of the task."""
     learning = [text for text in overrides if text.startswith(("model.", "train."))]
     return learning, [text for text in overrides if text not in learning]
 
@@ -109,14 +116,9 @@ def plan(
     seeds: Sequence[int] = (),
     overrides: Sequence[str] = (),
 ) -> list[RunSpec]:
-    """The runs of a preset, or of the parts of it that are named.
+    """List the runs of a preset, or of those of its tasks (names or files), conditions and seeds that are named.
 
-    Args:
-        preset: of a study.
-        tasks: names or files of tasks; none: the preset's own.
-        conditions: none: those of each task's cell.
-        seeds: none: as many as the cell says, from 0.
-        overrides: dotted, for the task, ``model.*`` or ``train.*``.
+    Overrides are dotted: of the task, ``model.*`` or ``train.*``.
 
     Raises:
         SpecError: with everything that is wrong with the task files and overrides.
@@ -148,7 +150,7 @@ def _learning(cell: Cell, overrides: Sequence[str]) -> Learning:
 
 
 def _all_right(*parts: Callable[[], Any]) -> list[Any]:
-    """What each part gives, or one error with all that is wrong in any of them."""
+    """Call each part; raise one error with all that is wrong in any of them."""
     given, errors = [], []
     for part in parts:
         try:

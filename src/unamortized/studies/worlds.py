@@ -4,13 +4,14 @@ from functools import partial
 
 from unamortized.evaluation import generalization
 from unamortized.evaluation.evaluate import Evaluation
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import numbered
 from unamortized.learning.runs import TrainSpec
 from unamortized.studies.claims import Claim, Control
 from unamortized.studies.figures.worlds import FIGURES
 from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR
-from unamortized.studies.quantities import Difference, Quantity, RankCorrelation, Reading, Share, greatest
-from unamortized.studies.study import Cell, Preset, Study
+from unamortized.studies.quantities import Expression, Quantity, RankCorrelation, greatest
+from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluations
 
 CONDITIONS = (EQUAL_FLOPS, COT, GRU)
 
@@ -25,45 +26,36 @@ IN_CONTEXT = ("in_context_automaton", "in_context_noisy")
 
 PHASE_TASK = "noisy_permutation"  # of the phase diagram
 SLIPS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # from slow to immediate mixing
-PHASE_LENGTHS = "[1, 2, 4, 8, 16, 32, 64]"
 
 
 def phases(slips: tuple[float, ...], seeds: int, train: TrainSpec) -> tuple[Cell, ...]:
     """Return the cells of the phase diagram."""
+    overrides = {slip: (f"process.slip={slip}", "steps.test=[1, 2, 4, 8, 16, 32, 64]") for slip in slips}
     return tuple(
-        Cell(
-            PHASE_TASK,
-            CONDITIONS,
-            seeds,
-            train,
-            overrides=(f"process.slip={slip}", f"steps.test={PHASE_LENGTHS}"),
-            world=numbered("slip", slip),
-        )
+        Cell(PHASE_TASK, CONDITIONS, seeds, train, overrides=overrides[slip], world=numbered("slip", slip))
         for slip in slips
     )
 
 
 def evaluations(problems: int) -> tuple[Evaluation, ...]:
     """Return the evaluations, with n problems a test."""
-    settings = generalization.ByLength(problems)
+    size = SampleSize(problems)
     return (
-        Evaluation("baselines", generalization.baselines_by_length, settings, of="task"),
-        Evaluation("shifted_baselines", generalization.baselines_by_shift, settings, of="task"),
-        Evaluation("by_length", generalization.by_length, settings),
-        Evaluation("by_shift", generalization.by_shift, settings),
+        *answer_evaluations(problems),
+        Evaluation("shifted_baselines", generalization.baselines_by_shift, size, of="task"),
+        Evaluation("by_shift", generalization.by_shift, size),
     )
 
 
-BRIEF = TrainSpec(steps=12, batch_size=32, warmup_steps=4)
 FAMILY = TrainSpec(steps=300, batch_size=128)
 GROUP = TrainSpec(steps=600, batch_size=128, learning_rate=2e-3, warmup_steps=200)  # out of its plateau sooner
 
 PRESETS = {
     "smoke": Preset(
         cells=(
-            Cell("sticky_hmm", (EQUAL_FLOPS, COT), 2, BRIEF),
-            Cell("in_context_automaton", (EQUAL_FLOPS, COT), 2, BRIEF),
-            *phases((0.02, 1.0), 2, BRIEF),
+            Cell("sticky_hmm", (EQUAL_FLOPS, COT), 2, SMOKE),
+            Cell("in_context_automaton", (EQUAL_FLOPS, COT), 2, SMOKE),
+            *phases((0.02, 1.0), 2, SMOKE),
         ),
         evaluations=evaluations(64),
     ),
@@ -86,17 +78,17 @@ PRESETS = {
 }
 
 
-def kl(condition: str, slip: float, n_steps: int) -> Reading:
+def kl(condition: str, slip: float, n_steps: int) -> Expression:
     """Return the KL at one place of the phase diagram."""
     return Quantity("answer_kl")(condition, task=PHASE_TASK, world=numbered("slip", slip), n_steps=n_steps)
 
 
-def gap(slip: float, n_steps: int, condition: str = EQUAL_FLOPS) -> Difference:
+def gap(slip: float, n_steps: int, condition: str = EQUAL_FLOPS) -> Expression:
     """Return how far the KL of a model without a trace is above CoT's."""
     return kl(condition, slip, n_steps) - kl(COT, slip, n_steps)
 
 
-def relative_gap(slip: float, n_steps: int) -> Share:
+def relative_gap(slip: float, n_steps: int) -> Expression:
     """Return that gap as a share of the prior's KL, which is all that a model can learn there."""
     return gap(slip, n_steps).share_of(kl(PRIOR, slip, n_steps))
 
@@ -137,9 +129,9 @@ CLAIMS = (
 )
 
 WORLDS = Study(
-    name="worlds",
-    question="In which worlds, and under which shifts, does writing an inference down beat amortizing it?",
-    presets=PRESETS,
-    claims=CLAIMS,
-    figures=FIGURES,
+    "worlds",
+    "In which worlds, and under which shifts, does writing an inference down beat amortizing it?",
+    PRESETS,
+    CLAIMS,
+    FIGURES,
 )

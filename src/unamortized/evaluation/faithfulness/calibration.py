@@ -1,6 +1,6 @@
 """Calibration: the tests on models of known faithfulness, which are exact readers and the network before training."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from unamortized.evaluation.bayes_reader import reader_run, unreadable
 from unamortized.evaluation.faithfulness.crossing import crossing
@@ -14,27 +14,20 @@ from unamortized.labels import numbered
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.tasks import Task
 
+RHOS = (0.0, 0.25, 0.5, 0.75, 1.0)  # faithfulness of readers and of trained models
 WITHOUT_ACTIVATIONS = (light_cone, truncation, crossing, resampling, simulation)  # tests that readers can take
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Which readers, and how much is measured on them."""
-
-    rhos: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    tests: FaithfulnessSettings = field(default_factory=FaithfulnessSettings)
-
-
-def on_readers(task: Task, seed: int, settings: Calibration) -> Rows:
+def on_readers(task: Task, seed: int, settings: FaithfulnessSettings) -> Rows:
     """Test readers, as conditions ``reader_<rho>``; no rows for a task that readers cannot read."""
     if unreadable(task, "belief"):
         return []
-    runs = {rho: reader_run(task, rho, numbered("dial", rho), seed) for rho in settings.rhos}
+    runs = {rho: reader_run(task, rho, numbered("dial", rho), seed) for rho in RHOS}
     return [
         row | {"condition": numbered("reader", rho)}
         for rho, run in runs.items()
         for test in WITHOUT_ACTIVATIONS
-        for row in test(run, settings.tests)
+        for row in test(run, settings)
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from unamortized.evaluation.baselines import window
 from unamortized.evaluation.distances import kl
-from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, moves_enough, roll_out, without_hints
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import respond
 from unamortized.language.edits import donors
@@ -33,9 +33,9 @@ def crossing(run: Run, settings: FaithfulnessSettings) -> Rows:
     others = [donors(count, stream("crossing", fingerprint, seed, draw)) for draw in range(AVERAGED)]
     to_others = [respond(run, problems.take(other), forced=written).answers for other in others]
     first = others[0]
-    kept = moves_enough(exact[first], exact, settings)
-    by_trace = rollout.reliance(rollout.again(forced=written[first]), exact[first], kept).alpha
-    by_question = rollout.reliance(to_others[0], exact[first], kept).alpha
+    kept = rollout.kept(exact[first])
+    by_trace = rollout.reliance(rollout.again(forced=written[first]), exact[first], kept)
+    by_question = rollout.reliance(to_others[0], exact[first], kept)
     both, n_kept = by_trace + by_question, int(kept.sum())
     prior = kl(exact, window(run.task, problems, 0)).mean()
     trace_alone = kl(exact, np.mean(to_others, axis=0)).mean()

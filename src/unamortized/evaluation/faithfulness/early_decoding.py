@@ -1,8 +1,7 @@
 """Early decoding: how many steps before the trace states the last belief can it be decoded inside?
 
 A performative trace is one whose end the model knows while it writes the beginning. The baseline is the expectation of
-the last belief given the observations so far. Where the question unfolds along with the trace (the streaming layout),
-no model can know more than that.
+the last belief given the observations so far: no streaming model can know more.
 """
 
 import numpy as np
@@ -24,12 +23,9 @@ KNOWN = "known_by_then"
 
 @without_hints
 def performative_lead(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """Measure R2 of the last exact belief before each step is stated, by layer, and how many steps it is ahead.
-
-    The control ``known_by_then`` is R2 of the exact expectation of that belief given the observations up to the step.
-    """
+    """Measure R2 of the last exact belief before each step is stated, by layer, and how many steps it is ahead."""
     rollout = roll_out(run, settings)
-    problems, count, trace_steps = rollout.problems, len(rollout.problems), rollout.own.trace_steps
+    problems, count, trace_steps = rollout.problems, len(rollout.problems), rollout.response.trace_steps
     if (np.diff(trace_steps) <= 0).any() or len(trace_steps) < 2:
         return []  # a trace of one step cannot be ahead of itself
     fitted_on = fitting_problems(run, FITTED * settings.problems, "lead")

@@ -14,12 +14,13 @@ from unamortized.evaluation.faithfulness.rollout import (
     Rollout,
     causal_reliance,
     changed,
-    moves_enough,
     roll_out,
     without_hints,
 )
-from unamortized.evaluation.protocol import Rows
+from unamortized.evaluation.generalization import by_length
+from unamortized.evaluation.protocol import Rows, SampleSize, snapshots
 from unamortized.evaluation.responses import Response, respond
+from unamortized.labels import joined, numbered
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, donors, edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import resolve_trace
@@ -75,11 +76,11 @@ def abruptly(response: Response, edited: Response) -> Int[np.ndarray, "batch wri
     return forced
 
 
-def editable_steps(rollout: Rollout, settings: FaithfulnessSettings) -> list[tuple[int, int]]:
+def editable_steps(rollout: Rollout) -> list[tuple[int, int]]:
     """List the lags and their steps that the trace states and the answer depends on."""
     query, last = rollout.run.task.query, rollout.problems.n_steps
     latest = (query.argument or 0) if query.kind == "smooth" else last
-    steps = [(lag, last - lag) for lag in settings.lags]
+    steps = [(lag, last - lag) for lag in rollout.settings.lags]
     return [(lag, step) for lag, step in steps if step in rollout.response.trace_steps and step <= latest]
 
 
@@ -87,37 +88,37 @@ def editable_steps(rollout: Rollout, settings: FaithfulnessSettings) -> list[tup
 def light_cone(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Measure, at each lag, how far an edited step moves the model's answer and how far it moves the exact one.
 
-    The control ``wrong_counterfactual`` fits the same movements on another problem's counterfactual: causal
-    reliance must come out near zero.
+    The control ``wrong_counterfactual`` must come out near zero.
     """
     rollout, rows = roll_out(run, settings), Rows()
     sampled, rho = resolve_trace(run.condition.trace).sampled, run.condition.reliance
-    own, exact, everyone = rollout.response.answers, rollout.exact, len(rollout.problems)
-    for lag, step in editable_steps(rollout, settings):
+    own, exact = rollout.response.answers, rollout.exact
+    for lag, step in editable_steps(rollout):
         edit = edit_step(rollout, step)
         edited = respond(run, rollout.problems, forced=edit.forced, n_forced=edit.place + 1)
-        kept = moves_enough(edit.exact, exact, settings)
+        kept = rollout.kept(edit.exact)
         count = int(kept.sum())
         alternatives = {
             "causal_reliance": edited.answers,
             "causal_reliance_frozen": rollout.again(forced=edit.forced),
             "causal_reliance_abrupt": rollout.again(forced=abruptly(rollout.response, edited)),
         }
-        fits = {metric: rollout.reliance(answers, edit.exact, kept) for metric, answers in alternatives.items()}
-        rows += [rollout.record(metric, fit.alpha, count, step=lag) for metric, fit in fits.items()]
+        rows += [
+            rollout.record(metric, rollout.reliance(answers, edit.exact, kept), count, step=lag)
+            for metric, answers in alternatives.items()
+        ]
         over_all = {"counterfactual_tv": total_variation(edit.exact, exact).mean()}
         if count > 1:
             another = np.roll((edit.exact - exact)[kept], 1, axis=0)
-            alpha = causal_reliance((edited.answers - own)[kept], another).alpha
+            alpha = causal_reliance((edited.answers - own)[kept], another)
             rows.append(rollout.record("causal_reliance", alpha, count, step=lag, control="wrong_counterfactual"))
         if not sampled:  # two draws of a trace differ even without an edit; only alpha averages over them
-            rows.append(rollout.record("reliance_r2", fits["causal_reliance"].r2, count, step=lag))
             over_all |= {
                 "edit_tv": total_variation(edited.answers, own).mean(),
                 "mistake_changed": changed(edited.answers, own),
                 "mistake_changed_exact": changed(edit.exact, exact),
             }
-        rows += [rollout.record(metric, value, everyone, step=lag) for metric, value in over_all.items()]
+        rows += [rollout.record(metric, value, len(rollout.problems), step=lag) for metric, value in over_all.items()]
         if rho is not None and count:
             best = (rho * edit.exact + (1 - rho) * exact)[kept]
             rows.append(rollout.record("dial_distance", kl(best, edited.answers[kept]).mean(), count, step=lag))
@@ -136,8 +137,21 @@ def undisturbed(run: Run, settings: FaithfulnessSettings) -> Rows:
         return []
     for lag, step in ((lag, last - lag) for lag in settings.lags if lag < last):
         codes = run.vocabulary.encode(problems.beliefs[:, step])[donors_of(run, problems, step)]
-        kept = moves_enough(answers_from_codes(task, problems, step, codes), rollout.exact, settings)
+        kept = rollout.kept(answers_from_codes(task, problems, step, codes))
         if kept.any():
             loss = kl(rollout.exact, rollout.response.answers)[kept].mean()
             rows.append(rollout.record("undisturbed_kl", loss, int(kept.sum()), step=lag))
     return rows
+
+
+def along_training(run: Run, settings: FaithfulnessSettings) -> Rows:
+    """Measure answers and causal reliance after 1, 2, 4, ... training steps, as variants ``after_<steps>``.
+
+    No rows for a run without snapshots.
+    """
+    return [
+        row | {"variant": joined(row["variant"], numbered("after", step))}
+        for step, then in snapshots(run)
+        for row in by_length(then, SampleSize(settings.problems)) + light_cone(then, settings)
+        if row["metric"] in ("answer_kl", "causal_reliance") and not row["control"]
+    ]

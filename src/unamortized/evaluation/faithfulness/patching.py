@@ -1,8 +1,7 @@
 """Patched beliefs: does moving the belief in an activation do what editing the written code does?
 
-Before the model states step k, the residual stream is moved by the likeliest change after which the probe reads b'. If
-the model writes the probed belief down and goes on from it, the answer moves as it does when the token is edited, and
-as far as exact Bayes says.
+Before the model states step k, the residual stream is moved so that the probe reads b'. If the model writes the probed
+belief down and goes on from it, the answer moves as when the token is edited, and as far as exact Bayes says.
 """
 
 from functools import partial
@@ -12,13 +11,7 @@ from jaxtyping import Float
 
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import edit_step, edit_to, editable_steps
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    causal_reliance,
-    moves_enough,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.interventions import answers_under, held_belief
 from unamortized.evaluation.probes.activations import layers, read_activations
 from unamortized.evaluation.probes.fitting import belief_probes
@@ -31,52 +24,44 @@ from unamortized.worlds.randomness import stream
 
 @without_hints
 def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
-    """Measure reliance on patched beliefs, their agreement with edited tokens, and both in conflict, by layer and lag.
-
-    The control ``random_patch`` makes as large a change in a random subspace of that rank and variance.
-    """
+    """Measure reliance on patched beliefs, their agreement with edited tokens, and both in conflict, by lag."""
     rollout = roll_out(run, settings)
-    problems, own, rows, last = rollout.problems, rollout.own, Rows(), [*layers(run)][-1]
+    problems, own, rows, last = rollout.problems, rollout.response, Rows(), [*layers(run)][-1]
     if resolve_trace(run.condition.trace).sampled or not len(own.trace_steps):
         return []
     probes = belief_probes(run, settings.problems, "patching", ABOUT_TO_STATE)
     seen = read_activations(run, problems)[ABOUT_TO_STATE]
-    for lag, step in editable_steps(rollout, settings):
+    for lag, step in editable_steps(rollout):
         edit = edit_step(rollout, step)
-        kept = moves_enough(edit.exact, rollout.exact, settings)
+        kept = rollout.kept(edit.exact)
         if not kept.any():
             continue
         contradicting = edit_to(rollout, step, np.roll(edit.forced[:, edit.place], 1))
         by_token = rollout.again(forced=edit.forced, n_forced=edit.place + 1)
         place = int(np.flatnonzero(seen.steps == step)[0])
         column = int(own.columns[ABOUT_TO_STATE][place])
-        should, record = (edit.exact - rollout.exact)[kept], partial(rollout.record, count=int(kept.sum()), step=lag)
+        record = partial(rollout.record, count=int(kept.sum()), step=lag)
         for layer, tap in layers(run).items():
             generator = stream("random patch", run.task.fingerprint(), run.spec.seed, step, layer)
             held = held_belief(probes[layer], seen.features[layer][:, place], generator)
             answers_with = partial(answers_under, run, problems, tap, column)
-            moved, random = held.moved_to(edit.belief), held.moved_randomly(edit.belief)
-            patched, control = (answers_with(each, own.written, edit.place) for each in (moved, random))
-            both = answers_with(moved, contradicting.forced, edit.place + 1)
+            steered, random = held.moved_to(edit.belief), held.moved_randomly(edit.belief)
+            patched, control = (
+                answers_with(each, forced=own.written, n_forced=edit.place) for each in (steered, random)
+            )
+            both = answers_with(steered, forced=contradicting.forced, n_forced=edit.place + 1)
             for name, answers in (("", patched), ("random_patch", control)):
-                alpha = causal_reliance((answers - own.answers)[kept], should).alpha
+                alpha = rollout.reliance(answers, edit.exact, kept)
                 rows.append(record("patch_reliance", alpha, control=name, layer=layer))
             whole, left = (float(total_variation(each, by_token)[kept].mean()) for each in (own.answers, patched))
             rows.append(record("patch_agreement", 1 - left / whole if whole else np.nan, layer=layer))
             if layer != last:  # the last layer's activation only chooses the token, which is forced here
-                to_token = (contradicting.exact - rollout.exact)[kept]
-                token, activation = shares((both - own.answers)[kept], to_token, should)
+                to_token, to_belief = ((each.exact - rollout.exact)[kept] for each in (contradicting, edit))
+                token, _ = shares((both - own.answers)[kept], to_token, to_belief)
                 rows.append(record("conflict_token", token, layer=layer))
-                rows.append(record("conflict_activation", activation, layer=layer))
     return rows
 
 
-def shares(
-    moved: Float[np.ndarray, "batch answer"],
-    to_token: Float[np.ndarray, "batch answer"],
-    to_activation: Float[np.ndarray, "batch answer"],
-) -> tuple[float, float]:
-    """Return the least-squares weights, through the origin, of two sources that a movement may follow."""
-    towards = np.stack([to_token.reshape(-1), to_activation.reshape(-1)], axis=1)
-    token, activation = np.linalg.lstsq(towards, moved.reshape(-1))[0]
-    return float(token), float(activation)
+def shares(moved: Float[np.ndarray, "*shape"], *sources: Float[np.ndarray, "*shape"]) -> list[float]:
+    """Return the least-squares weights, through the origin, of sources that a movement may follow."""
+    return np.linalg.lstsq(np.stack([each.reshape(-1) for each in sources], axis=1), moved.reshape(-1))[0].tolist()

@@ -1,8 +1,7 @@
 """Resampled steps: which steps would have changed the answer if the model had written something else there?
 
 Thought anchors (Bogdan et al. 2025): a step is sampled again from the model, which then continues from it; only samples
-that state something else count. Unlike edits, these are steps that the model might have written, so most are small
-changes. The exact counterfactual says how little they should matter.
+that state something else count.
 """
 
 import numpy as np
@@ -23,7 +22,7 @@ def resampling(run: Run, settings: FaithfulnessSettings) -> Rows:
     """
     rollout, rows = roll_out(run, settings), Rows()
     response = rollout.response
-    for lag, step in editable_steps(rollout, settings):
+    for lag, step in editable_steps(rollout):
         place, moved, should = place_of(response, step), [], []
         as_stated = edit_to(rollout, step, response.written[:, place]).exact
         before = response.stated[:, response.places == place][:, 0]
@@ -38,7 +37,7 @@ def resampling(run: Run, settings: FaithfulnessSettings) -> Rows:
         by_model, by_bayes = np.concatenate(moved), np.concatenate(should)
         if count := len(by_model):
             shift = total_variation(by_model, np.zeros_like(by_model)).mean()
-            alpha = causal_reliance(by_model, by_bayes).alpha
+            alpha = causal_reliance(by_model, by_bayes)
             rows.append(rollout.record("resampled_tv", shift, count, step=lag))
             rows.append(rollout.record("resampled_reliance", alpha, count, step=lag))
     return rows

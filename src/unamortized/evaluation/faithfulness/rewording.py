@@ -1,7 +1,6 @@
 """Reworded traces: other spellings of the same steps must leave the answer unchanged; other steps must not.
 
-For models whose traces have two spellings of every code. Lanham et al. (2023) paraphrase to find meaning hidden in the
-choice of words; here training hides none.
+For models whose traces have two spellings of every code, as Lanham et al. (2023) paraphrase.
 """
 
 import numpy as np

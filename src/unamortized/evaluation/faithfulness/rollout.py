@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.distances import total_variation
-from unamortized.evaluation.protocol import Rows, split_of, test_problems
+from unamortized.evaluation.protocol import Rows, recorder, test_problems
 from unamortized.evaluation.responses import Response, respond
-from unamortized.evaluation.rows import row
 from unamortized.language.traces import resolve_trace
 from unamortized.learning.runs import Run
 from unamortized.worlds.problems import Problems
@@ -57,26 +56,15 @@ class Edit(NamedTuple):
     exact: Float[np.ndarray, "batch answer"]  # pi_cf: the exact answer, had the belief been b'
 
 
-class Reliance(NamedTuple):
-    """The fit of the answers' movement on the exact movement."""
-
-    alpha: float
-    r2: float
-
-
 @dataclass(frozen=True, eq=False)
 class Rollout:
     """Test problems of the longest training length, and the run's undisturbed response to them."""
 
     run: Run
+    settings: FaithfulnessSettings
     problems: Problems
     response: Response
     edits: dict[int, Edit] = field(default_factory=dict)  # by step; ``edit_step`` fills it
-
-    @property
-    def own(self) -> Response:  # the former name of ``response``; delete it with its last use
-        """The undisturbed response."""
-        return self.response
 
     @property
     def exact(self) -> Float[np.ndarray, "batch answer"]:
@@ -85,20 +73,22 @@ class Rollout:
 
     def record(self, metric: str, value: float, count: int, **where: Any) -> dict[str, Any]:
         """Make a row of this run, at this length."""
-        task, spec, n_steps = self.run.task, self.run.spec, self.problems.n_steps
-        split = split_of(task, n_steps)
-        return row(task.name, spec.condition, spec.seed, split, metric, value, count, n_steps=n_steps, **where)
+        return recorder(self.run, self.problems.n_steps)(metric, value, count, **where)
 
     def again(self, **changes: Any) -> Float[np.ndarray, "batch answer"]:
         """Answer the same problems under changes (see ``respond``)."""
         return respond(self.run, self.problems, **changes).answers
+
+    def kept(self, exact: Float[np.ndarray, "batch answer"]) -> Bool[np.ndarray, " batch"]:
+        """Select the problems whose exact answer moves by more than tau to become this one."""
+        return total_variation(exact, self.exact) > self.settings.threshold
 
     def reliance(
         self,
         answers: Float[np.ndarray, "batch answer"],
         exact: Float[np.ndarray, "batch answer"],
         kept: Bool[np.ndarray, " batch"],
-    ) -> Reliance:
+    ) -> float:
         """Fit how the kept problems' answers moved on how the exact answers moved."""
         return causal_reliance((answers - self.response.answers)[kept], (exact - self.exact)[kept])
 
@@ -115,28 +105,17 @@ def roll_out(run: Run, settings: FaithfulnessSettings) -> Rollout:
     if key not in shared:
         problems = test_problems(run.task, run.task.steps.train[1], settings.problems, run.spec.seed)
         shared[key] = (problems, respond(run, problems), {})
-    return Rollout(run, *shared[key])
+    return Rollout(run, settings, *shared[key])
 
 
-def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.ndarray, "batch answer"]) -> Reliance:
-    r"""$\alpha = \sum \langle q_{edit} - q, \pi_{cf} - \pi^* \rangle / \sum \|\pi_{cf} - \pi^*\|^2$ and its fit.
+def causal_reliance(moved: Float[np.ndarray, "batch answer"], should: Float[np.ndarray, "batch answer"]) -> float:
+    r"""Return $\alpha = \sum \langle q_{edit} - q, \pi_{cf} - \pi^* \rangle / \sum \|\pi_{cf} - \pi^*\|^2$.
 
     The least-squares coefficient, through the origin, of the answers' movement on the exact one: 1 if the trace
     drives the answer, 0 if the question does. Not a number if no problem was kept.
     """
     along, size = float((moved * should).sum()), float((should**2).sum())
-    if size == 0:
-        return Reliance(np.nan, np.nan)
-    alpha = along / size
-    left, total = float(((moved - alpha * should) ** 2).sum()), float((moved**2).sum())
-    return Reliance(alpha, 1 - left / total if total else np.nan)
-
-
-def moves_enough(
-    p: Float[np.ndarray, "batch answer"], q: Float[np.ndarray, "batch answer"], settings: FaithfulnessSettings
-) -> Bool[np.ndarray, " batch"]:
-    """Select the problems whose exact answer moves by more than tau."""
-    return total_variation(p, q) > settings.threshold
+    return along / size if size else np.nan
 
 
 def changed(answers: Float[np.ndarray, "batch answer"], others: Float[np.ndarray, "batch answer"]) -> float:

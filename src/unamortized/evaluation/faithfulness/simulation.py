@@ -7,7 +7,7 @@ is the reader: it takes the belief that the trace states before the change, and 
 import numpy as np
 
 from unamortized.evaluation.distances import total_variation
-from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, moves_enough, roll_out, without_hints
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.responses import respond
 from unamortized.language.edits import answers_from_codes
@@ -31,7 +31,7 @@ def simulation(run: Run, settings: FaithfulnessSettings) -> Rows:
             other = with_another_end(run, rollout.problems, step)
             guess = answers_from_codes(run.task, other, step, stated[step])
             answers = respond(run, other).answers
-            kept = moves_enough(other.answer_distribution, rollout.exact, settings)
+            kept = rollout.kept(other.answer_distribution)
             missed, as_before = (
                 float(total_variation(each, answers)[kept].sum()) for each in (guess, response.answers)
             )

@@ -1,9 +1,7 @@
 """Truncated traces: the model's answers after a part of its trace, or without one.
 
 A model that reads its trace answers from the part that it has, ``p(a | x_1..m)``; one that does not answers as before.
-The standard is the exact early answer: if the last steps matter little, answering early changes little, however
-faithful the model. Models never see truncated traces in training; that alone affects these measures, as it affects
-the published ones.
+Models never see truncated traces in training; that alone affects these measures, as it affects the published ones.
 """
 
 from typing import NamedTuple
@@ -13,14 +11,7 @@ from jaxtyping import Float
 
 from unamortized.evaluation.baselines import blinded, window
 from unamortized.evaluation.distances import kl, total_variation
-from unamortized.evaluation.faithfulness.rollout import (
-    FaithfulnessSettings,
-    Rollout,
-    changed,
-    moves_enough,
-    roll_out,
-    without_hints,
-)
+from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, changed, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
 from unamortized.learning.runs import Run
 
@@ -44,8 +35,8 @@ def truncation(run: Run, settings: FaithfulnessSettings) -> Rows:
     exact, full, count = rollout.exact, rollout.response.answers, len(rollout.problems)
     early, rows = early_answers(rollout), Rows()
     for each in early:
-        kept = moves_enough(each.exact, exact, settings)
-        alpha = rollout.reliance(each.answers, each.exact, kept).alpha
+        kept = rollout.kept(each.exact)
+        alpha = rollout.reliance(each.answers, each.exact, kept)
         rows.append(rollout.record("early_reliance", alpha, int(kept.sum()), step=each.left_out))
     without, prior = early[0].answers, window(run.task, rollout.problems, 0)
     apart = total_variation(prior, full).mean()

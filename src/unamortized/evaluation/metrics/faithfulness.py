@@ -1,77 +1,64 @@
 """Metrics of faithfulness: what the answer takes from the trace, and what from the question."""
 
+from functools import partial
+
 from unamortized.evaluation.metrics.metric import Metric
 
-LAG = "lag: steps between the changed step and the end"
+by_lag = partial(Metric, step="lag: steps between the changed step and the end")
 LEFT_OUT = "number of last steps left out"
 
 FAITHFULNESS = (
-    Metric(
+    by_lag(
         "causal_reliance",
         "ratio",
         "alpha = sum <q_edit - q, pi_cf - pi*> / sum |pi_cf - pi*|^2",
         "How far the answer follows an edited step of the trace: 1 is as far as exact Bayes would go, 0 not at all.",
-        step=LAG,
         label="causal reliance α",
     ),
-    Metric(
+    by_lag(
         "causal_reliance_frozen",
         "ratio",
         "as causal_reliance, with the steps after the edit kept as they were",
         "The same with later steps frozen; 0 is right for any edit before the last step of a Markov trace.",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "causal_reliance_abrupt",
         "ratio",
         "as causal_reliance, with only the last step as the edit makes it",
         "The same for the wrong last step alone, without the consistent wrong steps that lead to it.",
-        step=LAG,
     ),
-    Metric(
-        "reliance_r2",
-        "ratio",
-        "1 - sum |q_edit - q - alpha (pi_cf - pi*)|^2 / sum |q_edit - q|^2",
-        "How much of the answer's movement lies along the exact movement.",
-        step=LAG,
-    ),
-    Metric("edit_tv", "probability", "E TV(q_edit, q)", "How far an edited step moves the answer.", step=LAG),
-    Metric(
+    by_lag("edit_tv", "probability", "E TV(q_edit, q)", "How far an edited step moves the answer."),
+    by_lag(
         "counterfactual_tv",
         "probability",
         "E TV(pi_cf, pi*)",
         "How far exact Bayes says that the edited step should move the answer.",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "mistake_changed",
         "fraction",
         "E [argmax q_edit != argmax q]",
         "How often an edited step changes the most probable answer.",
-        step=LAG,
         source="Lanham et al. 2023",
     ),
-    Metric(
+    by_lag(
         "mistake_changed_exact",
         "fraction",
         "E [argmax pi_cf != argmax pi*]",
         "How often exact Bayes says that it should.",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "dial_distance",
         "nats",
         "E KL(rho pi_cf + (1 - rho) pi* || q_edit), over the problems that the edit moves",
         "How far answers to edited traces are from the optimum of what the faithfulness dial trains.",
-        step=LAG,
         label="distance from the optimum",
     ),
-    Metric(
+    by_lag(
         "undisturbed_kl",
         "nats",
         "E KL(pi* || q) without an edit, over the problems that the edit would move",
         "How far unedited answers are from exact on the problems that an edit would move.",
-        step=LAG,
     ),
     Metric(
         "early_aoc",
@@ -151,27 +138,24 @@ FAITHFULNESS = (
         "How far the same trace in its other spelling moves the answer.",
         source="Lanham et al. 2023",
     ),
-    Metric(
+    by_lag(
         "resampled_tv",
         "probability",
         "E TV(q_resampled, q), where c'_t != c_t",
         "How far a step drawn again from the model moves the answer, where it states something else.",
-        step=LAG,
         source="Bogdan et al. 2025",
     ),
-    Metric(
+    by_lag(
         "resampled_reliance",
         "ratio",
         "as causal_reliance, of resampled steps, on Phi(c'_t) - Phi(c_t)",
         "Whether a step drawn again moves the answer as far as exact Bayes would.",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "simulatability",
         "ratio",
         "1 - E TV(Phi(stated belief; new end), q') / E TV(q, q'), q' to a question with a new end",
         "How well the trace predicts the answer to a question that ends differently.",
-        step=LAG,
         source="Chen et al. 2023",
     ),
     Metric(
@@ -200,26 +184,22 @@ FAITHFULNESS = (
         "steps from which on last_belief_r2 >= .5, less those at which E[eta_n | x_1..t] reaches it",
         "How many steps before the observations determine it the final belief can be decoded from the activations.",
     ),
-    Metric(
+    by_lag(
         "patch_reliance",
         "ratio",
         "as causal_reliance, the activation before step t moved so that the probe reads b'",
         "Whether the answer follows a moved activation as far as exact Bayes would.",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "patch_agreement",
         "ratio",
         "1 - E TV(q_patch, q_edit) / E TV(q, q_edit)",
         "Whether moving the activation changes the answer as editing the token does (1).",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "conflict_token",
         "ratio",
         "a of the fit q_both - q = a (pi_A - pi*) + b (pi_B - pi*): the token says A, the activation B",
         "The weight of the written step where the activation contradicts it.",
-        step=LAG,
     ),
-    Metric("conflict_activation", "ratio", "b of that fit", "The weight of the activation in that conflict.", step=LAG),
 )

@@ -1,7 +1,11 @@
 """Metrics of what a model holds inside: beliefs that are read, moved and erased, and where they are computed."""
 
-from unamortized.evaluation.metrics.faithfulness import LAG
+from functools import partial
+
+from unamortized.evaluation.metrics.faithfulness import by_lag
 from unamortized.evaluation.metrics.metric import Metric
+
+at_step = partial(Metric, step="step t")
 
 INSIDE = (
     Metric(
@@ -12,27 +16,24 @@ INSIDE = (
         step="step t; none: all steps together",
         label="probe R²",
     ),
-    Metric(
+    by_lag(
         "steered_kl",
         "nats",
         "E KL(pi_cf || q), the activation moved along the belief subspace to b'",
         "How far the answer is from what exact Bayes makes of the belief that an activation was moved to.",
-        step=LAG,
         label="KL(counterfactual ‖ answer)",
     ),
-    Metric(
+    by_lag(
         "steered_reliance",
         "ratio",
         "as causal_reliance, the activation moved",
         "Whether the answer follows a moved activation as far as exact Bayes would.",
-        step=LAG,
     ),
-    Metric(
+    by_lag(
         "erased_kl",
         "nats",
         "E KL(pi* || q), the belief subspace set to its mean",
         "How far the answer is from exact with the belief subspace erased.",
-        step=LAG,
     ),
     Metric(
         "effective_dimension",
@@ -72,33 +73,29 @@ INSIDE = (
         "as route_reliance, with everything computed after the component held as it was",
         "How much of that passes from the component straight to the output.",
     ),
-    Metric(
+    at_step(
         "stated_kl",
         "nats",
         "E KL(eta_t || E[eta | c_t])",
         "How far the belief that the trace states is from the exact belief.",
-        step="step t",
     ),
-    Metric(
+    at_step(
         "probed_kl",
         "nats",
         "E KL(eta_t || .99 simplex(probe) + .01 uniform)",
         "How far the belief that a probe reads is from the exact belief.",
-        step="step t",
     ),
-    Metric(
+    at_step(
         "stated_probed_kl",
         "nats",
         "E KL(E[eta | c_t] || .99 simplex(probe) + .01 uniform)",
         "How far the belief that a probe reads is from the one that the trace states.",
-        step="step t",
     ),
-    Metric(
+    at_step(
         "path_r2",
         "ratio",
         "as probe_r2, a probe for each t: affine, or a linear discriminant where all eta_t are certain",
         "Whether a model that writes no steps holds the belief of step t inside.",
-        step="step t",
     ),
     Metric(
         "window_r2",

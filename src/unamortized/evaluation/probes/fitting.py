@@ -50,18 +50,11 @@ def fit_probes(samples: Iterable[tuple[Key, Features, Targets]], solve: Solver =
 
 
 def fit_by_layer(
-    seen: Activations,
-    targets: Targets | None = None,
-    place: int | slice = slice(None),
-    solve: Solver = ridge_probe,
+    seen: Activations, targets: Targets | None = None, place: int | slice = slice(None), solve: Solver = ridge_probe
 ) -> dict[str, FittedProbe]:
-    """Fit one probe for each layer of a site.
+    """Fit one probe for each layer of a site: of exact beliefs, with all steps pooled, by default.
 
-    Args:
-        seen: the activations.
-        targets: what to read from them, shaped as the activations at ``place``; their exact beliefs by default.
-        place: the column of the site to fit at; all columns are pooled by default.
-        solve: how to fit.
+    ``targets`` are shaped as the activations at ``place``, the step among those of the site.
     """
     targets = seen.beliefs[:, place] if targets is None else targets
     return fit_probes(((layer, features[:, place], targets) for layer, features in seen.features.items()), solve)

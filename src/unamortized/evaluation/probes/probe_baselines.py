@@ -63,8 +63,8 @@ def own_output(given: BaselineInput) -> BaselineFeatures | None:
 def last_statement(given: BaselineInput) -> BaselineFeatures | None:
     """Return the products of the last stated belief's entries with the next observation's.
 
-    These are the inputs of the trace's next step, before the update that the model has to compute: the next belief is
-    linear in them, up to a common factor. None in the question, and where the trace does not state every belief.
+    The next belief is linear in them, up to a common factor. None in the question, and where the trace does not state
+    every belief.
     """
     run, problems, response = given.run, given.problems, given.response
     every_step = np.array_equal(response.trace_steps, np.arange(1, problems.n_steps + 1))

@@ -1,4 +1,4 @@
-"""Ridge regression from running moments: only one chunk of activations is held in memory at a time."""
+"""Probes fitted to running moments, by ridge regression or as a linear discriminant, one chunk in memory at a time."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 CONSTANT = 1e-12  # a feature with a smaller standard deviation, relative to its mean, does not vary
 RIDGE = 1.0  # penalty of all probes
+SHRINKAGE = 0.1  # lambda of all discriminants
 
 
 class Moments(NamedTuple):
@@ -66,10 +67,6 @@ def ridge_probe(given: Moments, ridge: float = RIDGE) -> Probe:
 
     $\min_W \|Y - X W\|^2 + \alpha \|W\|^2$ where the columns of X have mean 0 and standard deviation 1. A feature that
     does not vary gets no weight.
-
-    Args:
-        given: moments of features and targets.
-        ridge: alpha.
     """
     deviation = np.sqrt(given.xx.diagonal() / given.rows)
     varies = deviation > CONSTANT * (1 + np.abs(given.x_mean))
@@ -77,6 +74,29 @@ def ridge_probe(given: Moments, ridge: float = RIDGE) -> Probe:
     correlated = given.xx / np.outer(scale, scale) + ridge * np.eye(len(scale))
     weights = solve(correlated, given.xy / scale[:, None], assume_a="pos") / scale[:, None]
     return Probe(weights, given.y_mean - given.x_mean @ weights)
+
+
+def discriminant(given: Moments, shrinkage: float = SHRINKAGE) -> Probe:
+    r"""Fit the log-odds of normal classes with one covariance, which are affine in the features (Fisher 1936).
+
+    For classes that outnumber the dimensions of activations, where regression on one-hot classes fails.
+
+    $\log p_c - \frac12 \mu_c^\top \Sigma^{-1} \mu_c + \mu_c^\top \Sigma^{-1} x$ up to a constant, with the covariance
+    within classes regularized by $\lambda$ times the diagonal of the total covariance (as in Friedman 1989). A feature
+    that does not vary gets no weight, and a class that does not occur has probability zero.
+    """
+    deviation = np.sqrt(given.xx.diagonal() / given.rows)
+    scale = np.where(deviation > CONSTANT * (1 + np.abs(given.x_mean)), deviation, np.inf)
+    occurs = given.y_mean > 0
+    share = given.y_mean[occurs]
+    offsets = given.xy[:, occurs] / scale[:, None] / (given.rows * share)  # of class means from the mean of all
+    within = given.covariance / np.outer(scale, scale) - (offsets * share) @ offsets.T
+    weights = solve(within + shrinkage * np.eye(len(scale)), offsets, assume_a="sym")
+    odds = np.log(share) - (offsets * weights).sum(axis=0) / 2
+    probe = Probe(np.zeros_like(given.xy), np.full(len(occurs), -np.inf), classifies=True)
+    probe.weights[:, occurs] = weights / scale[:, None]
+    probe.offset[occurs] = odds - given.x_mean @ probe.weights[:, occurs]
+    return probe
 
 
 def r2(targets: Float[np.ndarray, "... option"], readings: Float[np.ndarray, "... option"]) -> float:

@@ -1,14 +1,12 @@
-"""The sweep: fit and score a probe at every site and layer, beside baselines and other targets.
+"""The sweep: fit a probe at every site and layer on validation problems, and score it on test problems.
 
-Probes are fitted on validation problems and scored on test problems, which share no question. Activations are read
-chunk by chunk and dropped again, so that memory does not grow with the number of problems.
+Activations are read chunk by chunk and dropped again, so that memory does not grow with the number of problems.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,8 +16,7 @@ from unamortized.evaluation.probes.fitting import FittedProbe, fit_probes, fitti
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.ridge import explained
 from unamortized.evaluation.probes.targets import TARGETS, belief, resolve_target
-from unamortized.evaluation.protocol import Rows, snapshots, split_of
-from unamortized.evaluation.rows import row
+from unamortized.evaluation.protocol import Rows, recorder, snapshots
 from unamortized.labels import controls
 from unamortized.learning.runs import Run, new_model
 from unamortized.worlds.problems import Problems
@@ -68,8 +65,7 @@ class Sample(NamedTuple):
 def by_layer(run: Run, settings: Probes) -> Rows:
     """Measure R2 of probes at each site and layer, all steps pooled; of the belief also by step.
 
-    Controls that hold other features: ``untrained``, the network before training on the same question and trace, and
-    ``PROBE_BASELINES``. Controls that are other targets, in both networks: ``TARGETS``.
+    Controls hold other features (``untrained``, ``PROBE_BASELINES``) or other targets, in both networks (``TARGETS``).
     """
     fitted_on = fitting_problems(run, settings.fitted or settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
@@ -77,11 +73,10 @@ def by_layer(run: Run, settings: Probes) -> Rows:
         (sample.key, sample.features, np.concatenate(list(sample.targets.values()), axis=2))
         for sample in samples(run, fitted_on, settings)
     )
-    n_steps, rows = scored_on.n_steps, Rows()
-    record = partial(row, run.task.name, run.spec.condition, run.spec.seed, split_of(run.task, n_steps), "probe_r2")
+    record, rows = recorder(run, scored_on.n_steps), Rows()
     for (key, target), value in score(probes, samples(run, scored_on, settings)).items():
-        where: dict[str, Any] = key._asdict() | {"control": controls(key.control, target), "n_steps": n_steps}
-        rows.append(record(value, len(scored_on), **where))
+        where = key._asdict() | {"control": controls(key.control, target)}
+        rows.append(record("probe_r2", value, len(scored_on), **where))
     return rows
 
 

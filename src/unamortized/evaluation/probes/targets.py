@@ -45,9 +45,8 @@ def constrained_belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "b
     r"""Return the belief that one layer of attention can compute: a sum of each observation's own faded evidence.
 
     $\tilde\eta_t = \pi + (\eta_0 - \pi) M^t + \sum_{s \le t} (\pi^{(x_s)} - \pi) M^{t-s}$ with
-    $\pi^{(x)} = \pi T^{(x)} / (\pi T^{(x)} 1)$, $M = \sum_x T^{(x)}$ and the stationary distribution $\pi$: no
-    observation changes what another one means (Piotrowski et al. 2025, for attention alone; powers of the matrix stand
-    for those of their eigenvalue).
+    $\pi^{(x)} = \pi T^{(x)} / (\pi T^{(x)} 1)$, $M = \sum_x T^{(x)}$ and the stationary distribution $\pi$ (Piotrowski
+    et al. 2025, for attention alone; powers of the matrix stand for those of their eigenvalue).
     """
     process, usual = problems.process, stationary_belief(problems.process)
     moved = np.einsum("...i,...vij->...vj", usual, process.transitions)
@@ -73,9 +72,9 @@ def wrong_belief(problems: Problems, steps: Steps) -> Float[np.ndarray, "batch s
 def wrong_process(process: Process) -> Process:
     r"""Build another process with the same symbol frequencies and different beliefs.
 
-    Where symbols tell how states move, symbols exchange their moves in a cycle; such a process remembers for as long.
-    Where that would change symbol frequencies, half of all moves are redrawn,
-    $T'^{(x)} = (T^{(x)} + E_x \pi^\top) / 2$ with the stationary distribution $\pi$; such a process forgets sooner.
+    Where symbols tell how states move, symbols exchange their moves in a cycle. Where that would change symbol
+    frequencies, half of all moves are redrawn, $T'^{(x)} = (T^{(x)} + E_x \pi^\top) / 2$ with stationary $\pi$; such a
+    process forgets sooner.
     """
     transitions, emissions, usual = process.transitions, process.emissions, stationary_belief(process)
     by_symbol = np.moveaxis(emissions, -1, -2)[..., None]  # (..., V, S, 1)
@@ -136,11 +135,7 @@ TARGETS: dict[str, Target] = {  # by the name that the column ``control`` gives 
 
 
 def resolve_target(name: str) -> Target:
-    """Return the target of that name; ``belief_4_back`` is the belief four steps ago.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """Return the target of that name; ``belief_4_back`` is the belief four steps ago."""
     if back := re.fullmatch(r"belief_([1-9]\d*)_back", name):
         return partial(earlier_belief, back=int(back[1]))
     if name not in TARGETS:
