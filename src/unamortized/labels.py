@@ -74,6 +74,11 @@ def stem(name: str) -> str:
     return _NUMBER.sub(lambda found: found[0][: found.start(2) - found.start()].rstrip("_"), name)
 
 
+def words(name: str) -> list[str]:
+    """Return the words of a name, those with a number also alone: wide, width for ``wide_width_128``."""
+    return [*stem(name).split("_"), *numbers(name)]
+
+
 def numbered(word: str, number: float) -> str:
     """Return a name with its number: ``window_8``, ``dial_0.5``."""
     return f"{word}_{number:g}"

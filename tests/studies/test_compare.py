@@ -1,7 +1,6 @@
 """The headline study judges only what it trains and measures."""
 
 import itertools
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +15,10 @@ from unamortized.studies.names import EQUAL_FLOPS
 from unamortized.studies.study import plan
 from unamortized.worlds.task_files import load_task
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 OF_TRACES = ("causal_reliance", "causal_reliance_frozen", "edit_tv", "counterfactual_tv")
 ANSWERED = ("answer_kl", "answer_tv", "map_agreement", "calibration_error")
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def everything_measured(preset):

@@ -1,7 +1,5 @@
 """The study of depth reads steps by layer, tells doubling from adding, and judges every claim in its world."""
 
-from pathlib import Path
-
 import pytest
 
 from unamortized.evaluation.rows import row, to_table
@@ -21,13 +19,10 @@ from unamortized.studies.depth import (
 )
 from unamortized.studies.study import plan
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 SEEDS = 3
 TASKS = tuple(STEPS)
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def windows_held(layers, layer):

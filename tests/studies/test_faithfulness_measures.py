@@ -1,7 +1,6 @@
 """Measures read the rows that they name; shares, ranks and distances tell faithfulness from the world's forgetting."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,14 +23,11 @@ from unamortized.studies.faithfulness_measures import (
 from unamortized.studies.quantities import Quantity
 from unamortized.studies.study import plan
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 SLIPS = (0.02, 0.1, 0.3)
 FAITHFUL, MIXING, MIXED = (FaithfulnessMeasure(name, name) for name in ("sufficiency", "necessity", "simulatability"))
 MEASURES = {measure.name: measure for measure in FAITHFULNESS_MEASURES}
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def grid(metric, value, of="dial", slips=SLIPS, **columns):

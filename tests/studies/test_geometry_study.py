@@ -1,7 +1,5 @@
 """The claims of the study of geometry read the rows that they name, and its presets train what they compare."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -20,10 +18,7 @@ from unamortized.studies.geometry import (
 )
 from unamortized.studies.study import plan
 
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
+pytestmark = pytest.mark.usefixtures("at_the_top")
 
 
 def claim(name: str) -> Claim:

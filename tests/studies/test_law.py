@@ -1,7 +1,6 @@
 """The law's points are reliances beside the gap of the direct model of the same world, size, seed and length."""
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,14 +21,11 @@ from unamortized.studies.law import (
 )
 from unamortized.studies.study import plan
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 WORLDS, VARIANTS = ("s3_slip0.1_n4", "s3_slip0.3_n4"), ("l1_t600", "l2_t600")
 CELLS = tuple(product(WORLDS, VARIANTS))
 SEEDS = 3
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def gap(world, variant, n_steps):

@@ -1,7 +1,5 @@
 """The study of locality judges only what it trains and measures."""
 
-from pathlib import Path
-
 import pytest
 
 from unamortized.evaluation.rows import row, to_table
@@ -12,6 +10,8 @@ from unamortized.studies.figures.locality import ESTIMATORS
 from unamortized.studies.locality import FULL, LOCAL, LOCALITY, WRONG
 from unamortized.studies.study import plan
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 FOUND = {  # errors that agree with the hypotheses
     (LOCAL, "direct"): 0.06,
     (LOCAL, "negative_scaffold"): 0.08,
@@ -20,11 +20,6 @@ FOUND = {  # errors that agree with the hypotheses
     **{(WRONG, name): 0.09 for name in ESTIMATORS},
     **{(FULL, name): 0.02 for name in ESTIMATORS},
 }
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def measured(changes=None, seeds=6):

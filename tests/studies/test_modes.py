@@ -1,7 +1,6 @@
 """The study of modes plans runs that keep snapshots, and reads reliance along them."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -10,14 +9,11 @@ from unamortized.studies.claims import World, judge_all
 from unamortized.studies.modes import COT, EMPTY, MODES, READABLE, TRACES, UnlearnedReliance, gain, snapshots
 from unamortized.studies.study import plan
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 ALONG = {1: 0.0, 2: 0.1, 16: 0.9, 128: 0.6}
 LAGS = (0, 1, 2, 4)
 KL = {"amortized": 0.5, COT: 0.1, "cot_filler": 0.4}
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 @pytest.fixture(scope="module")

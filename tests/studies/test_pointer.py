@@ -1,7 +1,5 @@
 """The study of the pointer judges only what it measures, and chooses the best layout for the model that it favors."""
 
-from pathlib import Path
-
 import pytest
 
 from unamortized.evaluation.baselines import baselines
@@ -11,10 +9,7 @@ from unamortized.studies.pointer import MODELS, NOT_COUPLED, POINTER, lowest_kl
 from unamortized.studies.study import plan
 from unamortized.worlds.task_files import load_task
 
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
+pytestmark = pytest.mark.usefixtures("at_the_top")
 
 
 def everything_measured(preset):

@@ -1,7 +1,6 @@
 """The study of strides judges only what it measures, and the runs of a seed share their questions."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from unamortized.studies.claims import judge_all
 from unamortized.studies.growth import THRESHOLD, questions_of, stride_of
 from unamortized.studies.stride import N_STEPS, STRIDE, STRIDES, WORLD, cells
 from unamortized.studies.study import Preset, plan
+
+pytestmark = pytest.mark.usefixtures("at_the_top")
 
 GROWTHS = {  # of log N*
     "group_word_s3": lambda k: 0.7 * k,
@@ -48,11 +49,6 @@ def synthetic_metrics(preset="full"):
 @pytest.fixture(scope="module")
 def judged():
     return judge_all(STRIDE.claims, synthetic_metrics())
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "full"])

@@ -11,6 +11,8 @@ from unamortized.models.transformer import ModelSpec
 from unamortized.studies import STUDIES, find_study
 from unamortized.studies.study import Cell, Preset, plan, split_overrides
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 PRESET = Preset(
     cells=(
         Cell("mess3", ("amortized", "cot"), seeds=2, train=TrainSpec(steps=100)),
@@ -18,11 +20,6 @@ PRESET = Preset(
     ),
     evaluations=(),
 )
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def shape(specs):

@@ -13,12 +13,9 @@ from unamortized.studies.quantities import Quantity
 from unamortized.studies.study import plan
 from unamortized.studies.worlds import CLAIMS, COT, EQUAL_FLOPS, GRU, PRIOR, SLIPS, WORLDS, gap, relative_gap
 
+pytestmark = pytest.mark.usefixtures("at_the_top")
+
 LENGTHS = (1, 2, 4, 8, 16, 32)
-
-
-@pytest.fixture(autouse=True)
-def _at_the_top(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])  # where tasks/ is
 
 
 def slow_gap(slip: float, n_steps: int) -> float:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unamortized.evaluation.baselines import blinded, updated
+from unamortized.labels import numbers, stem
 from unamortized.language.edits import edited_beliefs
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER
@@ -23,7 +24,7 @@ from unamortized.models.transformer import ModelSpec, Output
 from unamortized.worlds.problems import Problems, Questions, solve
 from unamortized.worlds.tasks import Task
 
-READ = ("belief", "streaming")  # the traces that readers can read, beside every_<k>
+READ = ("belief", "streaming", "every")  # the traces that readers can read
 
 
 class BayesReader:
@@ -36,11 +37,10 @@ class BayesReader:
     def __init__(self, task: Task, trace: str, rho: float) -> None:
         if reason := unreadable(task, trace):
             raise ValueError(reason)
-        stride = trace.removeprefix("every_")
         self.task, self.process, self.rho = task, task.build(), rho
         self.vocabulary = resolve_condition("cot").vocabulary(task)
         self.meanings = code_meanings(task, softening=1e-12)
-        self.stride = 1 if stride == trace else int(stride)
+        self.stride = int(numbers(trace).get("every", 1))
 
     def new_cache(self, capacity: int) -> list[Tensor]:
         """Make an empty list for the tokens that will be read."""
@@ -108,7 +108,7 @@ class BayesReader:
 
 def unreadable(task: Task, trace: str) -> str:
     """Return why readers cannot read a task's traces; an empty text if they can."""
-    if trace not in READ and not trace.startswith("every_"):
+    if stem(trace) not in READ:
         return f"readers read belief traces, not '{trace}'"
     if task.query.kind != "filter":
         return f"readers answer the query 'filter', not '{task.query}'"

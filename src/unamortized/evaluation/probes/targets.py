@@ -3,13 +3,13 @@ r"""Targets of probes: the belief, quantities that follow from it, and controls.
 Each is a function from problems and steps to an array (batch, step, option), exact for these problems.
 """
 
-import re
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from unamortized.labels import numbers, stem
 from unamortized.language.edits import donors
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
@@ -136,8 +136,8 @@ TARGETS: dict[str, Target] = {  # by the name that the column ``control`` gives 
 
 def resolve_target(name: str) -> Target:
     """Return the target of that name; ``belief_4_back`` is the belief four steps ago."""
-    if back := re.fullmatch(r"belief_([1-9]\d*)_back", name):
-        return partial(earlier_belief, back=int(back[1]))
+    if stem(name) == "belief_back" and (back := int(numbers(name)["belief"])):
+        return partial(earlier_belief, back=back)
     if name not in TARGETS:
         raise ValueError(f"no target named '{name}'; choose from {', '.join(TARGETS)} and belief_<k>_back")
     return TARGETS[name]

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from unamortized.evaluation.glossary import BASELINES, SITES, VARIANTS, control_described
 from unamortized.evaluation.metrics import METRICS
-from unamortized.labels import display, numbers, place, stem
+from unamortized.labels import display, place, stem, words
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import write_text
 
@@ -76,7 +76,7 @@ def glossary(tables: list[Path]) -> dict[str, Terms]:
     named = pd.concat([pd.read_csv(file, dtype=str, keep_default_na=False, usecols=columns) for file in tables])
     used = {column: [value for value in dict.fromkeys(named[column]) if value] for column in columns}
     baselines = [name for name in used["condition"] if stem(name) in BASELINES]
-    words = dict.fromkeys(word for name in used["variant"] for word in (*stem(name).split("_"), *numbers(name)))
+    of_variants = dict.fromkeys(word for name in used["variant"] for word in words(name))
     return {
         "Conditions": {
             f"{name}: {display(name)}": resolve_condition(name).description
@@ -84,7 +84,7 @@ def glossary(tables: list[Path]) -> dict[str, Terms]:
             if name not in baselines
         },
         "Baselines": {f"{name}: {display(name)}": BASELINES[stem(name)] for name in baselines},
-        "Variants": {word: VARIANTS[word] for word in words if word in VARIANTS}
+        "Variants": {word: VARIANTS[word] for word in of_variants if word in VARIANTS}
         | {name: VARIANTS[name] for name in used["variant"] if name in VARIANTS},
         "Controls": {name: control_described(name) for name in used["control"]},
         "Sites": {name: SITES[name] for name in used["site"]},
