@@ -22,7 +22,7 @@ from unamortized.studies.faithfulness_measures import (
     readings,
     rows_read,
 )
-from unamortized.studies.figures.charts import Curves, Dots, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.style import Tables, legend_below, whisker
 from unamortized.studies.names import COT, COT_SHUFFLED
 
@@ -265,8 +265,8 @@ LAG = "lag: steps from the edit to the end"
 FIGURES = (
     Picture(
         "worked",
-        "The model that was trained to follow its trace (ρ = 1) answers as the changed trace says; the one trained to "
-        "ignore it (ρ = 0) does not.",
+        "The model trained to follow its trace (ρ = 1) answers as the changed trace says; the one trained to ignore "
+        "it (ρ = 0) does not.",
         worked,
     ),
     Picture(
@@ -279,8 +279,8 @@ FIGURES = (
     Curves(
         name="measure_readings",
         title="Does a measure read the same in slow and in fast worlds?",
-        caption="Above, measures relative to exact Bayes: worlds nearly agree. Below, measures as published: the "
-        "reading depends on how fast the world forgets (slip).",
+        caption="Top: measures relative to exact Bayes read nearly the same in all worlds. Bottom: measures as "
+        "published depend on how fast the world forgets (slip).",
         metrics=tuple(dict.fromkeys(m for name in (*BY_BAYES, *RAW) for m in MEASURES[name].metrics)),
         where={"measure": (*BY_BAYES, *RAW), "kind": ("dial", "reader")},
         prepare=read_by_measures,
@@ -298,14 +298,14 @@ FIGURES = (
     Curves(
         name="dial",
         title="Do models become as faithful as they are trained to be?",
-        caption="Reliance on an edited step is close to the trained ρ (gray lines) in slow worlds and above it in the "
-        "fast one; the wrong end alone convinces less.",
+        caption="Reliance on an edited step is close to the trained ρ (gray lines) in slow worlds and mostly above it "
+        "in the fast one; a wrong last step alone moves the answer less far.",
         metrics=("causal_reliance", "causal_reliance_abrupt"),
         where={"condition": DIALS, "metric": ("causal_reliance", "causal_reliance_abrupt")},
         prepare=with_enough_problems,
         names={
             "causal_reliance": "edited step, continued",
-            "causal_reliance_abrupt": "its wrong end alone",
+            "causal_reliance_abrupt": "wrong last step alone",
             **RHO_NAMES,
         },
         panel="world.slip",
@@ -313,14 +313,14 @@ FIGURES = (
         dash="metric",
         x="step",
         x_label=LAG,
-        references=tuple(Reference(rho) for rho in RHOS),
+        references=RHOS,
         size=(2.5, 3.2),
     ),
     Curves(
         name="dial_distance",
         title="How far are answers to edited traces from the optimum?",
-        caption="The less a model is to follow its trace, the further its answers are from the optimum, most of all "
-        "in the slow world.",
+        caption="The lower the trained ρ, the further answers are from the optimum, most of all in the slow world "
+        "(slip 0.02).",
         metrics=("dial_distance",),
         where={"condition": DIALS},
         prepare=with_enough_problems,
@@ -335,9 +335,9 @@ FIGURES = (
     ),
     Dots(
         name="known_cases",
-        title="Do the tests find what is known of a model?",
-        caption="A trace about other problems is not relied on, other words for the same change almost nothing, and a "
-        "hint shows in the trace if the model was trained to state it.",
+        title="Do the tests find what we know about a model?",
+        caption="Models do not rely on traces about other problems, rewording changes almost nothing, and a hint "
+        "shows in the trace only if the model was trained to state it.",
         metrics=("causal_reliance", "rewording_tv", "hint_slope", "hint_shown"),
         where={"known": tuple(KNOWN.values()), "control": ("", "other_trace")},
         prepare=name_known,
@@ -345,6 +345,6 @@ FIGURES = (
         y="known",
         label="reading",
         size=(5.5, 2.6),
-        references=(Reference(0.0), Reference(1.0)),
+        references=(0.0, 1.0),
     ),
 )

@@ -1,6 +1,7 @@
 """Figures of the geometry: beliefs in the residual stream, rivals of probes, and what moving a belief does."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from unamortized.labels import (
     layer_number,
     place,
 )
-from unamortized.studies.figures.charts import Curves, Dots, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.routes import ROUTES
-from unamortized.studies.figures.simplex import belief_simplex, beliefs_of, outline, scatter, to_triangle
+from unamortized.studies.figures.simplex import beliefs_of, outline, scatter, to_triangle
 from unamortized.studies.figures.style import Tables
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
 
@@ -146,14 +147,6 @@ def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
     return with_model(rows)
 
 
-def repeat_exact(rows: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the dimension of exact beliefs at every layer of their place, so that it is a line."""
-    rows = at_own_site(rows)
-    exact, held = rows[rows["control"] == "exact_belief"], rows[rows["control"] != "exact_belief"]
-    layers = held[["task", "world", "layer"]].drop_duplicates()
-    return pd.concat([held, exact.drop(columns="layer").merge(layers, on=["task", "world"])])
-
-
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────
 
 BASELINES = {  # what reads the belief from less than the trained network
@@ -175,6 +168,16 @@ TARGETS = {  # what the same probes read from the trained network
     "control_task": "random labels of words",
     "shuffled_belief": "another problem's belief",
 }
+PROBES: dict[str, Any] = {
+    "metrics": ("probe_r2",),
+    "prepare": from_all_layers,
+    "panel": "model",
+    "y": "control",
+    "line": "site",
+    "floor": LOWEST,
+    "limits": (LOWEST - 0.03, 1.03),
+    "columns": 3,
+}
 MOVES = {
     "": "belief subspace, moved",
     "donor_subspace": "belief subspace, donor's",
@@ -191,7 +194,7 @@ ERASED = {
     "": "belief subspace erased",
     "exact_loss": "exact Bayes without the belief",
 }
-FITS = {"amortized": "CoT and no trace", "amortized_refit": "two fits of one", "amortized_random_subspace": "chance"}
+FITS = {"amortized": "CoT and no trace", "amortized_refit": "two fits of one", "amortized_random_subspace": "random"}
 
 FIGURES = (
     Picture(
@@ -199,12 +202,6 @@ FIGURES = (
         "A linear map of the residual stream reproduces the belief geometry of mess3 at every layer; that of rrxor "
         "only roughly, and best from all layers together.",
         residual_simplex,
-    ),
-    Picture(
-        "belief_simplex",
-        "CoT states the triangle of mess3 on the points of its codebook and holds it inside; so does a model without "
-        "a trace.",
-        belief_simplex,
     ),
     Curves(
         name="probe_training",
@@ -222,52 +219,38 @@ FIGURES = (
     Dots(
         name="probe_baselines",
         title="What reads the belief as well as the trained network?",
-        caption="Where CoT is about to state a step, its last code and the observation read the belief as well as all "
-        "its layers; on mess3 everything does.",
-        metrics=("probe_r2",),
-        where={"control": tuple(BASELINES), "site": (ABOUT_TO_STATE, QUESTION)},
-        prepare=from_all_layers,
+        caption="On mess3 nearly everything reads the belief, on rrxor only training does; where CoT is about to "
+        "state a step, its last code and the observation read it as well as all its layers.",
+        where={"control": tuple(BASELINES), "site": tuple(SITES)},
         names=SITES | {("control", name): label for name, label in BASELINES.items()},
-        panel="model",
-        y="control",
-        line="site",
-        floor=LOWEST,
-        limits=(LOWEST - 0.03, 1.03),
-        columns=3,
         size=(2.5, 1.95),
+        **PROBES,
     ),
     Dots(
         name="probe_targets",
         title="What else do the same probes read?",
-        caption="Other functions of the observations are read as well as the belief, or better: a high R² alone does "
-        "not show that the belief is represented.",
-        metrics=("probe_r2",),
-        where={"control": tuple(TARGETS), "site": (ABOUT_TO_STATE, QUESTION)},
-        prepare=from_all_layers,
+        caption="Probes read other functions of the observations as well as the belief, or better: a high R² alone "
+        "does not show that the model represents the belief.",
+        where={"control": tuple(TARGETS), "site": tuple(SITES)},
         names=SITES | {("control", name): label for name, label in TARGETS.items()},
-        panel="model",
-        y="control",
-        line="site",
-        floor=LOWEST,
-        limits=(LOWEST - 0.03, 1.03),
-        columns=3,
         size=(2.5, 2.4),
+        **PROBES,
     ),
     Dots(
         name="steering",
         title="Does the answer follow a belief that is moved inside?",
-        caption="Changing the belief subspace moves the answer most of the way to the counterfactual, except on "
-        "rrxor; an equally large change of a random subspace moves it hardly at all.",
+        caption="Moving the activation within the belief subspace brings the answer most of the way to the "
+        "counterfactual (0), except on rrxor; an equal move in a random subspace hardly helps.",
         metrics=("steered_kl",),
         where={"control": tuple(MOVES), "kind": ("belief", "control")},
         prepare=share_of_unsteered,
-        names={"belief": "states the other belief"} | {("control", each): label for each, label in MOVES.items()},
+        names={"belief": "carries the other belief"} | {("control", each): label for each, label in MOVES.items()},
         panel="model",
         y="control",
         line="kind",
         styles={"control": {"color": "#8A8A8A"}},
         scale="linear",
-        references=(Reference(1.0), Reference(0.0)),
+        references=(0.0, 1.0),
         label="KL / KL with nothing changed",
         columns=3,
         size=(2.6, 2.0),
@@ -275,8 +258,8 @@ FIGURES = (
     Curves(
         name="steering_sites",
         title="Where does a model without a trace hold a belief that is used?",
-        caption="The answer follows a belief that is moved where it is about to be stated; in the question, moving "
-        "one counts only at the embedding, which is to exchange an observation.",
+        caption="The answer follows a belief that is moved where the model is about to state it; in the question, a "
+        "move counts mainly at the embedding, where it amounts to exchanging an observation.",
         metrics=("steered_reliance",),
         where={
             "condition": (AMORTIZED,),
@@ -289,15 +272,15 @@ FIGURES = (
         row="place",
         line="step",
         x="layer",
-        label="reliance on the belief",
-        references=(Reference(1.0, "as exact Bayes"), Reference(0.0)),
+        label="reliance  (1: as exact Bayes)",
+        references=(0.0, 1.0),
         size=(3.5, 2.1),
     ),
     Dots(
         name="erasing",
-        title="What does the answer lose with the belief subspace erased?",
-        caption="With the belief subspace of layer 1 erased, CoT on the noisy permutation is further off than exact "
-        "Bayes without the belief; erasing a random subspace costs little.",
+        title="What does erasing the belief subspace cost the answer?",
+        caption="With the belief subspace of layer 1 erased, answers on the noisy permutation are as far from exact "
+        "as those of exact Bayes without the belief, or further; erasing a random subspace costs little.",
         metrics=("erased_kl",),
         where={
             "condition": (AMORTIZED, COT),
@@ -322,7 +305,7 @@ FIGURES = (
         name="probe_lengths",
         title="Do probes of the last layer keep reading at greater lengths?",
         caption="Where the answer is a belief, a probe fitted at the training length reads nearly as well at four "
-        "times the length as one fitted there; models of the next symbol lose the belief.",
+        "times the length as one fitted there; the model of rrxor's next symbol loses the belief.",
         metrics=("probe_r2",),
         where={"control": ("", "refitted")},
         prepare=from_last_layer,
@@ -335,27 +318,9 @@ FIGURES = (
         size=(2.5, 2.0),
     ),
     Curves(
-        name="subspaces",
-        title="In how many directions does the belief lie?",
-        caption="Without a trace, activations spread over about as many directions as exact beliefs, and most of "
-        "their variance is the belief's; CoT holds much else.",
-        metrics=("effective_dimension", "belief_variance"),
-        where={"control": ("", "exact_belief"), "metric": ("effective_dimension", "belief_variance")},
-        prepare=repeat_exact,
-        names=PLACES
-        | {("control", ""): "activations", "exact_belief": "exact beliefs"}
-        | {"effective_dimension": "effective dimension", "belief_variance": "belief's share of variance"},
-        row="metric",
-        dash="control",
-        x="layer",
-        shared=False,
-        limits=(0.0, None),
-        size=(2.0, 2.0),
-    ),
-    Curves(
         name="subspace_angles",
-        title="Do CoT and a model without a trace hold the belief in the same directions?",
-        caption="Though they began from the same weights, they hold the belief in directions about as far apart as "
+        title="Do models with and without a trace share belief directions?",
+        caption="Though both models start from the same weights, their belief subspaces are about as far apart as "
         "random ones.",
         metrics=("subspace_angle",),
         where={"control": tuple(FITS), "site": (ABOUT_TO_STATE,), "condition": (COT,)},
