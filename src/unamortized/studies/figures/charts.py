@@ -151,7 +151,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
-    """Return the values of a column in the order of ``where``; else numbers and layers ascend, others as in the table."""
+    """Return a column's values as ``where`` orders them; else numbers and layers ascend, others are as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
     if chart.where.get(column):
         return [value for value in chart.where[column] if value in present]

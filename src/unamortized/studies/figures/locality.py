@@ -47,7 +47,7 @@ FIGURES = (
         name="locality_mse",
         title="Do intermediate steps help where experience was local?",
         caption="After local windows, estimates that walk the path (blue) are more accurate than direct ones "
-        "(orange), as published; after wrong or full windows steps do not help.",
+        "(orange), as published; after wrong or full windows steps help little or not at all.",
         metrics=("conditional_mse",),
         where={
             "split": ("composition",),

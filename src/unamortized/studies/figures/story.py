@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from unamortized.labels import display, place
-from unamortized.studies.figures.style import EXACT, Tables, color, compared, legend_below, tasks_of
+from unamortized.studies.figures.style import EXACT, Tables, color, compared, legend_below
 
 MOST_STATES = 12
 FIRST_CHOICE = "noisy_permutation"
@@ -72,7 +72,7 @@ def one_problem(tables: Tables) -> Figure | None:
 def _task(examples: pd.DataFrame) -> str | None:
     if examples.empty:
         return None
-    fitting = [task for task in tasks_of(examples) if _states(examples[examples["task"] == task]) <= MOST_STATES]
+    fitting = [task for task in examples["task"].unique() if _states(examples[examples["task"] == task]) <= MOST_STATES]
     return FIRST_CHOICE if FIRST_CHOICE in fitting else next(iter(fitting), None)
 
 
