@@ -64,7 +64,7 @@ def metrics_table() -> str:
         )
         for metric in METRICS.values()
     )
-    return _table(("metric", "unit", "what it measures", "formula", "`step` counts"), rows)
+    return _table(("metric", "unit", "what it says", "formula", "`step` counts"), rows)
 
 
 def conditions_table() -> str:
@@ -129,7 +129,7 @@ def _short(value: float) -> str:
 
 
 def worked_problem() -> str:
-    """Return one problem of noisy_permutation: observations, exact beliefs, the beliefs that CoT states, and answers."""
+    """Return one problem of noisy_permutation: observations, exact beliefs, beliefs that CoT states, and answers."""
     examples = pd.read_csv(REFERENCE / "compare" / "examples.csv.gz", keep_default_na=False, dtype={"layer": str})
     own = examples[(examples["task"] == "noisy_permutation") & (examples["problem"] == 0)]
     cot = own[own["condition"] == "cot"]

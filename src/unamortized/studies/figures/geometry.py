@@ -19,7 +19,7 @@ from unamortized.labels import (
 )
 from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.routes import ROUTES
-from unamortized.studies.figures.simplex import beliefs_of, outline, scatter, to_triangle
+from unamortized.studies.figures.simplex import Clouds, beliefs_of, draw_clouds, to_triangle
 from unamortized.studies.figures.style import Tables
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
 
@@ -36,41 +36,27 @@ PLACES = {  # the simplest first
 
 
 def residual_simplex(tables: Tables) -> Figure | None:
-    """Draw exact beliefs, and those that probes read from the first, the last and all layers, of one seed."""
+    """Draw exact beliefs of one seed beside those that probes read from the first, the last and all layers."""
     rows = tables.examples
     rows = rows[(rows["site"] == QUESTION) & (rows["condition"] == NEXT_TOKEN)] if len(rows) else rows
     if rows.empty or not (rows["source"] == "exact").any():
         return None
-    worlds = [own for _, own in rows.groupby(["task", "world"], sort=False)]
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
-    layers = [str(number) for number in (numbers if len(numbers) < 3 else (numbers[0], numbers[-1]))] + [ALL_LAYERS]
-    figure = Figure(figsize=(2.3 * (1 + len(layers)), 2.3 * len(worlds) + 0.7))
-    panels = figure.subplots(len(worlds), 1 + len(layers), squeeze=False)
-    for line, own in zip(panels, worlds, strict=True):
-        task, world = own["task"].iloc[0], own["world"].iloc[0]
+    layers = [str(number) for number in dict.fromkeys((numbers[0], numbers[-1]))] + [ALL_LAYERS]
+    lines = []
+    for (task, world), own in rows.groupby(["task", "world"], sort=False):
         own = own[own["seed"] == own["seed"].min()]
         exact = beliefs_of(own, "exact")
         onto, colors = _projection(exact.to_numpy())
-        clouds = {"exact belief": exact}
+        points = {"exact belief": onto(exact.to_numpy())}
         for layer in layers:
             read = beliefs_of(own[own["layer"] == layer], "probed")
             read = read.reindex(index=exact.index, columns=exact.columns, fill_value=0.0)
-            clouds[_layer_title(layer, task, world, tables.metrics)] = read
-        for axes, (title, cloud) in zip(line, clouds.items(), strict=True):
-            if exact.shape[1] == 3:
-                outline(axes)
-            scatter(axes, onto(cloud.to_numpy()), colors)
-            axes.set_title(title, fontsize=9.5, loc="center")
-            axes.set_aspect("equal")
-            axes.set_axis_off()
-        _frame(line, np.concatenate([onto(cloud.to_numpy()) for cloud in clouds.values()]))
-        label = place(task, world)
-        side = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9.5, "transform": line[0].transAxes}
-        line[0].text(-0.02, 0.5, PLACES.get(label, label), **side)
-    figure.suptitle("Does the residual stream hold the geometry of beliefs?", x=0.01, ha="left")
-    text = "color: the exact belief; area: how often a belief occurs; more than three states: two principal components"
-    figure.supxlabel(text, fontsize=8.5, color="#555555")
-    return figure
+            points[_layer_title(layer, task, world, tables.metrics)] = onto(read.to_numpy())
+        name = place(task, world)
+        lines.append(Clouds(PLACES.get(name, name), points, colors, exact.shape[1] == 3))
+    note = "; more than three states: two principal components"
+    return draw_clouds(lines, "Does the residual stream hold the geometry of beliefs?", note)
 
 
 def _layer_title(layer: str, task: str, world: str, metrics: pd.DataFrame) -> str:
@@ -93,14 +79,6 @@ def _projection(
     shades = (exact - center) @ axes[:3].T
     colors = (shades - shades.min(axis=0)) / np.ptp(shades, axis=0).clip(min=1e-12)
     return (lambda points: (points - center) @ axes[:2].T), colors
-
-
-def _frame(line: np.ndarray, points: Float[np.ndarray, "point 2"]) -> None:
-    """Give all panels of a line the limits that hold all points."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.04 * (high - low)
-    for axes in line:
-        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
 
 
 # ── models and what is compared with them ────────────────────────────────────────────────────────

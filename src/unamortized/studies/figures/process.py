@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from unamortized.studies.figures.simplex import outline, to_triangle
-from unamortized.studies.figures.style import STYLE
+from unamortized.studies.figures.style import STYLE, UNORDERED
 from unamortized.worlds.mixed_states import Level, pooled
 from unamortized.worlds.processes import Process
 
@@ -20,7 +20,6 @@ MOST_STATES, MOST_LABELS = 12, 64  # of a graph; a larger process is drawn as a 
 LEAST = 0.01  # the graph leaves out less probable transitions, and counts them
 NODE, LOOP, MARGIN = 0.13, 0.11, 0.62  # radii and margin, with the states on a circle of radius 1
 WORD = (0.26, 0.09)  # width and height of a label, in the same unit
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 INK = "#333333"
 
 # ── states and transitions ───────────────────────────────────────────────────────────────────────
@@ -48,7 +47,7 @@ def process_graph(process: Process, title: str = "") -> Figure:
         symbols = np.flatnonzero(shown[:, i, j]).tolist()
         labels = "\n".join(f"{process.symbol_names[x]}: {_short(process.transitions[x, i, j])}" for x in symbols)
         likeliest = int(process.transitions[:, i, j].argmax())
-        color = COLORS[likeliest] if process.n_symbols <= len(COLORS) else "#8A8A8A"
+        color = UNORDERED[likeliest] if process.n_symbols <= len(UNORDERED) else "#8A8A8A"
         if i == j:
             _loop(axes, places[i], labels, color)
         else:
@@ -216,12 +215,12 @@ def _likeliest(axes: Axes, process: Process, beliefs: np.ndarray) -> np.ndarray:
     colored = "next symbol" if process.is_generalized else "state"
     values = beliefs @ process.emissions if process.is_generalized else beliefs
     top = np.round(values, 9).argmax(axis=1)  # rounding keeps ties; the first wins
-    if len(names) > len(COLORS):
-        return np.tile(to_rgba_array(COLORS[1]), (len(beliefs), 1))
+    if len(names) > len(UNORDERED):
+        return np.tile(to_rgba_array(UNORDERED[1]), (len(beliefs), 1))
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=COLORS[number], label=names[number])
+        Line2D([], [], linestyle="", marker="o", color=UNORDERED[number], label=names[number])
         for number in np.unique(top).tolist()
     ]
     title = f"likeliest\n{colored}"
     axes.legend(handles=handles, title=title, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return to_rgba_array(COLORS)[top]
+    return to_rgba_array(UNORDERED)[top]
