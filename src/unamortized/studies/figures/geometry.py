@@ -44,7 +44,8 @@ def residual_simplex(tables: Tables) -> Figure | None:
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
     layers = [str(number) for number in dict.fromkeys((numbers[0], numbers[-1]))] + [ALL_LAYERS]
     lines = []
-    for (task, world), own in rows.groupby(["task", "world"], sort=False):
+    for _, own in rows.groupby(["task", "world"], sort=False):
+        task, world = own["task"].iloc[0], own["world"].iloc[0]
         own = own[own["seed"] == own["seed"].min()]
         exact = beliefs_of(own, "exact")
         onto, colors = _projection(exact.to_numpy())

@@ -45,7 +45,6 @@ STRIDES = {2: ("#1B9AAA", "D"), 4: ("#009E73", "s"), 8: ("#7CB342", "p"), 16: ("
 AVERAGED = {4: ("#B8568F", "<"), 16: ("#6B2350", ">")}  # the more traces are averaged, the darker
 BESIDE: dict[str, Any] = {"gru": {"linestyle": (0, (4, 1.6)), "linewidth": 1.5, "zorder": 2.4}}  # behind the others
 OTHER = ("#56B4E9", "X")  # conditions without a line above
-EXACT = "#000000"
 BASELINES: dict[str, tuple[str, Any]] = {  # by the stem of the name
     "prior": ("#8A8A8A", (0, (1, 1.4))),
     "window": ("#6E6E6E", (0, (5, 1.8))),
