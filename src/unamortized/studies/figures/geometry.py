@@ -1,4 +1,4 @@
-"""Figures of the geometry: beliefs in the residual stream, rivals of probes, and what moving a belief does."""
+"""Figures of the geometry: beliefs in the residual stream, baselines of probes, and effects of moving a belief."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ def residual_simplex(tables: Tables) -> Figure | None:
     if rows.empty or not (rows["source"] == "exact").any():
         return None
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
-    layers = [str(number) for number in dict.fromkeys((numbers[0], numbers[-1]))] + [ALL_LAYERS]
+    layers = [str(number) for number in dict.fromkeys((*numbers[:1], *numbers[-1:]))] + [ALL_LAYERS]
     lines = []
     for _, own in rows.groupby(["task", "world"], sort=False):
         task, world = own["task"].iloc[0], own["world"].iloc[0]
@@ -61,7 +61,7 @@ def residual_simplex(tables: Tables) -> Figure | None:
 
 
 def _layer_title(layer: str, task: str, world: str, metrics: pd.DataFrame) -> str:
-    """Return the layer with the probe's R², the mean over seeds."""
+    """Return the name of a layer with its R², averaged over seeds."""
     rows = metrics[(metrics["metric"] == "probe_r2") & (metrics["control"] == "") & (metrics["variant"] == "")]
     rows = rows[(rows["task"] == task) & (rows["world"] == world) & (rows["layer"] == layer) & rows["step"].isna()]
     rows = rows[(rows["site"] == QUESTION) & (rows["split"] == "in_distribution")]
@@ -82,11 +82,11 @@ def _projection(
     return (lambda points: (points - center) @ axes[:2].T), colors
 
 
-# ── models and what is compared with them ────────────────────────────────────────────────────────
+# ── rows of models and controls ─────────────────────────────────────────────────────────────────────
 
 
 def with_model(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name each model by its place and condition, the simplest first."""
+    """Add ``model``, its place and condition, and sort the simplest first."""
     places = [place(*pair) for pair in zip(rows["task"], rows["world"], strict=True)]
     rank = [list(PLACES).index(each) if each in PLACES else len(PLACES) for each in places]
     names = [
@@ -102,7 +102,7 @@ def at_own_site(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def from_all_layers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep R² of all layers, or of what has none, with steps pooled; of the next symbol in the question alone."""
+    """Keep R² of pooled steps from all layers or without a layer; models of the next symbol in the question only."""
     rows = rows[rows["step"].isna() & (rows["split"] == "in_distribution") & rows["layer"].isin((ALL_LAYERS, ""))]
     return with_model(rows[(rows["site"] == QUESTION) | (rows["condition"] != NEXT_TOKEN)])
 
@@ -115,7 +115,7 @@ def from_last_layer(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Divide each KL by that of the unchanged model, seed by seed; name the model and the kind of change."""
+    """Divide each KL by that of the unsteered model, seed by seed; add ``model`` and ``kind`` of the change."""
     keys = ["task", "world", "condition", "seed"]
     rows = rows[(rows["layer"] == CHOSEN_LAYER) & (rows["site"] == ABOUT_TO_STATE) & rows["step"].isna()]
     unsteered = rows[rows["control"] == "unsteered"].set_index(keys)["value"].rename("unsteered")
@@ -128,7 +128,7 @@ def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
 
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────
 
-BASELINES = {  # what reads the belief from less than the trained network
+BASELINES = {  # controls that read the belief from less than the trained network
     "": "trained network",
     "untrained": "network before training",
     "own_output": "its output alone",
@@ -136,7 +136,7 @@ BASELINES = {  # what reads the belief from less than the trained network
     "random_relu": "random features",
     "window_10": "last ten observations",
 }
-TARGETS = {  # what the same probes read from the trained network
+TARGETS = {  # targets that the same probes read from the trained network
     "": "belief",
     "next_symbol": "next symbol",
     "constrained_belief": "constrained belief",

@@ -13,7 +13,7 @@ BASELINES = {"marginal": "#8A8A8A", "exact_scaffolded": "#333333"}
 HERE, PUBLISHED = "measured here", "Prystawski et al. 2023 (other nets, larger model)"
 
 # Mean squared error to the true conditional on held-out pairs, from the tables released with the paper (ten nets,
-# geometric windows); for wrong windows the paper tells only the common size of all estimators apart.
+# geometric windows); for wrong windows the paper gives only the size that all estimators share.
 PUBLISHED_ERRORS = {
     ("local_windows", "direct"): 0.027,
     ("local_windows", "negative_scaffold"): 0.027,

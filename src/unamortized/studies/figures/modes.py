@@ -1,4 +1,4 @@
-"""Figures of the modes: which traces the answer is read from, and when models begin to rely on theirs."""
+"""Figures of the modes: the traces that the answer is read from, and when models come to rely on them."""
 
 import pandas as pd
 

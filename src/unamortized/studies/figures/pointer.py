@@ -1,4 +1,4 @@
-"""Figures of the study of pointers: which position schemes let CoT reach beyond training, and what its errors are."""
+"""Figures of the study of pointers: the reach of CoT by position scheme, and the kinds of its errors."""
 
 import pandas as pd
 

@@ -19,7 +19,7 @@ KEYS = ["problem", "step"]
 
 
 def beliefs_of(rows: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return the beliefs of one source, a row for each problem and step; probabilities that are not listed are zero."""
+    """Return the beliefs of one source, with a row for each problem and step; probabilities not listed are zero."""
     listed = rows[rows["source"] == source]
     return listed.pivot_table(index=KEYS, columns="state", values="value", fill_value=0.0)
 
@@ -98,16 +98,16 @@ def _clouds(rows: pd.DataFrame) -> Clouds | None:
 
 
 def scatter(axes: Axes, points: Float[np.ndarray, "point 2"], colors: Float[np.ndarray, "point 3"]) -> None:
-    """Draw a cloud; points that coincide become one, whose area is their number. Made for 1,000 to 10,000 points."""
+    """Draw a cloud of some 1,000 to 10,000 points; points that coincide become one, with an area for their number."""
     _, first, counts = np.unique(np.round(points, 3), axis=0, return_index=True, return_counts=True)
-    order = np.argsort(-counts, kind="stable")  # the rare lie on top: they are small
+    order = np.argsort(-counts, kind="stable")  # rare points on top, because they are small
     chosen, least = first[order], np.clip(3500 / len(first), 1, 5)
     area = np.clip(250 * counts[order] / len(points), least, 40)
     axes.scatter(*points[chosen].T, c=colors[chosen], s=area, alpha=0.7, linewidths=0, rasterized=True, zorder=2)
 
 
 def outline(axes: Axes, names: Sequence[str] = ("", "", "")) -> None:
-    """Draw the triangle, its corners named by their state."""
+    """Draw the triangle, with the names of the states at its corners."""
     axes.add_patch(Polygon(CORNERS, closed=True, fill=False, edgecolor="#444444", linewidth=0.8, zorder=1))
     for state, (x, y) in enumerate(CORNERS):
         side = np.sign(x - 0.5)

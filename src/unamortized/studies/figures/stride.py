@@ -23,13 +23,13 @@ MARKERS = {0: "D", 1: "^", -1: "v"}  # by the sign of censoring
 
 
 def at_most_questions(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the runs on the most training questions; none where no run counts its questions."""
+    """Keep the runs with the most training questions; drop all if no variant names their number."""
     questions = rows["variant"].map(questions_of)
     return rows[questions == max(questions.max(), 1)]
 
 
 def stride_growth(tables: Tables) -> Figure | None:
-    """Draw N* of each seed against the stride, both fits of its growth, and the size of the table of updates."""
+    """Draw N* of each seed against the stride, two fits of its growth, and the size of the table of updates."""
     found = all_needed(tables.metrics)
     found = found[(found["stride"] > 0) | (found["condition"] == AMORTIZED)]
     if found.empty:
