@@ -1,9 +1,8 @@
-"""Documentation: tables and numbers of the Markdown pages, written from the code and the reference results.
+"""Documentation: fills tables and numbers of the Markdown pages from the code and the reference results.
 
-``make docs`` writes them again. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a
-claim's number between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``. After the claim may follow ``/task`` or
-``/task@world`` where it is judged in several worlds, ``:control`` for its control, and ``:value`` for the estimate
-without its interval.
+``make docs`` updates the pages. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a
+claim's number between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``. Append ``/task`` or ``/task@world`` to a claim
+that is judged in several worlds, ``:control`` for its control, and ``:value`` for the estimate without its interval.
 """
 
 import json
@@ -29,10 +28,10 @@ NUMBER = re.compile(r"(<!-- n: (\S+) -->).*?(<!-- /n -->)", re.S)
 
 
 def render(page: str) -> str:
-    """Return a page with its tables and numbers written anew.
+    """Return a page with its tables and numbers updated.
 
     Raises:
-        ValueError: if it names a table, or the number of a claim, that there is not.
+        ValueError: if the page names an unknown table, or a number that is not that of exactly one claim.
     """
     page = BLOCK.sub(lambda found: found[1] + _table_named(found[2]) + found[3], page)
     return NUMBER.sub(lambda found: found[1] + _number(found[2]) + found[3], page)
@@ -40,7 +39,7 @@ def render(page: str) -> str:
 
 def _table_named(name: str) -> str:
     if name not in TABLES:
-        raise ValueError(f"no table named '{name}'; there are {', '.join(TABLES)}")
+        raise ValueError(f"table: no table named '{name}'; use one of {', '.join(TABLES)}")
     return TABLES[name]()
 
 
@@ -54,7 +53,7 @@ def _code(text: str) -> str:
 
 
 def metrics_table() -> str:
-    """Every metric with unit, meaning, formula and source."""
+    """Return every metric with unit, meaning, formula and source."""
     rows = (
         (
             _code(metric.name),
@@ -69,19 +68,19 @@ def metrics_table() -> str:
 
 
 def conditions_table() -> str:
-    """Every way of learning, with its display name."""
+    """Return every way of learning, with its display name."""
     conditions = [*CONDITIONS.values(), *map(resolve_condition, NUMBERED)]
     rows = ((_code(each.name), display(each.name), each.description) for each in conditions)
     return _table(("condition", "in figures", "what it learns"), rows)
 
 
 def terms_table(terms: dict[str, str]) -> Callable[[], str]:
-    """A table of terms with a sentence each."""
+    """Return the function that writes a table of terms, with a sentence for each."""
     return lambda: _table(("name", "what it is"), ((_code(name), text) for name, text in terms.items()))
 
 
 def tasks_table() -> str:
-    """Every task file, with the first sentence of its comment."""
+    """Return every task file, with the first sentence of its comment."""
     rows = []
     for file in sorted((ROOT / "tasks").glob("*.yaml")):
         lines = [line for line in file.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if line[:1] == "#"]
@@ -91,7 +90,7 @@ def tasks_table() -> str:
 
 
 def claims_table() -> str:
-    """How many claims of each study have which verdict, with links to them."""
+    """Return the number of claims of each study by verdict, with links to the claims."""
     rows = []
     for name, record in _records().items():
         verdicts = [claim["verdict"] for claim in record["claims"]]
@@ -106,7 +105,7 @@ def _records() -> dict[str, Any]:
 
 
 def _number(key: str) -> str:
-    """An estimate with its interval, as the claims of the reference results have it."""
+    """Return the estimate of a claim of the reference results, with its interval."""
     path, *which = key.split(":")
     study, name, *where = path.split("/")
     file = REFERENCE / study / "claims.json"
@@ -116,7 +115,7 @@ def _number(key: str) -> str:
         task, _, world = where[0].partition("@")
         named = [claim for claim in named if (claim["task"], claim["world"]) == (task, world)]
     if len(named) != 1:
-        raise ValueError(f"{key}: {len(named)} claims have that name; write STUDY/CLAIM/TASK@WORLD:control:value")
+        raise ValueError(f"{key}: must name one claim (got {len(named)}); write STUDY/CLAIM/TASK@WORLD:control:value")
     entry = named[0]["control"] if "control" in which else named[0]
     unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
     interval = "" if "value" in which else " ({} to {})".format(*map(_short, entry["interval"]))
@@ -124,13 +123,13 @@ def _number(key: str) -> str:
 
 
 def _short(value: float) -> str:
-    """A number with two or three digits, never in powers of ten."""
+    """Return a number with two or three digits, never in powers of ten."""
     text = f"{value:.4f}" if abs(value) < 0.001 else f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
     return text.replace("-", "−")
 
 
 def worked_problem() -> str:
-    """One test problem of noisy_permutation: observations, exact beliefs, what CoT writes, and the answers."""
+    """Return one problem of noisy_permutation: observations, exact beliefs, beliefs that CoT states, and answers."""
     examples = pd.read_csv(REFERENCE / "compare" / "examples.csv.gz", keep_default_na=False, dtype={"layer": str})
     own = examples[(examples["task"] == "noisy_permutation") & (examples["problem"] == 0)]
     cot = own[own["condition"] == "cot"]
@@ -173,7 +172,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def main(files: Sequence[str]) -> None:
-    """Write the tables and numbers of pages anew."""
+    """Update the tables and numbers of pages in place."""
     for file in map(Path, files):
         page = file.read_text(encoding="utf-8")
         if (rendered := render(page)) != page:

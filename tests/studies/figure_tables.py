@@ -1,7 +1,6 @@
 """Made-up tables for tests of figures, and readings of what a figure has drawn."""
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unamortized.evaluation.rows import row, to_table
+from tests.studies.tables import metric_rows, metric_table
 from unamortized.studies.figures.charts import Chart, Picture
 from unamortized.studies.figures.drawing import draw
 from unamortized.studies.figures.style import Tables
@@ -29,14 +28,14 @@ def rows(
     split: str = "in_distribution",
     **where: Any,
 ) -> Rows:
-    """Return a row for each value, which are those of seeds 0, 1, ...; a single value has one seed."""
+    """Return a row for each value; a single value has one seed."""
     listed = [values] if isinstance(values, float | int) else list(values)
-    return [row(task, condition, seed, split, metric, value, 64, **where) for seed, value in enumerate(listed)]
+    return metric_rows(metric, condition, listed, task=task, split=split, **where)
 
 
 def tables(*groups: Rows) -> Tables:
     """Return tables with these rows of metrics, and no examples."""
-    return Tables(to_table(chain(*groups)), pd.DataFrame(columns=list(EXAMPLES)))
+    return Tables(metric_table(*groups), pd.DataFrame(columns=list(EXAMPLES)))
 
 
 def drawn(figure: Chart | Picture, found: Tables) -> Figure:

@@ -1,4 +1,4 @@
-"""Made-up tables of metrics, to judge claims on."""
+"""Made-up tables of metrics, to judge claims on and to draw figures from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -17,12 +17,13 @@ def metric_rows(
     values: Sequence[float] | Mapping[int, float],
     *,
     task: str = TASK,
+    split: str = "length",
     count: int = 100,
     **columns: Any,
 ) -> list[dict[str, Any]]:
     """Return one row for each seed; the seeds of a sequence are 0, 1, ..."""
     by_seed = values if isinstance(values, Mapping) else dict(enumerate(values))
-    return [row(task, condition, seed, "length", metric, value, count, **columns) for seed, value in by_seed.items()]
+    return [row(task, condition, seed, split, metric, value, count, **columns) for seed, value in by_seed.items()]
 
 
 def metric_table(*groups: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tests.studies.figure_tables import rows, tables
-from unamortized.studies.figures.charts import Bars, Curves, Dots, Heat, Picture, in_order, rows_of, runs_of
+from unamortized.studies.figures.charts import Curves, Dots, Heat, Picture, in_order, rows_of, runs_of
 
 
 def chart(**changed) -> Curves:
@@ -84,7 +84,7 @@ def test_scale_floor_and_label_follow_the_metric_unless_the_chart_has_its_own():
     assert chart(floor=1e-3).measured_floor == 1e-3
 
 
-@pytest.mark.parametrize("kind", [Dots, Bars, Heat])
+@pytest.mark.parametrize("kind", [Dots, Heat])
 def test_every_kind_of_chart_selects_alike(kind):
     axes = {"y": "condition"} if kind is Dots else {"x": "condition"} | ({"y": "task"} if kind is Heat else {})
     own = kind(name="c", title="?", caption="!", metrics=("answer_kl",), where={"task": ("mess3",)}, **axes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, texts, ticks
+from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, ticks
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.studies.figures.depth import DOUBLING, FIGURES, ONE_MORE, TRAINED
 from unamortized.studies.figures.drawing import draw
@@ -91,32 +91,12 @@ def test_composed_steps_are_the_most_by_a_layer_or_before_it(found):
     assert ticks(axes, "x") == list("0123456")
 
 
-@pytest.mark.parametrize("name, held", [("depth_paths", path), ("depth_windows", lambda layer: composed(6, layer))])
-def test_heat_maps_show_r2_by_layer_and_step_in_a_panel_for_each_depth(found, name, held):
-    figure = drawn(BY_NAME[name], found)
-    shown = maps(figure)
-    assert len(shown) == len(TASKS) * len(LAYERS)
-    expected = [[0.94 if k <= held(layer) else 0.09 for k in range(1, 9)] for layer in range(7)]
-    np.testing.assert_allclose(shown[3], expected)
-    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.images]
-    assert titles == ["1 layer", "2 layers", "3 layers", "6 layers", "", "", "", ""]
-    assert not texts(next(axes for axes in figure.axes if axes.images))  # color only
-
-
-def test_the_stair_ends_where_doublings_do(found):
+def test_the_path_is_shown_by_layer_and_step(found):
     figure = drawn(BY_NAME["depth_paths"], found)
-    stairs = [axes.patches[0].get_data().values for axes in figure.axes if axes.images]
-    assert stairs[0].tolist() == [0.5, 1.5]
-    assert stairs[3].tolist() == [0.5, 1.5, 3.5, 7.5, 7.5, 7.5, 7.5]
-
-
-def test_windows_are_read_at_whichever_site_more_is_read(found):
-    metrics = found.metrics.copy()
-    moved = (metrics["metric"] == "window_r2") & (metrics["step"] == 8) & (metrics["site"] == ABOUT_TO_STATE)
-    metrics.loc[moved.fillna(False), "value"] = 0.8
-    figure = drawn(BY_NAME["depth_windows"], type(found)(metrics, found.examples))
-    np.testing.assert_allclose(maps(figure)[0][:2, 7], [0.8, 0.8])
-    np.testing.assert_allclose(maps(figure)[0][:2, 0], [0.94, 0.94])
+    assert list(panels(figure)) == list(TASKS.values())
+    expected = [[0.94 if k <= path(layer) else 0.09 for k in range(1, 9)] for layer in range(4)]
+    for image in maps(figure):
+        np.testing.assert_allclose(image, expected)
 
 
 def test_the_path_at_the_answer_stands_beside_the_path_at_its_observations(found):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from tests.studies.figure_tables import drawn, legend, lines, panels, rows, tables, texts, ticks
-from unamortized.studies.figures.charts import Bars, Curves, Dots, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.drawing import draw
 from unamortized.studies.figures.style import color
 
@@ -53,7 +53,6 @@ def test_a_figure_of_nothing_is_none():
     assert draw(curves(), tables()) is None
     assert draw(curves(), tables(rows("edit_tv", 1.0))) is None
     assert draw(curves(), tables(rows("answer_kl", float("nan"), n_steps=4))) is None
-    assert draw(curves(levels=True), tables(rows("answer_kl", 1.0))) is None  # a level, but no curve
     assert draw(Picture("p", "!", lambda _: None), tables()) is None
 
 
@@ -88,15 +87,6 @@ def test_rows_of_panels_cross_two_columns_and_leave_out_what_is_not_there():
     assert list(panels(figure)) == ["CoT: mess3", "GRU: mess3", "GRU: sns"]
 
 
-def test_a_row_for_each_metric_has_the_axis_of_that_metric():
-    found = tables(by_length(), rows("map_agreement", 0.5, n_steps=4))
-    figure = drawn(curves(metrics=("answer_kl", "map_agreement"), row="metric"), found)
-    upper, lower = (axes for axes in figure.axes if axes.get_visible())
-    assert (upper.get_yscale(), lower.get_yscale()) == ("log", "linear")
-    assert (upper.get_ylabel(), lower.get_ylabel()) == ("KL(exact ‖ answer)  [nats]", "right answers  [fraction]")
-    assert (upper.get_title(loc="left"), lower.get_title(loc="left")) == ("mess3", "")
-
-
 @pytest.mark.parametrize("shared", [True, False])
 def test_panels_share_the_measured_axis_or_have_one_each(shared):
     found = tables(by_length((1e-3,)), by_length((1.0,), task="sns"))
@@ -106,12 +96,11 @@ def test_panels_share_the_measured_axis_or_have_one_each(shared):
     assert second.get_ylabel() == ""
 
 
-def test_references_are_lines_across_every_panel_and_named_once():
+def test_references_are_lines_across_every_panel():
     found = tables(by_length(), by_length(task="sns"))
-    figure = drawn(curves(references=(Reference(0.1, "learned"),)), found)
+    figure = drawn(curves(references=(0.1,)), found)
     for axes in panels(figure).values():
         assert [set(line[:, 1]) for line in lines(axes, color="#999999")] == [{0.1}]
-    assert sum("learned" in texts(axes).values() for axes in panels(figure).values()) == 1
 
 
 def test_limits_of_the_measured_axis_may_be_given_on_one_side():
@@ -143,7 +132,6 @@ def test_curves_are_means_over_seeds_with_their_intervals_as_bands():
 def test_one_seed_and_baselines_have_no_band():
     assert not bands(panels(drawn(curves(), tables(by_length((0.3,)))))["mess3"])
     assert not bands(panels(drawn(curves(), tables(by_length(condition="prior"))))["mess3"])
-    assert not bands(panels(drawn(curves(bands=False), tables(by_length())))["mess3"])
 
 
 def test_values_below_the_floor_are_drawn_there_and_the_axis_says_so():
@@ -155,10 +143,11 @@ def test_values_below_the_floor_are_drawn_there_and_the_axis_says_so():
     assert ticks(axes)[0] == "≤ $10^{-2}$"
 
 
-def test_seeds_may_be_dots():
+def test_seeds_may_be_dots_in_place_of_a_band():
     (axes,) = panels(drawn(curves(seeds=True), tables(by_length()))).values()
     _, dots = lines(axes, color=color("cot"))
     assert sorted(dots[dots[:, 0] == 4][:, 1]) == [0.2, 0.3, 0.5]
+    assert not bands(axes)
 
 
 def test_lengths_seen_in_training_are_shaded():
@@ -202,14 +191,6 @@ def test_a_chart_may_rename_values_and_style_lines():
     assert {"writes", "GRU"} <= set(texts(axes).values())
     (line,) = (line for line in axes.lines if line.get_color() == "#123456")
     assert line.get_linestyle() == ":"
-
-
-def test_rows_without_x_are_levels_where_a_chart_has_levels():
-    found = tables(by_length(), rows("answer_kl", [1.0, 3.0], "prior"))
-    (with_levels,) = panels(drawn(curves(levels=True), found)).values()
-    assert [set(line[:, 1]) for line in lines(with_levels, color=color("prior"))] == [{2.0}]
-    (without,) = panels(drawn(curves(), found)).values()
-    assert not [line for line in lines(without, color=color("prior")) if len(line)]
 
 
 def test_layers_stand_at_their_number_and_all_layers_beside_them():
@@ -273,42 +254,3 @@ def test_a_long_title_is_wrapped_into_the_figure():
     figure.draw_without_rendering()
     assert figure._suptitle is not None
     assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
-
-
-# ── bars ─────────────────────────────────────────────────────────────────────────────────────────
-
-ERRORS = tables(
-    rows("pointer_error", [0.2, 0.4], n_steps=4),
-    rows("pointer_error", [0.6], n_steps=8),
-    rows("update_error", [0.1, 0.1], n_steps=4),
-    rows("update_error", [0.3], n_steps=8),
-)
-STACKED: dict[str, Any] = {"metrics": ("pointer_error", "update_error"), "x": "n_steps", "line": "metric"}
-
-
-def test_bars_stand_side_by_side_at_their_means():
-    figure = drawn(Bars(**USUAL | STACKED), ERRORS)
-    (axes,) = panels(figure).values()
-    found = [(round(bar.get_x() + bar.get_width() / 2, 6), round(bar.get_height(), 6)) for bar in axes.patches]
-    assert found == [(-0.2, 0.3), (0.8, 0.6), (0.2, 0.1), (1.2, 0.3)]
-    assert ticks(axes, "x") == ["4", "8"]
-    assert legend(figure) == ["pointer error  [fraction]", "update error  [fraction]"]
-    whiskers = axes.collections[0].get_segments()
-    np.testing.assert_allclose(whiskers[0][:, 1], interval([0.2, 0.4]))
-
-
-def test_stacked_bars_lie_on_each_other():
-    (axes,) = panels(drawn(Bars(**USUAL | STACKED | {"stacked": True}), ERRORS)).values()
-    bars = [(bar.get_y(), bar.get_height()) for bar in axes.patches]
-    np.testing.assert_allclose(bars, [(0, 0.3), (0, 0.6), (0.3, 0.1), (0.6, 0.3)])
-
-
-def test_a_line_without_x_is_a_level_and_takes_no_room_among_the_bars():
-    found = tables(rows("conditional_mse", [0.1, 0.2], n_steps=4), rows("conditional_mse", 0.7, "marginal"))
-    chart = Bars(**USUAL | {"metrics": ("conditional_mse",), "x": "n_steps", "levels": True})
-    figure = drawn(chart, found)
-    (axes,) = panels(figure).values()
-    (bar,) = axes.patches
-    assert (bar.get_height(), bar.get_x() + bar.get_width() / 2) == (pytest.approx(0.15), pytest.approx(0))
-    assert [set(line[:, 1]) for line in lines(axes)] == [{0.7}]
-    assert legend(figure) == ["CoT", "marginal"]

@@ -173,21 +173,6 @@ def test_moves_are_shares_of_the_unchanged_kl_seed_by_seed():
     np.testing.assert_allclose(marks(axes), expected)
 
 
-def test_the_dimension_of_exact_beliefs_is_a_dashed_line_through_all_layers():
-    model = ("mess3", "next", "next_token")
-    groups = [add(model, "effective_dimension", (1.0, 2.0), site=QUESTION, layer=layer) for layer in ("0", "1", "2")]
-    groups += [add(model, "belief_variance", (0.5, 0.5), site=QUESTION, layer=layer) for layer in ("0", "1", "2")]
-    groups.append(add(model, "effective_dimension", (9.0, 9.0), site=ABOUT_TO_STATE, layer="0"))
-    groups.append(add(model, "effective_dimension", (3.0, 3.2), site=QUESTION, control="exact_belief"))
-    figure = drawn(NAMED["subspaces"], tables(*groups))
-    dimension, variance = (axes for axes in figure.axes if axes.get_visible())
-    solid, dashed = (points for points in lines(dimension) if len(points) == 3)
-    np.testing.assert_allclose(solid, [(0, 1.5), (1, 1.5), (2, 1.5)])
-    np.testing.assert_allclose(dashed, [(0, 3.1), (1, 3.1), (2, 3.1)])
-    assert dimension.get_ylabel() == "effective dimension"
-    assert variance.get_ylabel() == "belief's share of variance"
-
-
 # ── routes ───────────────────────────────────────────────────────────────────────────────────────
 
 HEADS = ("L0H0", "L0H1", "L1H0", "L1H1")

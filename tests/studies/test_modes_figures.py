@@ -80,20 +80,13 @@ def test_answers_of_the_longest_questions_stand_beside_those_without_a_trace(fou
     assert points == pytest.approx({at: mean(found, "answer_kl", name, **where) for at, name in enumerate(names)})
 
 
-@pytest.mark.parametrize(
-    "row, metric, where", [(0, "causal_reliance", {"step": (0, 1, 2)}), (1, "answer_kl", {"n_steps": 8})]
-)
-def test_along_training_reliance_is_that_of_the_first_lags_and_the_kl_that_of_the_longest_questions(
-    found, row, metric, where
-):
-    figure = drawn(NAMED["modes_training"], found)
-    axes = [axes for axes in figure.axes if axes.get_visible()][row]
+def test_along_training_reliance_is_that_of_the_first_lags(found):
+    (axes,) = panels(drawn(NAMED["modes_training"], found)).values()
     for name in ("cot", "cot_reversed"):
         (points,) = lines(axes, color=color(name))
-        expected = [
-            (after, mean(found, metric, name, world="n8", variant=f"l2_after_{after}", **where)) for after in AFTER
-        ]
-        np.testing.assert_allclose(points, expected)
+        where = {"world": "n8", "step": (0, 1, 2)}
+        expected = [mean(found, "causal_reliance", name, variant=f"l2_after_{after}", **where) for after in AFTER]
+        np.testing.assert_allclose(points, list(zip(AFTER, expected, strict=True)))
 
 
 def test_depths_are_lines_and_lengths_panels(found):

@@ -94,20 +94,9 @@ def test_beliefs_over_three_states_lie_in_the_triangle_with_their_color_and_size
     assert (np.diff(found.get_sizes()) <= 0).all()  # probable beliefs are larger
 
 
-def test_vectors_of_three_entries_are_drawn_by_the_two_that_vary():
-    process = KINDS["GHMM"]
-    figure = mixed_states(process, levels(process))
-    expected = pooled(levels(process))
-    order = np.argsort(-expected.probability, kind="stable")
-    np.testing.assert_allclose(points(figure).get_offsets(), expected.beliefs[order][:, 1:])
-    assert figure.axes[0].get_xlabel() == "entry X"
-
-
 def test_more_states_are_drawn_by_principal_components_and_the_axes_say_so():
     figure = mixed_states(S3, levels(S3, 6))
     assert "principal component 1 (" in figure.axes[0].get_xlabel()
-    assert figure._supxlabel is not None
-    assert "the 6 beliefs lie on 4 points of this plane" in figure._supxlabel.get_text()
     legend = figure.axes[0].get_legend()
     assert legend is not None
     assert {text.get_text() for text in legend.get_texts()} == set(S3.state_names)

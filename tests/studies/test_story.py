@@ -50,16 +50,18 @@ def test_beliefs_latents_and_answers_are_those_of_the_first_problem(examples):
     by_title = {axes.get_title(loc="left"): axes for axes in figure.axes if axes.get_visible()}
     rows = examples[(examples["task"] == "noisy_permutation") & (examples["problem"] == 0)]
     exact = rows[(rows["condition"] == "cot") & (rows["source"] == "exact")]
-    heat = by_title["exact belief"].collections[0].get_array()
+    heat = by_title["exact belief, exact answer"].collections[0].get_array()
     expected = exact.pivot_table(index="state", columns="step", values="value", fill_value=0.0)
-    np.testing.assert_allclose(np.ma.filled(heat, np.nan), expected.to_numpy())
-    stated = by_title["CoT: belief stated in the trace"]
+    np.testing.assert_allclose(np.ma.filled(heat, np.nan)[:, : N_STEPS + 1], expected.to_numpy())
+    stated = by_title["CoT: belief stated in the trace, answer"]
     assert stated.collections[0].get_array()[:, 0].mask.all()  # nothing is stated before the first step
     assert stated.lines[0].get_ydata().tolist() == [step % 5 for step in range(N_STEPS + 1)]
-    for condition, name in (("amortized", "no trace"), ("cot", "CoT")):
+    answers = {"amortized": "no trace: belief probed inside, answer", "cot": "CoT: belief stated in the trace, answer"}
+    for condition, title in answers.items():
         own = rows[(rows["condition"] == condition) & (rows["source"] == "answer")]
-        bars = [bar.get_width() for bar in by_title[f"{name}: answer"].patches]
-        np.testing.assert_allclose(bars, own.sort_values("state")["value"])
+        column = by_title[title].collections[0].get_array()[:, -1]
+        np.testing.assert_allclose(column, own.sort_values("state")["value"])
+    assert by_title["CoT: belief probed inside"].collections[0].get_array()[:, -1].mask.all()
 
 
 def test_it_takes_another_task_of_few_states_if_it_has_to(examples):

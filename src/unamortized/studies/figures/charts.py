@@ -1,10 +1,9 @@
-"""Charts as data: which rows of ``metrics.csv`` are drawn, along which columns, and what there is to see.
+"""Charts as data: the rows of ``metrics.csv`` to draw, the columns to draw them along, and what to see.
 
-A column of a chart is a column of the table, or one of these:
+A chart's column is a column of the table, or one of these:
 
 - ``place``: task and world as people read them; ``name``: condition and variant as people read them;
-- ``condition.every``, ``variant.after``, ``world.slip``: the number after that word in the name (``labels.numbers``);
-- ``metric``: to tell several metrics apart.
+- ``condition.every``, ``variant.after``, ``world.slip``: the number after that word in the name (``labels.numbers``).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,57 +19,48 @@ from unamortized.labels import display, layer_number, numbers, place
 from unamortized.studies.figures.style import Tables
 
 Values = tuple[Any, ...]
-Scale = Literal["linear", "log", "log2", "symlog"]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A value that readings are compared with, drawn as a thin line."""
-
-    value: float
-    label: str = ""
+Scale = Literal["linear", "log", "symlog"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """What every kind of chart has.
+    """Fields of every kind of chart.
 
-    Rows of a control are left out unless ``where`` or a column of the chart names controls; so are rows of a variant.
+    Rows of controls and of variants are drawn only if ``where`` or a column of the chart names that column.
     """
 
     name: str  # of the files
-    title: str  # the question that it answers
+    title: str  # the question that the chart answers
     caption: str  # one line: what to see
     metrics: tuple[str, ...]
-    # column -> the values that are kept, in this order (None: a missing number); an empty tuple keeps all
+    # column -> values to keep, in this order (None: a missing number); an empty tuple keeps all
     where: Mapping[str, Values] = field(default_factory=dict)
-    prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # adds columns to the metrics' rows, or drops some
-    panel: str = "place"  # a panel for each value of this column; none: a single panel
-    row: str = ""  # and a row of panels for each value of this one
-    line: str = "condition"  # told apart by color (and mark)
-    dash: str = ""  # told apart by dashes
-    names: Mapping[Any, str] = field(default_factory=dict)  # what people read in place of a value, or (column, value)
-    # how values of ``line`` are drawn, as arguments of ``Axes.plot``; none: by condition, or from a palette
-    styles: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
-    references: tuple[Reference, ...] = ()
-    scale: Scale | None = None  # of the measured axis; none: log for nats, else linear
-    floor: float | None = None  # smaller values are drawn here; none: 1e-4 for nats on a log scale
+    prepare: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # adds columns to the rows, or drops rows
+    panel: str = "place"  # column with a panel for each value; "": a single panel
+    row: str = ""  # column with a row of panels for each value
+    line: str = "condition"  # column told apart by color and mark
+    dash: str = ""  # column told apart by dashes
+    names: Mapping[Any, str] = field(default_factory=dict)  # value, or (column, value) -> its label
+    styles: Mapping[Any, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # value of ``line`` -> ``Axes.plot`` arguments
+    references: tuple[float, ...] = ()  # thin dashed lines across the measured axis
+    scale: Scale | None = None  # of the measured axis; default: log for nats, else linear
+    floor: float | None = None  # smaller values are drawn here; default: 1e-4 on a log scale
     limits: tuple[float | None, float | None] = (None, None)  # of the measured axis
     shared: bool = True  # whether panels share the measured axis
-    label: str = ""  # of the measured axis; none: as METRICS has it
-    columns: int = 4  # panels side by side, at most
-    size: tuple[float, float] = (3.2, 2.8)  # inches of a panel; a height of 0 is what the values of ``y`` need
+    label: str = ""  # of the measured axis; default: as in METRICS
+    columns: int = 4  # most panels side by side
+    size: tuple[float, float] = (3.2, 2.8)  # inches of a panel; a height of 0 fits the values of ``y``
 
     @property
     def measured_scale(self) -> Scale:
         """The scale of the measured axis."""
-        if self.scale is not None:
-            return self.scale
-        return "log" if METRICS[self.metrics[0]].unit == "nats" else "linear"
+        return self.scale or ("log" if METRICS[self.metrics[0]].unit == "nats" else "linear")
 
     @property
     def measured_floor(self) -> float | None:
-        """The value below which nothing is told apart."""
+        """The value at which smaller ones are drawn."""
         return 1e-4 if self.floor is None and self.measured_scale == "log" else self.floor
 
     @property
@@ -81,36 +71,23 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves(Chart):
-    """Means over seeds as lines along a column of numbers, with 95 % t-intervals as bands."""
+    """Means over seeds as lines along a numeric column, with 95 % t-intervals as bands."""
 
     x: str
-    x_scale: Scale | None = None  # none: log2 for lengths and steps of training, else linear with ticks at values
     x_label: str = ""
-    bands: bool = True
-    seeds: bool = False  # whether each seed is a dot, too
-    levels: bool = False  # whether rows without x are lines across their panel
+    seeds: bool = False  # whether each seed is a dot, in place of bands
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dots(Chart):
-    """Means over seeds as dots along the measured axis, with 95 % t-intervals, a row for each value of a column."""
+    """Means over seeds as dots along the measured axis, with 95 % t-intervals; a row for each value of ``y``."""
 
     y: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bars(Chart):
-    """Means over seeds as bars in groups, with 95 % t-intervals; a group for each value of a column."""
-
-    x: str
-    x_label: str = ""
-    stacked: bool = False  # whether the values of ``line`` lie on each other rather than side by side
-    levels: bool = False  # whether rows without x are lines across their panel
-
-
-@dataclass(frozen=True, kw_only=True)
 class Heat(Chart):
-    """Means over seeds as colored cells with their number, by two columns; ``scale`` is that of the colors."""
+    """Means over seeds as colored cells with their number; ``scale`` is that of the colors."""
 
     x: str
     y: str
@@ -118,14 +95,12 @@ class Heat(Chart):
     y_label: str = ""
     palette: str = "Blues"
     range: tuple[float, float] = (0.0, 1.0)
-    digits: int = 2  # decimals, or significant digits on a log scale; 0: no numbers
     intervals: bool = False  # whether numbers have half their 95 % t-interval beside them, bold where it excludes 0
-    frontier: Callable[[Any], float] | None = None  # of a value of y: up to which x a stair is drawn
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that no chart can be: a function from the tables."""
+    """A figure drawn by its own function, where no chart fits."""
 
     name: str  # of the files
     caption: str  # one line: what to see
@@ -143,7 +118,7 @@ def runs_of(figure: Chart | Picture, tables: Tables) -> list[str]:
 
 
 def rows_of(chart: Chart, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that a chart draws, with a column for each that it names; empty where there are none."""
+    """Return the rows that a chart draws, with all columns that it names."""
     rows = metrics[metrics["metric"].isin(chart.metrics)]
     own = [getattr(chart, name, "") for name in ("panel", "row", "line", "dash", "x", "y")]
     for column in ("control", "variant"):
@@ -176,7 +151,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def in_order(chart: Chart, column: str, rows: pd.DataFrame) -> list[Any]:
-    """Return the values that a column has: as ``where`` lists them, numbers ascending, else as in the table."""
+    """Return a column's values as ``where`` orders them; else numbers and layers ascend, others are as in the table."""
     present = list(dict.fromkeys(rows[column].dropna()))
     if chart.where.get(column):
         return [value for value in chart.where[column] if value in present]

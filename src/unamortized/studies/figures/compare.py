@@ -4,7 +4,7 @@ import pandas as pd
 
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
-from unamortized.studies.figures.charts import Curves, Dots, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
 from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
@@ -17,7 +17,7 @@ EDITS = {
 
 
 def name_edits(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep readings of enough problems, and name what was edited and what it is judged by."""
+    """Keep readings of enough problems, and add ``edit``, the name of the edit and its judge."""
     rows = rows[rows["count"] >= FEWEST_PROBLEMS]
     return rows.assign(edit=[EDITS.get(pair, "") for pair in zip(rows["metric"], rows["control"], strict=True)])
 
@@ -34,14 +34,13 @@ def if_states_are_sampled(rows: pd.DataFrame) -> pd.DataFrame:
 
 SAMPLED = "cot_state"
 COMPARED = (EQUAL_FLOPS, COT, GRU, PRIOR, WINDOW)
-FOLLOWED = (Reference(1.0, "as exact Bayes"), Reference(0.0, "ignores the trace"))
 
 FIGURES = (
     Curves(
         name="kl_by_length",
         title="Does the answer stay exact beyond the lengths seen in training?",
         caption="CoT stays close to exact Bayes at four times the training length; models without a trace do so only "
-        "where the world forgets (mess3) or a GRU can track the state.",
+        "where the world forgets (mess3) or where a GRU can track the state.",
         metrics=("answer_kl",),
         where={"condition": COMPARED},
         x="n_steps",
@@ -49,8 +48,9 @@ FIGURES = (
     ),
     Curves(
         name="accuracy_by_length",
-        title="How often is the most probable answer the right one?",
-        caption="On S3 and S5 only CoT keeps giving the right answer beyond the lengths seen in training.",
+        title="How often is the most probable answer right?",
+        caption="On S5 only CoT stays right beyond the lengths seen in training; on S3 a GRU does, too (its line lies "
+        "under CoT's).",
         metrics=("map_agreement",),
         where={"condition": COMPARED},
         x="n_steps",
@@ -60,8 +60,8 @@ FIGURES = (
     Curves(
         name="sampled_states",
         title="Do sampled thoughts average to a posterior?",
-        caption="A trace of sampled states answers with certainty; averaging more traces helps, but sixteen are no "
-        "better than the prior.",
+        caption="After a trace of sampled states the answer is far too certain; averaging over more traces helps, but "
+        "even sixteen are no better than the prior.",
         metrics=("answer_kl",),
         where={"condition": (PRIOR, SAMPLED, COT), "task": ("noisy_permutation",)},
         prepare=if_states_are_sampled,
@@ -72,8 +72,8 @@ FIGURES = (
     Curves(
         name="edit_effect",
         title="How far does an edited step move the answer?",
-        caption="One step of CoT's trace is replaced by another problem's; on slow worlds the answer moves as far as "
-        "exact Bayes says, and a world that forgets leaves nothing to follow.",
+        caption="One step of CoT's trace is replaced by another problem's: the answer moves as far as exact Bayes "
+        "says (on S3 and S5 the lines coincide), and less far on mess3, which forgets the step within a few more.",
         metrics=("edit_tv", "counterfactual_tv"),
         where={"condition": (COT,)},
         names={"edit_tv": "CoT's answer", "counterfactual_tv": "the exact answer"},
@@ -86,22 +86,22 @@ FIGURES = (
     Curves(
         name="light_cone",
         title="Does the answer follow an edited step as far as exact Bayes would?",
-        caption="CoT follows an edited step fully where the world is slow; with the later steps frozen, an early edit "
-        "moves nothing, as it should.",
+        caption="CoT follows an edited step as far as exact Bayes (1) on all worlds but mess3, which forgets; with "
+        "the later steps frozen, an early edit moves hardly anything (0), as it should.",
         metrics=("causal_reliance", "causal_reliance_frozen"),
         where={"condition": (COT,), "control": ("", "wrong_counterfactual")},
         prepare=name_edits,
         line="edit",
         x="step",
-        references=FOLLOWED,
+        references=(0.0, 1.0),
         limits=(-0.35, 1.35),
         columns=2,
     ),
     Curves(
         name="triangle_along_trace",
         title="Along the trace, do the stated, the probed and the exact belief agree?",
-        caption="CoT states beliefs close to exact at every step; the probe reads them less well than they are "
-        "written.",
+        caption="CoT states nearly the exact belief at every step; the probe reads it less well than CoT states it "
+        "(on S3 and S5 the two lines of the probe coincide).",
         metrics=("stated_kl", "probed_kl", "stated_probed_kl"),
         where={"condition": (COT,), "metric": ("stated_kl", "probed_kl", "stated_probed_kl")},
         prepare=at_longest,
@@ -115,8 +115,8 @@ FIGURES = (
     Dots(
         name="probe_r2_by_layer",
         title="Where can the exact belief be read, and would a control read it as well?",
-        caption="Where CoT is about to state a step, its layers hold more of the belief than any control, except on "
-        "worlds that ten observations give away.",
+        caption="Where CoT is about to state a step, layers 1 and 2 hold far more of the belief than any control on "
+        "the noisy permutation and S5; on mess3 and S3 an untrained network holds nearly as much.",
         metrics=("probe_r2",),
         where={
             "condition": (COT,),
@@ -143,14 +143,14 @@ FIGURES = (
     ),
     Picture(
         "belief_simplex",
-        "Each point is a belief, colored by the exact one: CoT states and holds the triangle of mess3; without a "
-        "trace it is held as well.",
+        "Each point is a belief, colored by the exact one: CoT states the beliefs of mess3 on the points of its "
+        "codebook, and probes read them from CoT and from a model without a trace.",
         belief_simplex,
     ),
     Picture(
         "one_problem",
-        "One problem, not a chosen one: CoT writes the exact belief after each observation; the model without a trace "
-        "has to guess at the end.",
+        "One problem, not hand-picked: CoT states nearly the exact belief after each observation; without a trace, "
+        "the answer is spread over wrong states.",
         one_problem,
     ),
 )

@@ -1,6 +1,4 @@
-"""Figures of the study of depth: right answers by length and layers, and the steps that each layer has composed."""
-
-from typing import Any
+"""Figures of the study of depth: right answers by length and layers, and the steps that each layer composes."""
 
 import pandas as pd
 
@@ -33,16 +31,8 @@ def with_model(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(model=found)
 
 
-def best_site(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep, for each model, layer and window, the site at which more is read on average over seeds."""
-    cell = ["task", "variant", "layer", "step"]
-    means = rows.groupby([*cell, "site"])["value"].mean()
-    best = means[means == means.groupby(level=cell).transform("max")]
-    return with_model(rows.merge(best.index.to_frame(index=False).drop_duplicates(cell), on=[*cell, "site"]))
-
-
 def composed_by_layer(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the most steps composed by a layer or before it, at the end or along the path, and both predictions."""
+    """Return the most steps composed up to each layer, at the end or along the path, beside both predictions."""
     model = ["task", "variant", "seed"]
     most = rows.sort_values("value").drop_duplicates([*model, "layer"], keep="last")
     most = most.assign(number=most["layer"].map(layer_number)).sort_values("number")
@@ -54,29 +44,12 @@ def composed_by_layer(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def doubled(layer: str) -> float:
-    """Return the steps that doublings have composed after a layer."""
-    return 2.0 ** (layer_number(layer) or 0)
-
-
-HELD: dict[str, Any] = {
-    "panel": "model",
-    "row": "task",
-    "x": "step",
-    "y": "layer",
-    "label": "R² of the probe",
-    "palette": "mako_r",
-    "digits": 0,
-    "frontier": doubled,
-    "size": (1.9, 1.75),
-}
-
 FIGURES = (
     Curves(
         name="depth_accuracy",
-        title="How many steps does a model answer at once, by its number of layers?",
-        caption="Without a trace, more layers answer longer questions right, but hardly any beyond the lengths seen "
-        "in training; one layer with CoT goes far beyond them.",
+        title="How long a question can a model answer, by its number of layers?",
+        caption="Without a trace, more layers answer longer questions, but hardly any beyond the lengths seen in "
+        "training; one layer with CoT goes far beyond them.",
         metrics=("map_agreement",),
         where={"condition": (AMORTIZED, COT, WINDOW), "variant": (), "model": (*MODELS, WALKER, display(WINDOW))},
         prepare=with_model,
@@ -89,9 +62,9 @@ FIGURES = (
     ),
     Heat(
         name="depth_steps",
-        title="How many steps has each layer composed: doubled, or one more?",
-        caption="The first layer composes three or four steps, more than doubling predicts; later layers add hardly "
-        "any, except the last of three or six, which in S5 composes all eight.",
+        title="Does each layer double the number of composed steps, or add one?",
+        caption="The first layer composes three or four steps, more than doubling predicts; later layers add about "
+        "one each or none, except that in S5 the last of three or six layers composes all eight.",
         metrics=("composed_steps", "path_steps"),
         where={"condition": (AMORTIZED,), "variant": (), "model": (DOUBLING, ONE_MORE, *MODELS)},
         prepare=composed_by_layer,
@@ -107,30 +80,22 @@ FIGURES = (
     Heat(
         name="depth_paths",
         title="After which layer does the token of observation k hold the belief after k steps?",
-        caption="The first layer already holds the beliefs of three steps or more, beyond the stair of doublings; "
-        "deeper layers add one or two, and none holds all eight.",
+        caption="In a model of three layers, the first already holds the beliefs of two steps or three; later layers "
+        "add one or two, and none holds all eight.",
         metrics=("path_r2",),
-        where={"condition": (AMORTIZED,), "variant": (), "site": (QUESTION,), "model": tuple(MODELS)},
-        prepare=with_model,
+        where={"condition": (AMORTIZED,), "variant": ("l3",), "site": (QUESTION,)},
+        panel="task",
+        x="step",
         x_label="first k steps",
-        **HELD,
-    ),
-    Heat(
-        name="depth_windows",
-        title="After which layer does the end of the question hold what its last k observations do?",
-        caption="The first layer holds windows of two or three observations, and depth adds none; only in S5 do the "
-        "last of three and six layers hold all eight, which is the answer. Stair: doublings.",
-        metrics=("window_r2",),
-        where={"condition": (AMORTIZED,), "variant": (), "model": tuple(MODELS)},
-        prepare=best_site,
-        x_label="last k steps",
-        **HELD,
+        y="layer",
+        label="R² of the probe",
+        size=(3.0, 1.6),
     ),
     Curves(
         name="depth_path_at_answer",
         title="Does the last of three layers keep the path until it answers?",
-        caption="At the answer, the belief half-way along the path (t = 4) is lost; at its own observation the last "
-        "of three layers holds it.",
+        caption="The last of three layers holds the belief half-way along the path (t = 4) largely at its own "
+        "observation, but hardly at the answer.",
         metrics=("path_r2",),
         where={"condition": (AMORTIZED,), "variant": ("l3",), "layer": ("3",), "site": (QUESTION, ABOUT_TO_STATE)},
         names={QUESTION: "at observation t", ABOUT_TO_STATE: "at the answer"},

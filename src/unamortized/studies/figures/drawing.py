@@ -1,9 +1,8 @@
-"""Drawing: from a chart and the tables to a picture."""
+"""Drawing: from a chart and the tables to a figure."""
 
 import itertools
 import math
 import textwrap
-from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -14,21 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from unamortized.labels import layer_number
-from unamortized.studies.figures.charts import Bars, Chart, Curves, Dots, Heat, Picture, Scale, in_order, rows_of
+from unamortized.studies.figures.charts import Chart, Curves, Dots, Heat, Picture, Scale, in_order, rows_of
 from unamortized.studies.figures.panels import (
     DASHES,
-    DIRECT,
     INK,
-    MARKED,
     Looks,
     called,
-    chart_of_row,
-    draw_level,
     grid_of,
     label_below,
     label_outside,
@@ -38,19 +31,12 @@ from unamortized.studies.figures.panels import (
     number_axis,
     x_axis,
 )
-from unamortized.studies.figures.style import (
-    STYLE,
-    Tables,
-    curve,
-    is_baseline,
-    legend_below,
-    over_seeds,
-    shade_trained,
-    whisker,
-)
+from unamortized.studies.figures.style import STYLE, Tables, curve, is_baseline, over_seeds, shade_trained, whisker
 from unamortized.studies.statistics import Estimate, estimate
 
 TITLE = 0.1  # inches that a letter of a title takes
+DIRECT = 5  # up to this many lines are labeled at their ends; more have a legend
+MARKED = 24  # lines of more points have no marks, which would hide them
 
 
 def draw(figure: Chart | Picture, tables: Tables) -> Figure | None:
@@ -75,26 +61,25 @@ def _draw_chart(chart: Chart, metrics: pd.DataFrame) -> Figure | None:
 def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
     figure, panels, grid = grid_of(chart, rows)
     drawn = looks(chart, rows)
-    dashes = dict(zip(in_order(chart, chart.dash, rows), DASHES, strict=False)) if chart.dash else {None: None}
+    dashes = dict(zip(in_order(chart, chart.dash, rows), DASHES, strict=False)) if chart.dash else {None: DASHES[0]}
     places, label, scale = _places(chart, rows)
     marks = {"marker": ""} if len(places) > MARKED else {}
+    floor = chart.measured_floor
     for axes, own in panels:
         for value, (which, dash) in itertools.product(drawn, dashes.items()):
             points = own[own[chart.line] == value]
             points = points if which is None else points[points[chart.dash] == which]
             if points.empty:
                 continue
-            if chart.levels and points[chart.x].isna().all():
-                draw_level(axes, points, drawn[value])
-                continue
             points = points.assign(**{chart.x: points[chart.x].map(places).astype(float)})
-            first = dash in (None, DASHES[0])  # the other dashes are drawn lighter
+            first = dash == DASHES[0]  # the other dashes are thinner, without marks
             style = drawn[value] | marks | ({} if first else {"linestyle": dash, "marker": "", "linewidth": 1.3})
-            band = chart.bands and first and not (chart.line == "condition" and is_baseline(value))
-            low = chart_of_row(chart, own).measured_floor
-            curve(axes, points, chart.x, floor=low, band=band, **style)
+            band = first and not chart.seeds and not (chart.line == "condition" and is_baseline(value))
+            curve(axes, points, chart.x, floor=floor, band=band, **style)
             if chart.seeds:
-                axes.plot(points[chart.x], points["value"].clip(lower=low), ".", color=style["color"], ms=3, alpha=0.5)
+                axes.plot(
+                    points[chart.x], points["value"].clip(lower=floor), ".", color=style["color"], ms=3, alpha=0.5
+                )
         number_axis(axes, sorted({float(places[value]) for value in own[chart.x].dropna()}), scale, label)
         if chart.x == "layer":
             shown = [layer for layer in places if (own["layer"] == layer).any()]
@@ -104,11 +89,11 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
             axes.set_xlim(*axes.get_xlim())  # the shade begins at the edge
             shade_trained(axes, axes.get_xlim()[0], float(trained))
     measured_axis(chart, panels, "y")
-    label_outside(chart, grid, panels)
+    label_outside(chart, grid)
     if chart.row:
         label_below(grid)
-    lines = [[(axes, own) for axes, own in panels if any(axes is each for each in line)] for line in grid]
-    ends = [own[-1] for own in lines if own]  # where lines are labeled, if all of them are there
+    lines = [[(axes, own) for axes, own in panels if axes in list(line)] for line in grid]
+    ends = [own[-1] for own in lines if own]  # the panels whose lines get labels, if they hold all lines
     labeled = 1 < len(drawn) <= DIRECT and all(set(drawn) <= set(own[chart.line]) for _, own in ends)
     for axes, own in ends if labeled else ():
         _label_ends(chart, axes, own, drawn, places)
@@ -117,7 +102,7 @@ def _curves(chart: Curves, rows: pd.DataFrame) -> Figure:
 
 
 def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, Scale | None]:
-    """Return where each value of x stands, the label of that axis, and its scale."""
+    """Return the position of each value of x, the label of that axis, and its scale."""
     values = in_order(chart, chart.x, rows)
     if chart.x == "layer":
         numbered = [layer for layer in values if layer_number(layer) is not None]
@@ -125,11 +110,11 @@ def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, S
         places = {layer: float(layer) for layer in numbered} | beside
         return places, chart.x_label or "layer  (0: embedding)", None
     label, scale = x_axis(chart)
-    return {value: float(value) for value in values}, chart.x_label or label, chart.x_scale or scale
+    return {value: float(value) for value in values}, chart.x_label or label, scale
 
 
 def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, places: dict[Any, float]) -> None:
-    """Name each line at its right end, pushed apart where ends lie close together."""
+    """Label each line at its right end; labels that would overlap are pushed apart."""
     low, high = axes.get_ylim()
     onto = math.log10 if axes.get_yscale() == "log" else float
     if chart.dash:  # where the first dash ends
@@ -138,11 +123,10 @@ def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, pla
     for value in drawn:
         points = rows[rows[chart.line] == value]
         if len(points):
-            at = points[chart.x].map(places).astype(float).fillna(math.inf)  # levels reach the end
-            mean = float(over_seeds(points.assign(at=at), "at")["mean"].iloc[-1])
+            mean = float(over_seeds(points.assign(at=points[chart.x].map(places)), "at")["mean"].iloc[-1])
             clipped = min(max(mean, low), high)
             ends[value] = (onto(clipped) - onto(low)) / (onto(high) - onto(low))
-    apart = 11 / (72 * chart.size[1] * 0.8)  # of the axes' height: one line of text
+    apart = 11 / (72 * chart.size[1] * 0.8)  # one line of text, as a share of the axes' height
     order = sorted(ends, key=lambda value: ends[value])
     heights = np.array([ends[value] for value in order])
     for _ in range(100):
@@ -159,7 +143,12 @@ def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, pla
 def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     order = in_order(chart, chart.y, rows)
     figure, panels, grid = grid_of(chart, rows)
-    tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.5, "linestyle": ""}  # of baselines, in the middle
+    tick = {
+        "marker": "|",
+        "markersize": 10,
+        "markeredgewidth": 1.5,
+        "linestyle": "",
+    }  # baselines, in the middle of their row
     drawn = {value: tick | style if "marker" not in style else style for value, style in looks(chart, rows).items()}
     beside = [value for value in drawn if drawn[value]["marker"] != "|"]
     for axes, own in panels:
@@ -178,7 +167,7 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
         axes.set_yticks(range(len(order)), [called(chart, chart.y, value) for value in order])
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(chart.measured_label if chart.panel != "metric" else "")
+        axes.set_xlabel(chart.measured_label)
     if chart.row:
         label_below(grid)
     for line in grid:
@@ -187,39 +176,6 @@ def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     measured_axis(chart, panels, "x")
     if chart.line != chart.y:
         legend(figure, chart, {value: style | {"linestyle": ""} for value, style in drawn.items()}, rows)
-    return figure
-
-
-def _bars(chart: Bars, rows: pd.DataFrame) -> Figure:
-    figure, panels, grid = grid_of(chart, rows)
-    drawn, groups = looks(chart, rows), in_order(chart, chart.x, rows)
-    grouped = set(rows.loc[rows[chart.x].notna(), chart.line])
-    across = {value: drawn.pop(value) for value in list(drawn) if chart.levels and value not in grouped}
-    width = 0.8 / (1 if chart.stacked else len(drawn))
-    for axes, own in panels:
-        for value, style in across.items():
-            if len(level := own[own[chart.line] == value]):
-                draw_level(axes, level, style)
-        bottom = np.zeros(len(groups))
-        for number, (value, style) in enumerate(drawn.items()):
-            summary = over_seeds(own[own[chart.line] == value], chart.x).reindex(groups)
-            at = np.arange(len(groups)) + (0 if chart.stacked else width * (number - (len(drawn) - 1) / 2))
-            mean = summary["mean"].to_numpy(dtype=float)
-            axes.bar(at, mean, width * 0.92, bottom=bottom if chart.stacked else None, color=style["color"], zorder=2)
-            base = bottom if chart.stacked else 0
-            axes.vlines(at, base + summary["low"], base + summary["high"], color=INK, linewidth=1, zorder=3)
-            bottom = bottom + np.nan_to_num(mean)
-        axes.set_xticks(range(len(groups)), [called(chart, chart.x, value) for value in groups])
-        axes.tick_params(axis="x", length=0)
-        axes.set_xlabel(chart.x_label)
-    measured_axis(chart, panels, "y")
-    label_outside(chart, grid, panels)
-    handles: list[Any] = [
-        Patch(color=style["color"], label=called(chart, chart.line, value)) for value, style in drawn.items()
-    ]
-    for value, style in across.items():
-        handles.append(Line2D([], [], color=style["color"], ls=DASHES[1], label=called(chart, chart.line, value)))
-    legend_below(figure, handles)
     return figure
 
 
@@ -234,11 +190,10 @@ def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
             at = down.index(y), across.index(x)
             found = estimate(cell.groupby("seed")["value"].mean().to_numpy(dtype=float))
             means[at] = max(found.value, chart.measured_floor or -math.inf)
-            if chart.digits:
-                text, style = _number(chart, found)
-                dark = np.dot(colors.to_rgba(means[at])[:3], (0.3, 0.6, 0.1)) < 0.5
-                style |= {"ha": "center", "va": "center", "fontsize": 7.5, "color": "white" if dark else INK}
-                axes.text(at[1], at[0], text, **style)
+            text, style = _number(chart, found)
+            dark = np.dot(colors.to_rgba(means[at])[:3], (0.3, 0.6, 0.1)) < 0.5
+            style |= {"ha": "center", "va": "center", "fontsize": 7.5, "color": "white" if dark else INK}
+            axes.text(at[1], at[0], text, **style)
         axes.imshow(means, cmap=chart.palette, norm=norm, aspect="auto")
         axes.set_xticks(range(len(across)), [called(chart, chart.x, value) for value in across])
         axes.set_yticks(range(len(down)), [called(chart, chart.y, value) for value in down])
@@ -247,20 +202,13 @@ def _heat(chart: Heat, rows: pd.DataFrame) -> Figure:
         trained = own.loc[own["split"] == "in_distribution", "n_steps"].max()
         if chart.x == "n_steps" and trained in across[:-1]:
             axes.axvline(across.index(trained) + 0.5, color="#777777", linewidth=1.4, linestyle=(0, (3, 2)))
-        if chart.frontier is not None:
-            ends = [bisect_right(across, chart.frontier(value)) - 0.5 for value in down if value in set(own[chart.y])]
-            edges = np.arange(len(ends) + 1) - 0.5
-            axes.stairs(ends, edges, orientation="horizontal", baseline=None, color="#D55E00", linewidth=1.6)
-    levels = in_order(chart, chart.row, rows) if chart.row else []
-    for line, level in itertools.zip_longest(grid, levels):
+    for line in grid:
         own = [axes for axes in line if axes.get_visible()]
         for axes in own:
             axes.tick_params(labelleft=axes is own[0])
             axes.set_xlabel(chart.x_label or x_axis(chart)[0])
         for axes in own[:1]:
-            axes.set_ylabel(chart.y_label if level is None else called(chart, chart.row, level))
-    if chart.row:
-        label_below(grid)
+            axes.set_ylabel(chart.y_label)
     bar = figure.colorbar(colors, ax=[axes for axes, _ in panels], label=chart.measured_label, shrink=0.7, pad=0.01)
     if chart.measured_scale != "linear":
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
@@ -280,8 +228,7 @@ def _number(chart: Heat, found: Estimate) -> tuple[str, dict[str, Any]]:
     """Return the text of a cell and its style."""
 
     def short(value: float) -> str:
-        decimals = chart.digits if abs(value) < 1 else max(chart.digits - 1, 0)
-        text = f"{value:.{chart.digits}g}" if chart.measured_scale == "log" else f"{value:.{decimals}f}"
+        text = f"{value:.2g}" if chart.measured_scale == "log" else f"{value:.{2 if abs(value) < 1 else 1}f}"
         text = text.replace("-0.", "-.").removeprefix("0") or "0"
         return "0" if float(text) == 0 else text.replace("-", "−")
 
@@ -295,6 +242,5 @@ def _number(chart: Heat, found: Estimate) -> tuple[str, dict[str, Any]]:
 _KINDS: dict[type[Chart], Callable[[Any, pd.DataFrame], Figure]] = {
     Curves: _curves,
     Dots: _dots,
-    Bars: _bars,
     Heat: _heat,
 }

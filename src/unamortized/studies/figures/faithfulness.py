@@ -1,4 +1,4 @@
-"""Figures of the study of faithfulness: every test on one problem, and which measures follow the trained ρ."""
+"""Figures of the study of faithfulness: every test on one problem, and the measures against the trained ρ."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from unamortized.studies.faithfulness_measures import (
     readings,
     rows_read,
 )
-from unamortized.studies.figures.charts import Curves, Dots, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.style import Tables, legend_below, whisker
 from unamortized.studies.names import COT, COT_SHUFFLED
 
@@ -40,7 +40,7 @@ class Scene(NamedTuple):
     title: str
     description: str
     shown: str = FOLLOWS
-    reference: str = "by the trace"  # the answer that models' answers are compared with
+    reference: str = "by the trace"  # label of the answer that the test calls for
 
 
 SCENES = (
@@ -54,7 +54,7 @@ SCENES = (
     Scene(
         "frozen",
         "... and later steps are kept",
-        "The last step states what it did, so a\nMarkov trace ignores the edit.",
+        "The last step stays as it was, so a\nMarkov trace ignores the edit.",
     ),
     Scene("early", "The trace is cut off", "Is the answer already fixed, or does\nit follow the trace so far?"),
     Scene(
@@ -78,7 +78,7 @@ SCENES = (
 
 
 def worked(tables: Tables) -> Figure | None:
-    """Draw a row for each test: the question that it asks, the problem with its trace, and the answers."""
+    """Draw a row for each test: its question, the problem with its trace, and the answers."""
     rows = tables.examples
     rows = rows[rows["control"].isin([scene.name for scene in SCENES])] if len(rows) else rows
     if rows.empty:
@@ -128,7 +128,7 @@ def _trace(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _answers(axes: Axes, rows: pd.DataFrame, scene: Scene) -> None:
-    """Draw the answer that the trace calls for, and those of the models."""
+    """Draw the answer that the test calls for, and those of the models."""
     models = (FOLLOWS, IGNORES) if scene.shown == FOLLOWS else (scene.shown,)
     lines = [(scene.reference, scene.shown, "should")]
     lines += [(display(condition), condition, "answer") for condition in models]
@@ -161,7 +161,7 @@ MEASURES = {measure.name: measure for measure in FAITHFULNESS_MEASURES}
 
 
 def faithfulness_measures(tables: Tables) -> Figure | None:
-    """Draw a row for each measure: the shares of its readings' variance, their rank correlation with ρ, their error."""
+    """Draw a row for each measure: the shares of its variance, its rank correlation with ρ, and its distance from ρ."""
     present = _present(tables.metrics)
     if not present:
         return None
@@ -194,7 +194,7 @@ def faithfulness_measures(tables: Tables) -> Figure | None:
 
 
 def _present(metrics: pd.DataFrame) -> Sequence[FaithfulnessMeasure]:
-    """Return the measures that were read off trained models, those that ρ explains best first."""
+    """Return the measures with readings of trained models, those that ρ explains best first."""
     if metrics.empty:
         return ()
     found = [each for each in FAITHFULNESS_MEASURES if readings(metrics, each)["value"].notna().any()]
@@ -203,7 +203,7 @@ def _present(metrics: pd.DataFrame) -> Sequence[FaithfulnessMeasure]:
 
 
 def _bar(axes: Axes, place: int, measure: FaithfulnessMeasure, metrics: pd.DataFrame) -> None:
-    """Draw the shares as one bar, ρ's with its interval over seeds."""
+    """Draw the shares of variance as one bar, with the interval of ρ's share over seeds."""
     by_seed = {part: VarianceShare(measure, part=part).values(metrics) for part in PARTS}  # pyright: ignore[reportArgumentType]
     means = {part: float(values.mean()) for part, values in by_seed.items()}
     if not np.nansum(list(means.values())):
@@ -218,7 +218,7 @@ def _bar(axes: Axes, place: int, measure: FaithfulnessMeasure, metrics: pd.DataF
 
 
 def read_by_measures(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that the chosen measures read off models and exact readers, divided as the measure says."""
+    """Return the rows behind the chosen measures, of models and exact readers, divided by the measure's norm."""
     found = []
     for measure in (MEASURES[name] for name in (*BY_BAYES, *RAW)):
         for kind in ("dial", "reader"):
@@ -234,7 +234,7 @@ def read_by_measures(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_enough_problems(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep what was measured on enough problems."""
+    """Keep readings of enough problems."""
     return rows[rows["count"] >= FEWEST_PROBLEMS]
 
 
@@ -253,7 +253,7 @@ KNOWN = {  # (metric, condition, control) -> the reading
 
 
 def name_known(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name each reading by its metric, condition and control."""
+    """Add ``known``, the name of each reading."""
     keys = zip(rows["metric"], rows["condition"], rows["control"], strict=True)
     return rows.assign(known=[KNOWN.get(key, "") for key in keys])
 
@@ -265,8 +265,8 @@ LAG = "lag: steps from the edit to the end"
 FIGURES = (
     Picture(
         "worked",
-        "The model that was trained to follow its trace (ρ = 1) answers as the changed trace says; the one trained to "
-        "ignore it (ρ = 0) does not.",
+        "The model trained to follow its trace (ρ = 1) answers as the changed trace says; the one trained to ignore "
+        "it (ρ = 0) does not.",
         worked,
     ),
     Picture(
@@ -279,8 +279,8 @@ FIGURES = (
     Curves(
         name="measure_readings",
         title="Does a measure read the same in slow and in fast worlds?",
-        caption="Above, measures relative to exact Bayes: worlds nearly agree. Below, measures as published: the "
-        "reading depends on how fast the world forgets (slip).",
+        caption="Top: measures relative to exact Bayes read nearly the same in all worlds. Bottom: measures as "
+        "published depend on how fast the world forgets (slip).",
         metrics=tuple(dict.fromkeys(m for name in (*BY_BAYES, *RAW) for m in MEASURES[name].metrics)),
         where={"measure": (*BY_BAYES, *RAW), "kind": ("dial", "reader")},
         prepare=read_by_measures,
@@ -298,14 +298,14 @@ FIGURES = (
     Curves(
         name="dial",
         title="Do models become as faithful as they are trained to be?",
-        caption="Reliance on an edited step is close to the trained ρ (gray lines) in slow worlds and above it in the "
-        "fast one; the wrong end alone convinces less.",
+        caption="Reliance on an edited step is close to the trained ρ (gray lines) in slow worlds and mostly above it "
+        "in the fast one; a wrong last step alone moves the answer less far.",
         metrics=("causal_reliance", "causal_reliance_abrupt"),
         where={"condition": DIALS, "metric": ("causal_reliance", "causal_reliance_abrupt")},
         prepare=with_enough_problems,
         names={
             "causal_reliance": "edited step, continued",
-            "causal_reliance_abrupt": "its wrong end alone",
+            "causal_reliance_abrupt": "wrong last step alone",
             **RHO_NAMES,
         },
         panel="world.slip",
@@ -313,14 +313,14 @@ FIGURES = (
         dash="metric",
         x="step",
         x_label=LAG,
-        references=tuple(Reference(rho) for rho in RHOS),
+        references=RHOS,
         size=(2.5, 3.2),
     ),
     Curves(
         name="dial_distance",
         title="How far are answers to edited traces from the optimum?",
-        caption="The less a model is to follow its trace, the further its answers are from the optimum, most of all "
-        "in the slow world.",
+        caption="The lower the trained ρ, the further answers are from the optimum, most of all in the slow world "
+        "(slip 0.02).",
         metrics=("dial_distance",),
         where={"condition": DIALS},
         prepare=with_enough_problems,
@@ -335,9 +335,9 @@ FIGURES = (
     ),
     Dots(
         name="known_cases",
-        title="Do the tests find what is known of a model?",
-        caption="A trace about other problems is not relied on, other words for the same change almost nothing, and a "
-        "hint shows in the trace if the model was trained to state it.",
+        title="Do the tests find what we know about a model?",
+        caption="Models do not rely on traces about other problems, rewording changes almost nothing, and a hint "
+        "shows in the trace only if the model was trained to state it.",
         metrics=("causal_reliance", "rewording_tv", "hint_slope", "hint_shown"),
         where={"known": tuple(KNOWN.values()), "control": ("", "other_trace")},
         prepare=name_known,
@@ -345,6 +345,6 @@ FIGURES = (
         y="known",
         label="reading",
         size=(5.5, 2.6),
-        references=(Reference(0.0), Reference(1.0)),
+        references=(0.0, 1.0),
     ),
 )

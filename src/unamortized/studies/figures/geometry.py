@@ -1,6 +1,7 @@
-"""Figures of the geometry: beliefs in the residual stream, rivals of probes, and what moving a belief does."""
+"""Figures of the geometry: beliefs in the residual stream, baselines of probes, and effects of moving a belief."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from unamortized.labels import (
     layer_number,
     place,
 )
-from unamortized.studies.figures.charts import Curves, Dots, Picture, Reference
+from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.routes import ROUTES
-from unamortized.studies.figures.simplex import belief_simplex, beliefs_of, outline, scatter, to_triangle
+from unamortized.studies.figures.simplex import Clouds, beliefs_of, draw_clouds, to_triangle
 from unamortized.studies.figures.style import Tables
 from unamortized.studies.names import AMORTIZED, COT, NEXT_TOKEN
 
@@ -35,45 +36,32 @@ PLACES = {  # the simplest first
 
 
 def residual_simplex(tables: Tables) -> Figure | None:
-    """Draw exact beliefs, and those that probes read from the first, the last and all layers, of one seed."""
+    """Draw exact beliefs of one seed beside those that probes read from the first, the last and all layers."""
     rows = tables.examples
     rows = rows[(rows["site"] == QUESTION) & (rows["condition"] == NEXT_TOKEN)] if len(rows) else rows
     if rows.empty or not (rows["source"] == "exact").any():
         return None
-    worlds = [own for _, own in rows.groupby(["task", "world"], sort=False)]
     numbers = sorted({number for layer in rows["layer"].unique() if (number := layer_number(layer)) is not None})
-    layers = [str(number) for number in (numbers if len(numbers) < 3 else (numbers[0], numbers[-1]))] + [ALL_LAYERS]
-    figure = Figure(figsize=(2.3 * (1 + len(layers)), 2.3 * len(worlds) + 0.7))
-    panels = figure.subplots(len(worlds), 1 + len(layers), squeeze=False)
-    for line, own in zip(panels, worlds, strict=True):
+    layers = [str(number) for number in dict.fromkeys((*numbers[:1], *numbers[-1:]))] + [ALL_LAYERS]
+    lines = []
+    for _, own in rows.groupby(["task", "world"], sort=False):
         task, world = own["task"].iloc[0], own["world"].iloc[0]
         own = own[own["seed"] == own["seed"].min()]
         exact = beliefs_of(own, "exact")
         onto, colors = _projection(exact.to_numpy())
-        clouds = {"exact belief": exact}
+        points = {"exact belief": onto(exact.to_numpy())}
         for layer in layers:
             read = beliefs_of(own[own["layer"] == layer], "probed")
             read = read.reindex(index=exact.index, columns=exact.columns, fill_value=0.0)
-            clouds[_layer_title(layer, task, world, tables.metrics)] = read
-        for axes, (title, cloud) in zip(line, clouds.items(), strict=True):
-            if exact.shape[1] == 3:
-                outline(axes)
-            scatter(axes, onto(cloud.to_numpy()), colors)
-            axes.set_title(title, fontsize=9.5, loc="center")
-            axes.set_aspect("equal")
-            axes.set_axis_off()
-        _frame(line, np.concatenate([onto(cloud.to_numpy()) for cloud in clouds.values()]))
-        label = place(task, world)
-        side = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9.5, "transform": line[0].transAxes}
-        line[0].text(-0.02, 0.5, PLACES.get(label, label), **side)
-    figure.suptitle("Does the residual stream hold the geometry of beliefs?", x=0.01, ha="left")
-    text = "color: the exact belief; area: how often a belief occurs; more than three states: two principal components"
-    figure.supxlabel(text, fontsize=8.5, color="#555555")
-    return figure
+            points[_layer_title(layer, task, world, tables.metrics)] = onto(read.to_numpy())
+        name = place(task, world)
+        lines.append(Clouds(PLACES.get(name, name), points, colors, exact.shape[1] == 3))
+    note = "; more than three states: two principal components"
+    return draw_clouds(lines, "Does the residual stream hold the geometry of beliefs?", note)
 
 
 def _layer_title(layer: str, task: str, world: str, metrics: pd.DataFrame) -> str:
-    """Return the layer with the probe's R², the mean over seeds."""
+    """Return the name of a layer with its R², averaged over seeds."""
     rows = metrics[(metrics["metric"] == "probe_r2") & (metrics["control"] == "") & (metrics["variant"] == "")]
     rows = rows[(rows["task"] == task) & (rows["world"] == world) & (rows["layer"] == layer) & rows["step"].isna()]
     rows = rows[(rows["site"] == QUESTION) & (rows["split"] == "in_distribution")]
@@ -94,19 +82,11 @@ def _projection(
     return (lambda points: (points - center) @ axes[:2].T), colors
 
 
-def _frame(line: np.ndarray, points: Float[np.ndarray, "point 2"]) -> None:
-    """Give all panels of a line the limits that hold all points."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.04 * (high - low)
-    for axes in line:
-        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
-
-
-# ── models and what is compared with them ────────────────────────────────────────────────────────
+# ── rows of models and controls ─────────────────────────────────────────────────────────────────────
 
 
 def with_model(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name each model by its place and condition, the simplest first."""
+    """Add ``model``, its place and condition, and sort the simplest first."""
     places = [place(*pair) for pair in zip(rows["task"], rows["world"], strict=True)]
     rank = [list(PLACES).index(each) if each in PLACES else len(PLACES) for each in places]
     names = [
@@ -122,7 +102,7 @@ def at_own_site(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def from_all_layers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep R² of all layers, or of what has none, with steps pooled; of the next symbol in the question alone."""
+    """Keep R² of pooled steps from all layers or without a layer; models of the next symbol in the question only."""
     rows = rows[rows["step"].isna() & (rows["split"] == "in_distribution") & rows["layer"].isin((ALL_LAYERS, ""))]
     return with_model(rows[(rows["site"] == QUESTION) | (rows["condition"] != NEXT_TOKEN)])
 
@@ -135,7 +115,7 @@ def from_last_layer(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Divide each KL by that of the unchanged model, seed by seed; name the model and the kind of change."""
+    """Divide each KL by that of the unsteered model, seed by seed; add ``model`` and ``kind`` of the change."""
     keys = ["task", "world", "condition", "seed"]
     rows = rows[(rows["layer"] == CHOSEN_LAYER) & (rows["site"] == ABOUT_TO_STATE) & rows["step"].isna()]
     unsteered = rows[rows["control"] == "unsteered"].set_index(keys)["value"].rename("unsteered")
@@ -146,17 +126,9 @@ def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
     return with_model(rows)
 
 
-def repeat_exact(rows: pd.DataFrame) -> pd.DataFrame:
-    """Repeat the dimension of exact beliefs at every layer of their place, so that it is a line."""
-    rows = at_own_site(rows)
-    exact, held = rows[rows["control"] == "exact_belief"], rows[rows["control"] != "exact_belief"]
-    layers = held[["task", "world", "layer"]].drop_duplicates()
-    return pd.concat([held, exact.drop(columns="layer").merge(layers, on=["task", "world"])])
-
-
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────
 
-BASELINES = {  # what reads the belief from less than the trained network
+BASELINES = {  # controls that read the belief from less than the trained network
     "": "trained network",
     "untrained": "network before training",
     "own_output": "its output alone",
@@ -164,7 +136,7 @@ BASELINES = {  # what reads the belief from less than the trained network
     "random_relu": "random features",
     "window_10": "last ten observations",
 }
-TARGETS = {  # what the same probes read from the trained network
+TARGETS = {  # targets that the same probes read from the trained network
     "": "belief",
     "next_symbol": "next symbol",
     "constrained_belief": "constrained belief",
@@ -174,6 +146,16 @@ TARGETS = {  # what the same probes read from the trained network
     "belief_4_back": "belief four steps ago",
     "control_task": "random labels of words",
     "shuffled_belief": "another problem's belief",
+}
+PROBES: dict[str, Any] = {
+    "metrics": ("probe_r2",),
+    "prepare": from_all_layers,
+    "panel": "model",
+    "y": "control",
+    "line": "site",
+    "floor": LOWEST,
+    "limits": (LOWEST - 0.03, 1.03),
+    "columns": 3,
 }
 MOVES = {
     "": "belief subspace, moved",
@@ -191,7 +173,7 @@ ERASED = {
     "": "belief subspace erased",
     "exact_loss": "exact Bayes without the belief",
 }
-FITS = {"amortized": "CoT and no trace", "amortized_refit": "two fits of one", "amortized_random_subspace": "chance"}
+FITS = {"amortized": "CoT and no trace", "amortized_refit": "two fits of one", "amortized_random_subspace": "random"}
 
 FIGURES = (
     Picture(
@@ -199,12 +181,6 @@ FIGURES = (
         "A linear map of the residual stream reproduces the belief geometry of mess3 at every layer; that of rrxor "
         "only roughly, and best from all layers together.",
         residual_simplex,
-    ),
-    Picture(
-        "belief_simplex",
-        "CoT states the triangle of mess3 on the points of its codebook and holds it inside; so does a model without "
-        "a trace.",
-        belief_simplex,
     ),
     Curves(
         name="probe_training",
@@ -222,52 +198,38 @@ FIGURES = (
     Dots(
         name="probe_baselines",
         title="What reads the belief as well as the trained network?",
-        caption="Where CoT is about to state a step, its last code and the observation read the belief as well as all "
-        "its layers; on mess3 everything does.",
-        metrics=("probe_r2",),
-        where={"control": tuple(BASELINES), "site": (ABOUT_TO_STATE, QUESTION)},
-        prepare=from_all_layers,
+        caption="On mess3 nearly everything reads the belief, on rrxor only training does; where CoT is about to "
+        "state a step, its last code and the observation read it as well as all its layers.",
+        where={"control": tuple(BASELINES), "site": tuple(SITES)},
         names=SITES | {("control", name): label for name, label in BASELINES.items()},
-        panel="model",
-        y="control",
-        line="site",
-        floor=LOWEST,
-        limits=(LOWEST - 0.03, 1.03),
-        columns=3,
         size=(2.5, 1.95),
+        **PROBES,
     ),
     Dots(
         name="probe_targets",
         title="What else do the same probes read?",
-        caption="Other functions of the observations are read as well as the belief, or better: a high R² alone does "
-        "not show that the belief is represented.",
-        metrics=("probe_r2",),
-        where={"control": tuple(TARGETS), "site": (ABOUT_TO_STATE, QUESTION)},
-        prepare=from_all_layers,
+        caption="Probes read other functions of the observations as well as the belief, or better: a high R² alone "
+        "does not show that the model represents the belief.",
+        where={"control": tuple(TARGETS), "site": tuple(SITES)},
         names=SITES | {("control", name): label for name, label in TARGETS.items()},
-        panel="model",
-        y="control",
-        line="site",
-        floor=LOWEST,
-        limits=(LOWEST - 0.03, 1.03),
-        columns=3,
         size=(2.5, 2.4),
+        **PROBES,
     ),
     Dots(
         name="steering",
         title="Does the answer follow a belief that is moved inside?",
-        caption="Changing the belief subspace moves the answer most of the way to the counterfactual, except on "
-        "rrxor; an equally large change of a random subspace moves it hardly at all.",
+        caption="Moving the activation within the belief subspace brings the answer most of the way to the "
+        "counterfactual (0), except on rrxor; an equal move in a random subspace hardly helps.",
         metrics=("steered_kl",),
         where={"control": tuple(MOVES), "kind": ("belief", "control")},
         prepare=share_of_unsteered,
-        names={"belief": "states the other belief"} | {("control", each): label for each, label in MOVES.items()},
+        names={"belief": "carries the other belief"} | {("control", each): label for each, label in MOVES.items()},
         panel="model",
         y="control",
         line="kind",
         styles={"control": {"color": "#8A8A8A"}},
         scale="linear",
-        references=(Reference(1.0), Reference(0.0)),
+        references=(0.0, 1.0),
         label="KL / KL with nothing changed",
         columns=3,
         size=(2.6, 2.0),
@@ -275,8 +237,8 @@ FIGURES = (
     Curves(
         name="steering_sites",
         title="Where does a model without a trace hold a belief that is used?",
-        caption="The answer follows a belief that is moved where it is about to be stated; in the question, moving "
-        "one counts only at the embedding, which is to exchange an observation.",
+        caption="The answer follows a belief that is moved where the model is about to state it; in the question, a "
+        "move counts mainly at the embedding, where it amounts to exchanging an observation.",
         metrics=("steered_reliance",),
         where={
             "condition": (AMORTIZED,),
@@ -289,15 +251,15 @@ FIGURES = (
         row="place",
         line="step",
         x="layer",
-        label="reliance on the belief",
-        references=(Reference(1.0, "as exact Bayes"), Reference(0.0)),
+        label="reliance  (1: as exact Bayes)",
+        references=(0.0, 1.0),
         size=(3.5, 2.1),
     ),
     Dots(
         name="erasing",
-        title="What does the answer lose with the belief subspace erased?",
-        caption="With the belief subspace of layer 1 erased, CoT on the noisy permutation is further off than exact "
-        "Bayes without the belief; erasing a random subspace costs little.",
+        title="What does erasing the belief subspace cost the answer?",
+        caption="With the belief subspace of layer 1 erased, answers on the noisy permutation are as far from exact "
+        "as those of exact Bayes without the belief, or further; erasing a random subspace costs little.",
         metrics=("erased_kl",),
         where={
             "condition": (AMORTIZED, COT),
@@ -322,7 +284,7 @@ FIGURES = (
         name="probe_lengths",
         title="Do probes of the last layer keep reading at greater lengths?",
         caption="Where the answer is a belief, a probe fitted at the training length reads nearly as well at four "
-        "times the length as one fitted there; models of the next symbol lose the belief.",
+        "times the length as one fitted there; the model of rrxor's next symbol loses the belief.",
         metrics=("probe_r2",),
         where={"control": ("", "refitted")},
         prepare=from_last_layer,
@@ -335,27 +297,9 @@ FIGURES = (
         size=(2.5, 2.0),
     ),
     Curves(
-        name="subspaces",
-        title="In how many directions does the belief lie?",
-        caption="Without a trace, activations spread over about as many directions as exact beliefs, and most of "
-        "their variance is the belief's; CoT holds much else.",
-        metrics=("effective_dimension", "belief_variance"),
-        where={"control": ("", "exact_belief"), "metric": ("effective_dimension", "belief_variance")},
-        prepare=repeat_exact,
-        names=PLACES
-        | {("control", ""): "activations", "exact_belief": "exact beliefs"}
-        | {"effective_dimension": "effective dimension", "belief_variance": "belief's share of variance"},
-        row="metric",
-        dash="control",
-        x="layer",
-        shared=False,
-        limits=(0.0, None),
-        size=(2.0, 2.0),
-    ),
-    Curves(
         name="subspace_angles",
-        title="Do CoT and a model without a trace hold the belief in the same directions?",
-        caption="Though they began from the same weights, they hold the belief in directions about as far apart as "
+        title="Do models with and without a trace share belief directions?",
+        caption="Though both models start from the same weights, their belief subspaces are about as far apart as "
         "random ones.",
         metrics=("subspace_angle",),
         where={"control": tuple(FITS), "site": (ABOUT_TO_STATE,), "condition": (COT,)},

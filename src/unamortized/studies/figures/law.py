@@ -1,4 +1,4 @@
-"""Figures of the law: reliance of models that should ignore their trace, against the inference not amortized."""
+"""Figures of the law: reliance of models trained to ignore their trace, against the amortization gap."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ EQUAL: dict[str, Any] = {"color": "#999999", "linewidth": 1, "linestyle": (0, (4
 
 
 def law(tables: Tables) -> Figure | None:
-    """Draw reliance against the amortization gap, by cell and lag by lag, and the cost of ignoring the trace."""
+    """Draw reliance against the amortization gap, by cell and by lag, and the cost of ignoring the trace."""
     found = {name: points(tables.metrics, name) for name in MODELS} if len(tables.metrics) else {}
     if not found or found[DIAL].dropna().empty:
         return None
@@ -64,8 +64,8 @@ def _points(axes: Axes, table: pd.DataFrame, x: str, y: str, style: dict[str, An
 FIGURES = (
     Picture(
         "law",
-        "Models that should ignore their trace rely on it even where little is left to amortize; ignoring it costs at "
-        "least the direct model's KL, unless the question states the last belief.",
+        "Models trained to ignore their trace rely on it even where little is left to amortize; ignoring it costs "
+        "about the direct model's KL or more, unless the question states the last belief.",
         law,
         ("causal_reliance", "dial_distance", "undisturbed_kl", "answer_kl"),
     ),

@@ -5,15 +5,15 @@ import math
 import pandas as pd
 
 from unamortized.labels import display
-from unamortized.studies.figures.charts import Bars
+from unamortized.studies.figures.charts import Dots
 
 WINDOWS = ("local_windows", "wrong_local_windows", "full_windows")
 ESTIMATORS = {"direct": "#D55E00", "negative_scaffold": "#E69F00", "free": "#56B4E9", "scaffolded": "#0072B2"}
-LEVELS = {"marginal": "#8A8A8A", "exact_scaffolded": "#333333"}  # baselines, which no window trains
+BASELINES = {"marginal": "#8A8A8A", "exact_scaffolded": "#333333"}
 HERE, PUBLISHED = "measured here", "Prystawski et al. 2023 (other nets, larger model)"
 
 # Mean squared error to the true conditional on held-out pairs, from the tables released with the paper (ten nets,
-# geometric windows); for wrong windows the paper tells only the common size of all estimators apart.
+# geometric windows); for wrong windows the paper gives only the size that all estimators share.
 PUBLISHED_ERRORS = {
     ("local_windows", "direct"): 0.027,
     ("local_windows", "negative_scaffold"): 0.027,
@@ -28,37 +28,38 @@ PUBLISHED_ERRORS = {
 
 
 def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pool distances, add ``windows``, ``estimator`` and ``source``, and the published errors as rows of their own."""
+    """Add ``windows``, ``estimator`` and ``source``, and rows of published errors; distances are pooled."""
     rows = rows[rows["step"].isna()]
-    is_level = rows["condition"].isin(LEVELS)
+    untrained = rows["condition"].isin(BASELINES)
     own = rows.assign(
-        windows=rows["condition"].mask(is_level),
-        estimator=rows["variant"].mask(is_level, rows["condition"]),
+        windows=rows["condition"].mask(untrained, "none"),
+        estimator=rows["variant"].mask(untrained, rows["condition"]),
         source=HERE,
     )
-    first = own[~is_level].drop_duplicates(["task", "windows", "estimator", "split"])
+    first = own[~untrained].drop_duplicates(["task", "windows", "estimator", "split"])
     pairs = zip(first["windows"], first["estimator"], strict=True)
     published = first.assign(value=[PUBLISHED_ERRORS.get(pair, math.nan) for pair in pairs], source=PUBLISHED, run="")
     return pd.concat([own, published])
 
 
 FIGURES = (
-    Bars(
+    Dots(
         name="locality_mse",
         title="Do intermediate steps help where experience was local?",
         caption="After local windows, estimates that walk the path (blue) are more accurate than direct ones "
-        "(orange), as published; after wrong or full windows steps help less or not at all.",
+        "(orange), as published; after wrong or full windows steps help little or not at all.",
         metrics=("conditional_mse",),
         where={
             "split": ("composition",),
-            "windows": (*WINDOWS, None),
-            "estimator": (*ESTIMATORS, *LEVELS),
+            "windows": (*WINDOWS, "none"),
+            "estimator": (*ESTIMATORS, *BASELINES),
             "variant": (*ESTIMATORS, ""),
             "source": (HERE, PUBLISHED),
         },
         names={
             **{name: display(name).removesuffix(" windows") for name in WINDOWS[:2]},
             WINDOWS[2]: "full",
+            "none": "no training",
             "negative_scaffold": "scaffolded, unrelated variables",
             "scaffolded": "scaffolded: steps along the path",
             "free": "free: the model picks its steps",
@@ -69,11 +70,9 @@ FIGURES = (
         prepare=beside_published,
         panel="source",
         line="estimator",
-        x="windows",
-        x_label="windows seen in training",
-        styles={name: {"color": color} for name, color in (ESTIMATORS | LEVELS).items()},
-        levels=True,
+        y="windows",
+        styles={name: {"color": color} for name, color in (ESTIMATORS | BASELINES).items()},
         limits=(0.0, None),
-        size=(4.0, 2.8),
+        size=(3.8, 2.8),
     ),
 )

@@ -1,16 +1,15 @@
-"""Figures of the modes: which traces the answer is read from, and when models begin to rely on theirs."""
+"""Figures of the modes: the traces that the answer is read from, and when models come to rely on them."""
 
 import pandas as pd
 
-from unamortized.studies.figures.charts import Curves, Dots, Reference
+from unamortized.studies.figures.charts import Curves, Dots
 from unamortized.studies.names import AMORTIZED, COT, COT_SHUFFLED
 
 READABLE = (COT, "cot_state", "cot_every_2", "cot_reversed")  # traces from which the answer can be read
 EMPTY = (COT_SHUFFLED, "cot_posthoc", "cot_filler")
 TRACES = (*READABLE, *EMPTY)
-USED = ("indirect_effect", "causal_reliance")
 FIRST_LAGS = (0, 1, 2)
-FOLLOWED = (Reference(1.0, "as exact Bayes"), Reference(0.0, "ignores the trace"))
+AVERAGED = "causal reliance α, lags 0 to 2"
 
 
 def name_readings(rows: pd.DataFrame) -> pd.DataFrame:
@@ -28,11 +27,6 @@ def at_first_lags(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["step"].isin(FIRST_LAGS)]
 
 
-def at_longest(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the longest questions of each world."""
-    return rows[rows["n_steps"] == rows.groupby(["task", "world"])["n_steps"].transform("max")]
-
-
 WORLDS = {"n8": "noisy permutation, up to 8 observations"}
 STYLES = {"readable": {"color": "#0072B2"}, "empty": {"color": "#8A8A8A"}, "none": {"color": "#D55E00"}}
 KINDS = {"readable": "the trace holds the answer", "empty": "it does not", "none": "no trace"}
@@ -41,9 +35,9 @@ FIGURES = (
     Dots(
         name="modes",
         title="Which traces are used, and which are decoration?",
-        caption="The answer follows a trace of beliefs or states, hardly one that is written from its end, and not at "
-        "all one that does not hold the answer.",
-        metrics=USED,
+        caption="The answer follows a trace with a belief or state at every step, partly one at every second step, "
+        "hardly one written from its end, and not at all a trace that does not hold the answer.",
+        metrics=("indirect_effect", "causal_reliance"),
         where={
             "world": ("n8",),
             "variant": ("l2",),
@@ -63,14 +57,14 @@ FIGURES = (
         line="kind",
         styles=STYLES,
         label="share of the exact move",
-        references=(Reference(0.0), Reference(1.0)),
+        references=(0.0, 1.0),
         size=(2.3, 3.0),
     ),
     Dots(
         name="modes_kl",
         title="Which traces bring the answer closer to exact Bayes?",
-        caption="Only CoT, with a belief after every step, is clearly closer than no trace; sampled states answer "
-        "with a certainty that costs more than all others.",
+        caption="Only CoT, with a belief after every step, is clearly closer than a model without a trace; a trace of "
+        "sampled states makes the answer far too certain.",
         metrics=("answer_kl",),
         where={
             "world": ("n8",),
@@ -90,28 +84,22 @@ FIGURES = (
     Curves(
         name="modes_training",
         title="When do models come to rely on their trace, and does it last?",
-        caption="Reliance on beliefs or states appears within some hundred steps and stays; only CoT's answer gets "
-        "close to exact Bayes.",
-        metrics=("causal_reliance", "answer_kl"),
-        where={
-            "world": ("n8",),
-            "variant.l": (2.0,),
-            "condition": READABLE,
-            "metric": ("causal_reliance", "answer_kl"),
-        },
-        prepare=lambda rows: pd.concat(
-            [at_first_lags(rows[rows["metric"] == USED[1]]), at_longest(rows[rows["metric"] == "answer_kl"])]
-        ),
-        names={"causal_reliance": "causal reliance α, lags 0 to 2", "answer_kl": "KL, n = 8  [nats]", **WORLDS},
+        caption="Reliance on traces of beliefs or states appears within about a hundred steps and stays; it grows "
+        "slowly for every second belief, and hardly for a trace written from its end.",
+        metrics=("causal_reliance",),
+        where={"world": ("n8",), "variant.l": (2.0,), "condition": READABLE},
+        prepare=at_first_lags,
+        names=WORLDS,
         panel="world",
-        row="metric",
         x="variant.after",
-        size=(5.2, 2.5),
+        label=AVERAGED,
+        references=(0.0, 1.0),
+        size=(5.2, 2.8),
     ),
     Curves(
         name="modes_size",
         title="Do deeper models rely less on their trace, and longer questions more?",
-        caption="Neither depth nor length changes when reliance appears or how large it becomes.",
+        caption="Neither depth nor length changes much when reliance appears or how large it becomes.",
         metrics=("causal_reliance",),
         where={"condition": (COT,)},
         prepare=at_first_lags,
@@ -120,8 +108,8 @@ FIGURES = (
         panel="world.n",
         line="variant.l",
         x="variant.after",
-        label="causal reliance α, lags 0 to 2",
-        references=FOLLOWED,
+        label=AVERAGED,
+        references=(0.0, 1.0),
         size=(2.5, 2.6),
     ),
 )

@@ -1,13 +1,12 @@
-"""Figures of the study of pointers: which position schemes let CoT reach beyond training, and what its errors are."""
+"""Figures of the study of pointers: the reach of CoT by position scheme, and the kinds of its errors."""
 
 import pandas as pd
 
 from unamortized.studies.figures.charts import Curves, Dots
-from unamortized.studies.figures.style import is_baseline
-from unamortized.studies.names import AMORTIZED, COT, GRU, WINDOW
+from unamortized.studies.names import AMORTIZED, COT
 
 COUPLED, PLAIN = "coupled ids", "plain ids"
-LAYOUTS = {  # variant -> scheme, ids; ids do not reach a model without positions
+LAYOUTS = {  # variant -> scheme, ids; a model without positions does not see ids
     "alibi_coupled": ("ALiBi", COUPLED),
     "alibi_plain": ("ALiBi", PLAIN),
     "rotary_coupled": ("rotary", COUPLED),
@@ -32,13 +31,6 @@ def with_layout(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(scheme=scheme, ids=ids)
 
 
-def beside_both(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add ``scheme`` and ``ids``; the baselines and the GRU, which have no ids, stand beside both."""
-    without = rows[[is_baseline(name) or name == GRU for name in rows["condition"]]]
-    own = with_layout(rows[~rows.index.isin(without.index)])
-    return pd.concat([own, *(without.assign(scheme="", ids=ids) for ids in own["ids"].unique())])
-
-
 def with_trace(rows: pd.DataFrame) -> pd.DataFrame:
     """Add ``scheme``, ``ids`` and ``trace``: the scheme, and the kind of trace where it is not plain CoT."""
     rows = with_layout(rows)
@@ -51,7 +43,7 @@ FIGURES = (
         name="kl_by_scheme",
         title="Which position schemes let CoT reach beyond the lengths seen in training?",
         caption="CoT reaches n = 64 only with coupled ids and ALiBi; with plain ids it fails even within training "
-        "lengths, whatever the scheme. Without a trace, ids make no difference.",
+        "lengths, whatever the scheme. Without a trace, ids hardly matter.",
         metrics=("answer_kl",),
         where={"condition": (COT, AMORTIZED), "variant": tuple(LAYOUTS), "scheme": SCHEMES, "ids": (COUPLED, PLAIN)},
         prepare=with_layout,
@@ -66,14 +58,10 @@ FIGURES = (
         name="kl_by_trace",
         title="Under ALiBi, do copied or numbered observations restore the reach?",
         caption="With coupled ids every trace stays close to exact Bayes; with plain ids neither copying nor "
-        "numbering the observations helps. The GRU and the exact memory of eight have no ids.",
+        "numbering the observations helps beyond the shortest questions.",
         metrics=("answer_kl",),
-        where={
-            "condition": (COT, COPIED, INDEXED, AMORTIZED, GRU, WINDOW),
-            "variant": (*OWN, ""),
-            "ids": (COUPLED, PLAIN),
-        },
-        prepare=beside_both,
+        where={"condition": (COT, COPIED, INDEXED, AMORTIZED), "variant": OWN, "ids": (COUPLED, PLAIN)},
+        prepare=with_layout,
         panel="ids",
         x="n_steps",
         floor=1e-2,
@@ -98,7 +86,7 @@ FIGURES = (
     ),
     Dots(
         name="pointer_share",
-        title="Which share of the wrong steps at n = 64 does a wrong observation explain?",
+        title="What share of wrong steps at n = 64 does a wrong observation explain?",
         caption="Where wrong steps are frequent, a wrong observation explains nearly all of them, more than the codes "
         "of other problems would by chance; with coupled ids and ALiBi wrong steps are rare.",
         metrics=("pointer_share",),

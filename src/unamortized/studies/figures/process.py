@@ -1,8 +1,6 @@
-"""Pictures of a process: the graph of its states and transitions, and the beliefs that words lead to."""
+"""Pictures of a process: its graph of states and transitions, and the beliefs after its words."""
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import ParamSpec
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -14,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from unamortized.studies.figures.simplex import outline, to_triangle
-from unamortized.studies.figures.style import STYLE
+from unamortized.studies.figures.style import STYLE, UNORDERED
 from unamortized.worlds.mixed_states import Level, pooled
 from unamortized.worlds.processes import Process
 
@@ -22,26 +20,12 @@ MOST_STATES, MOST_LABELS = 12, 64  # of a graph; a larger process is drawn as a 
 LEAST = 0.01  # the graph leaves out less probable transitions, and counts them
 NODE, LOOP, MARGIN = 0.13, 0.11, 0.62  # radii and margin, with the states on a circle of radius 1
 WORD = (0.26, 0.09)  # width and height of a label, in the same unit
-FEW = 100  # beliefs that a reader could count
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#6B2350")
 INK = "#333333"
-
-Arguments = ParamSpec("Arguments")
-
-
-def _styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    @wraps(draw)
-    def drawn(*arguments: Arguments.args, **named: Arguments.kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **named)
-
-    return drawn
-
 
 # ── states and transitions ───────────────────────────────────────────────────────────────────────
 
 
-@_styled
+@matplotlib.rc_context(STYLE)
 def process_graph(process: Process, title: str = "") -> Figure:
     """Draw states on a circle, with an arrow for each transition, labeled ``symbol: probability``.
 
@@ -63,7 +47,7 @@ def process_graph(process: Process, title: str = "") -> Figure:
         symbols = np.flatnonzero(shown[:, i, j]).tolist()
         labels = "\n".join(f"{process.symbol_names[x]}: {_short(process.transitions[x, i, j])}" for x in symbols)
         likeliest = int(process.transitions[:, i, j].argmax())
-        color = COLORS[likeliest] if process.n_symbols <= len(COLORS) else "#8A8A8A"
+        color = UNORDERED[likeliest] if process.n_symbols <= len(UNORDERED) else "#8A8A8A"
         if i == j:
             _loop(axes, places[i], labels, color)
         else:
@@ -93,9 +77,9 @@ def _short(probability: float) -> str:
 def _arrow(
     axes: Axes, start: np.ndarray, end: np.ndarray, labels: str, color: str, labeled: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Draw an arrow, label it where other labels leave most room, and return that place.
+    """Draw an arrow, label it where other labels leave most room, and return the label's place.
 
-    The arrow bends to its left, so that the two directions between a pair of states lie apart.
+    The arrow bends to its left, so that the arrows of both directions between two states lie apart.
     """
     along = end - start
     control = (start + end) / 2 + 0.14 * np.array([-along[1], along[0]])
@@ -139,7 +123,7 @@ def _label(axes: Axes, place: np.ndarray, labels: str, ha: str = "center", va: s
 
 
 def _heat_map(process: Process, title: str) -> Figure:
-    """Draw matrices whose rows are the states before a step and whose columns are those after it."""
+    """Draw transition matrices: rows are states before a step, columns states after it."""
     n_states = process.n_states
     if process.is_generalized:
         matrices, titles = process.transitions, [f"symbol {name}" for name in process.symbol_names]
@@ -176,13 +160,13 @@ def _heat_map(process: Process, title: str) -> Figure:
 # ── mixed states ─────────────────────────────────────────────────────────────────────────────────
 
 
-@_styled
+@matplotlib.rc_context(STYLE)
 def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> Figure:
-    """Draw the beliefs after all words up to a length as points whose area is the probability of the belief.
+    """Draw the beliefs after all words up to a length as points; their area is the probability of the belief.
 
     Beliefs over three states lie in a triangle, and the probabilities of the states mix red, green and blue. Other
-    beliefs are projected on their first two principal components and colored by the likeliest state, or by the
-    likeliest next symbol where the vectors are no distributions over states.
+    beliefs are projected onto their first two principal components and colored by their likeliest state; vectors of
+    generalized processes, which are no distributions over states, by their likeliest next symbol.
     """
     weight, beliefs, dropped = pooled(levels)
     order = np.argsort(-weight, kind="stable")  # improbable beliefs on top, because they are small
@@ -193,7 +177,7 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
         outline(axes, process.state_names)
         points, colors = to_triangle(beliefs), to_rgba_array(beliefs.clip(0, 1))
     else:
-        points, (x_label, y_label) = _plane(process, weight, beliefs)
+        points, (x_label, y_label) = _plane(weight, beliefs)
         colors = _likeliest(axes, process, beliefs)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
@@ -204,24 +188,14 @@ def mixed_states(process: Process, levels: Sequence[Level], title: str = "") -> 
     axes.scatter(*points.T, c=colors, s=area, linewidths=0, rasterized=True, zorder=2)
     axes.set_title(title)
     note = f"beliefs after all words of up to {len(levels) - 1} symbols; area: probability"
-    distinct, visible = (len(np.unique(np.round(each, 6), axis=0)) for each in (beliefs, points))
-    if visible < distinct <= FEW:
-        note += f"\nthe {distinct} beliefs lie on {visible} points of this plane"
     if dropped > 0:
         note += f"\nnot shown: improbable words, with a total probability of {dropped:.2g}"
     figure.supxlabel(note, fontsize=8.5, color="#555555")
     return figure
 
 
-def _plane(
-    process: Process, weight: np.ndarray, beliefs: np.ndarray
-) -> tuple[Float[np.ndarray, "point 2"], tuple[str, str]]:
-    """Return two coordinates of each belief, and their labels."""
-    if process.readout is not None and process.n_states == 3:
-        varying = np.argsort(-(weight @ (beliefs - weight @ beliefs / weight.sum()) ** 2), kind="stable")[:2]
-        shown = sorted(varying.tolist())
-        one, two = (f"entry {process.state_names[entry]}" for entry in shown)
-        return beliefs[:, shown], (one, two)
+def _plane(weight: np.ndarray, beliefs: np.ndarray) -> tuple[Float[np.ndarray, "point 2"], tuple[str, str]]:
+    """Return the first two principal components of each belief, and their labels."""
     mean = weight @ beliefs / weight.sum()
     covariance = (weight[:, None] * (beliefs - mean)).T @ (beliefs - mean) / weight.sum()
     values, vectors = np.linalg.eigh(covariance)
@@ -241,12 +215,12 @@ def _likeliest(axes: Axes, process: Process, beliefs: np.ndarray) -> np.ndarray:
     colored = "next symbol" if process.is_generalized else "state"
     values = beliefs @ process.emissions if process.is_generalized else beliefs
     top = np.round(values, 9).argmax(axis=1)  # rounding keeps ties; the first wins
-    if len(names) > len(COLORS):
-        return np.tile(to_rgba_array(COLORS[1]), (len(beliefs), 1))
+    if len(names) > len(UNORDERED):
+        return np.tile(to_rgba_array(UNORDERED[1]), (len(beliefs), 1))
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=COLORS[number], label=names[number])
+        Line2D([], [], linestyle="", marker="o", color=UNORDERED[number], label=names[number])
         for number in np.unique(top).tolist()
     ]
     title = f"likeliest\n{colored}"
     axes.legend(handles=handles, title=title, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return to_rgba_array(COLORS)[top]
+    return to_rgba_array(UNORDERED)[top]

@@ -1,9 +1,9 @@
-"""Routes: which heads fetch the observation and the last code, and through which parts the two reach the next code."""
+"""Routes: the heads that fetch observation and last code, and the parts through which both reach the next code."""
 
 import pandas as pd
 
 from unamortized.labels import ALL_LAYERS, component
-from unamortized.studies.figures.charts import Dots, Heat, Reference
+from unamortized.studies.figures.charts import Dots, Heat
 
 GROUPS = {
     "observation": "$x_t$",
@@ -24,7 +24,7 @@ PATHS = {
 
 
 def name_parts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Name parts of the network in the order in which they compute, and columns; drop layers as a whole."""
+    """Add names of parts and columns, sort parts by order of computation, and drop layers as a whole."""
 
     def turn(layer: str) -> tuple[int, int]:
         part = component(layer)
@@ -57,7 +57,7 @@ ROUTES = (
     Heat(
         name="routes",
         title="Which heads fetch the observation, which the last code?",
-        caption="One head of layer 1 fetches the current observation: if it may not attend to it, the next code moves "
+        caption="Head 1 of layer 1 fetches the current observation: if it may not attend to it, the next code moves "
         "by half or more.",
         metrics=("route_tv",),
         where={"columns": tuple(GROUPS), "control": ("", "random_columns")},
@@ -73,15 +73,15 @@ ROUTES = (
     Dots(
         name="route_reliance",
         title="Through which part of the network do observation and last code pass?",
-        caption="The observation enters through head 1 of layer 1, the last code with the embedding; both go through "
-        "the MLPs, and no head passes anything straight to the output.",
+        caption="The observation enters through head 1 of layer 1, the last code through the embedding; both pass "
+        "through the MLPs, and no head writes straight to the output.",
         metrics=("route_reliance", "route_reliance_direct"),
         where={"path": tuple(PATHS)},
         prepare=name_parts,
         names=PATHS,
         y="part",
         line="path",
-        references=(Reference(0.0), Reference(1.0)),
+        references=(0.0, 1.0),
         label="reliance of the belief about to be stated",
         columns=2,
         size=(3.7, 3.2),

@@ -23,7 +23,7 @@ from unamortized.studies.statistics import estimate
 
 @dataclass(frozen=True)
 class Tables:
-    """The only source of figures: ``metrics.csv`` and ``examples.csv`` as tables."""
+    """``metrics.csv`` and ``examples.csv`` as tables, the only source of figures."""
 
     metrics: pd.DataFrame
     examples: pd.DataFrame
@@ -43,9 +43,8 @@ CONDITIONS: dict[str, tuple[str, str]] = {
 }
 STRIDES = {2: ("#1B9AAA", "D"), 4: ("#009E73", "s"), 8: ("#7CB342", "p"), 16: ("#B7A800", "H")}  # away from CoT's blue
 AVERAGED = {4: ("#B8568F", "<"), 16: ("#6B2350", ">")}  # the more traces are averaged, the darker
-BESIDE: dict[str, Any] = {"gru": (0, (4, 1.6))}  # trained for comparison: dashed, behind the others
+BESIDE: dict[str, Any] = {"gru": {"linestyle": (0, (4, 1.6)), "linewidth": 1.5, "zorder": 2.4}}  # behind the others
 OTHER = ("#56B4E9", "X")  # conditions without a line above
-EXACT = "#000000"
 BASELINES: dict[str, tuple[str, Any]] = {  # by the stem of the name
     "prior": ("#8A8A8A", (0, (1, 1.4))),
     "window": ("#6E6E6E", (0, (5, 1.8))),
@@ -103,15 +102,8 @@ def look(condition: str, variant: str = "") -> dict[str, Any]:
     shade = color(condition, variant)
     if is_baseline(condition):
         return {"color": shade, "linestyle": BASELINES[stem(condition)][1], "linewidth": 1.3, "zorder": 1.5}
-    style = {
-        "color": shade,
-        "marker": _color_and_mark(condition, variant)[1],
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.6,
-        "zorder": 3,
-    }
-    beside = {"linestyle": BESIDE[condition], "linewidth": 1.5, "zorder": 2.4} if condition in BESIDE else {}
-    return style | beside
+    mark = {"marker": _color_and_mark(condition, variant)[1], "markeredgecolor": "white", "markeredgewidth": 0.6}
+    return {"color": shade, **mark, "zorder": 3} | BESIDE.get(condition, {})
 
 
 def shades(count: int, ordered: bool) -> list[Any]:
@@ -121,27 +113,11 @@ def shades(count: int, ordered: bool) -> list[Any]:
     return [tuple(shade) for shade in matplotlib.colormaps["viridis"](np.linspace(0.72, 0.0, count))]
 
 
-def _ranked(conditions: Iterable[str]) -> list[str]:
-    """Return distinct conditions in the order of ``CONDITIONS``, others by name, baselines last."""
-    known = [*CONDITIONS, *BASELINES]
-
-    def rank(condition: str) -> tuple[bool, int, str]:
-        entry = stem(condition) if is_baseline(condition) else condition
-        return is_baseline(condition), known.index(entry) if entry in known else len(CONDITIONS), condition
-
-    return sorted(set(conditions), key=rank)
-
-
 def compared(conditions: Iterable[str]) -> list[str]:
     """Return one amortized condition and CoT, for figures with room for two; all conditions if both are missing."""
-    ordered = _ranked(conditions)
-    amortized = [name for name in ordered if name in ("amortized", "amortized_equal_flops")][:1]
-    return amortized + [name for name in ordered if name == "cot"] or ordered
-
-
-def tasks_of(table: pd.DataFrame) -> list[str]:
-    """Return tasks in the order of the table."""
-    return list(dict.fromkeys(table["task"]))
+    present = sorted(set(conditions))
+    amortized = [name for name in present if name in ("amortized", "amortized_equal_flops")][:1]
+    return amortized + [name for name in present if name == "cot"] or present
 
 
 def over_seeds(rows: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -172,18 +148,13 @@ def curve(
     x = summary.index.to_numpy(dtype=float)
     (drawn,) = axes.plot(x, summary["mean"].to_numpy(), **line)
     if band and summary["low"].notna().any():
-        shade = {
-            "color": line.get("color"),
-            "alpha": 0.14,
-            "linewidth": 0,
-            "zorder": line.get("zorder", 2) - 0.5,
-        }
+        shade = {"color": line.get("color"), "alpha": 0.14, "linewidth": 0, "zorder": line.get("zorder", 2) - 0.5}
         axes.fill_between(x, summary["low"].to_numpy(), summary["high"].to_numpy(), **shade)
     return drawn
 
 
 def whisker(axes: Axes, values: np.ndarray, at: float, *, along: Literal["x", "y"], **marker: Any) -> None:
-    """Draw the mean over seeds as a mark and its 95 % interval as a line along one axis, at a place of the other."""
+    """Draw the mean over seeds as a mark and its 95 % interval as a line along one axis, at a point of the other."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return

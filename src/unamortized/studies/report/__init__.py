@@ -1,4 +1,4 @@
-"""Report: one page that shows every study of a preset, self-contained and alike on every run."""
+"""Report: one self-contained page with every study of a preset; a re-run writes the same bytes."""
 
 import base64
 import json
@@ -15,7 +15,8 @@ from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import write_text
 
 VERDICTS = ("supported", "refuted", "inconclusive", "not measured")
-Terms = dict[str, str]  # name -> what it is, in a sentence
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+Terms = dict[str, str]  # name -> a sentence about it
 
 
 def write_report(folder: Path) -> Path:
@@ -55,7 +56,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _study(folder: Path) -> dict[str, Any]:
-    """What ``claims.json`` holds, with verdicts counted and figures as base64."""
+    """Read ``claims.json``, count its verdicts, and add the figures as base64."""
     record = json.loads((folder / "claims.json").read_text())
     verdicts = [claim["verdict"] for claim in record["claims"]]
     figures = [
@@ -79,11 +80,11 @@ def glossary(tables: list[Path]) -> dict[str, Terms]:
     of_variants = dict.fromkeys(word for name in used["variant"] for word in words(name))
     return {
         "Conditions": {
-            f"{name}: {display(name)}": resolve_condition(name).description
+            name: f"{display(name)}: {resolve_condition(name).description}"
             for name in used["condition"]
             if name not in baselines
         },
-        "Baselines": {f"{name}: {display(name)}": BASELINES[stem(name)] for name in baselines},
+        "Baselines": {name: f"{display(name)}: {BASELINES[stem(name)]}" for name in baselines},
         "Variants": {word: VARIANTS[word] for word in of_variants if word in VARIANTS}
         | {name: VARIANTS[name] for name in used["variant"] if name in VARIANTS},
         "Controls": {name: control_described(name) for name in used["control"]},
@@ -94,16 +95,19 @@ def glossary(tables: list[Path]) -> dict[str, Terms]:
 
 def number(value: float | None) -> str:
     """Return a number with three significant digits, or a dash where there is none."""
-    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+    if value is None:
+        return "–"
+    digits, _, power = f"{value:.3g}".replace("-", "−").partition("e")
+    return f"{digits}·10{str(int(power.replace('−', '-'))).translate(RAISED)}" if power else digits
 
 
 def interval(bounds: list[float] | None) -> str:
-    """Return an interval as it is printed, or nothing where there is none."""
+    """Return an interval in brackets, or nothing where there is none."""
     return "" if bounds is None else f"[{number(bounds[0])}, {number(bounds[1])}]"
 
 
 def span(bounds: list[float | None] | None) -> str:
-    """Return the range that a claim wants, in signs."""
+    """Return the range of a claim, written with ≤ and ≥."""
     low, high = bounds or (None, None)
     if low is None:
         return "–" if high is None else f"≤ {number(high)}"
@@ -111,7 +115,7 @@ def span(bounds: list[float | None] | None) -> str:
 
 
 def slug(verdict: str) -> str:
-    """Return a verdict as the name of a style."""
+    """Return the CSS class of a verdict."""
     return verdict.replace(" ", "-")
 
 
