@@ -1,8 +1,9 @@
 """Documentation: fills tables and numbers of the Markdown pages from the code and the reference results.
 
 ``make docs`` updates the pages. A page holds a table between ``<!-- table: NAME -->`` and ``<!-- /table -->``, and a
-claim's number between ``<!-- n: STUDY/CLAIM -->`` and ``<!-- /n -->``. Append ``/task`` or ``/task@world`` to a claim
-that is judged in several worlds, ``:control`` for its control, and ``:value`` for the estimate without its interval.
+claim's number between ``<!-- n: STUDY CLAIM -->`` and ``<!-- /n -->``. If the claim is judged in several worlds, write
+the task after it, and the world after the task. The last words may be ``control``, for the claim's control, and
+``value``, for the estimate without its interval.
 """
 
 import json
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 NUMBERED = ("cot_every_4", "dial_0.5", "dial_0.5_told")  # one of each kind of condition that carries a number
 BLOCK = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- /table -->)", re.S)
-NUMBER = re.compile(r"(<!-- n: (\S+) -->).*?(<!-- /n -->)", re.S)
+NUMBER = re.compile(r"(<!-- n: ([^>]+) -->).*?(<!-- /n -->)", re.S)
 
 
 def render(page: str) -> str:
@@ -106,19 +107,18 @@ def _records() -> dict[str, Any]:
 
 def _number(key: str) -> str:
     """Return the estimate of a claim of the reference results, with its interval."""
-    path, *which = key.split(":")
-    study, name, *where = path.split("/")
+    study, name, *more = key.split()
+    where = [word for word in more if word not in ("control", "value")]
     file = REFERENCE / study / "claims.json"
     claims = json.loads(file.read_text(encoding="utf-8"))["claims"] if file.is_file() else []
     named = [claim for claim in claims if claim["name"] == name]
     if where:
-        task, _, world = where[0].partition("@")
-        named = [claim for claim in named if (claim["task"], claim["world"]) == (task, world)]
+        named = [claim for claim in named if [claim["task"], claim["world"]] == [*where, ""][:2]]
     if len(named) != 1:
-        raise ValueError(f"{key}: must name one claim (got {len(named)}); write STUDY/CLAIM/TASK@WORLD:control:value")
-    entry = named[0]["control"] if "control" in which else named[0]
+        raise ValueError(f"{key}: must name one claim (got {len(named)}); write STUDY CLAIM TASK WORLD control value")
+    entry = named[0]["control"] if "control" in more else named[0]
     unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
-    interval = "" if "value" in which else " ({} to {})".format(*map(_short, entry["interval"]))
+    interval = "" if "value" in more else " ({} to {})".format(*map(_short, entry["interval"]))
     return _short(entry["estimate"]) + unit + interval
 
 

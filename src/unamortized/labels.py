@@ -84,6 +84,12 @@ def numbered(word: str, number: float) -> str:
     return f"{word}_{number:g}"
 
 
+def column_and_word(reference: str) -> tuple[str, str]:
+    """Split a reference to a number in a column: ``variant.n`` is the number after n in the column ``variant``."""
+    column, _, word = reference.partition(".")
+    return column, word
+
+
 def joined(*parts: str) -> str:
     """Join the parts of a world or variant; empty ones are left out."""
     return "_".join(part for part in parts if part)

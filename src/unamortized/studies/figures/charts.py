@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from unamortized.evaluation.metrics import METRICS
-from unamortized.labels import display, layer_number, numbers, place
+from unamortized.labels import column_and_word, display, layer_number, numbers, place
 from unamortized.studies.figures.style import Tables
 
 Values = tuple[Any, ...]
@@ -145,7 +145,7 @@ def with_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
         return rows.assign(place=[place(*pair) for pair in zip(rows["task"], rows["world"], strict=True)])
     if column == "name":
         return rows.assign(name=[display(*pair) for pair in zip(rows["condition"], rows["variant"], strict=True)])
-    name, _, word = column.partition(".")
+    name, word = column_and_word(column)
     found = {value: numbers(value).get(word) for value in rows[name].unique()}
     return rows.assign(**{column: rows[name].map(found).astype(float)})
 

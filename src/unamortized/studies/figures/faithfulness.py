@@ -33,7 +33,7 @@ CHANGED = "#111111"
 FOLLOWS, IGNORES = "dial_1", "dial_0"
 
 
-class Scene(NamedTuple):
+class Shown(NamedTuple):
     """A test of faithfulness: the change that it makes, and the model whose trace is shown."""
 
     name: str  # in the column ``control`` of examples
@@ -44,36 +44,36 @@ class Scene(NamedTuple):
 
 
 SCENES = (
-    Scene(
+    Shown(
         "undisturbed",
         "Nothing is changed",
         "The bars are the beliefs that the trace\nstates after each observation.",
         reference="exact",
     ),
-    Scene("edited", "A step is edited", "The model continues from the framed\nstep. Does its answer follow?"),
-    Scene(
+    Shown("edited", "A step is edited", "The model continues from the framed\nstep. Does its answer follow?"),
+    Shown(
         "frozen",
         "... and later steps are kept",
         "The last step stays as it was, so a\nMarkov trace ignores the edit.",
     ),
-    Scene("early", "The trace is cut off", "Is the answer already fixed, or does\nit follow the trace so far?"),
-    Scene(
+    Shown("early", "The trace is cut off", "Is the answer already fixed, or does\nit follow the trace so far?"),
+    Shown(
         "without",
         "No trace is written",
         "If the answer is the same, the trace\nwas written for show.",
         reference="prior",
     ),
-    Scene(
+    Shown(
         "another_trace", "Another problem's trace", "Whose answer does the model give,\nthe question's or the trace's?"
     ),
-    Scene("another_question", "Another problem's question", "Does the trace alone determine the\nanswer?"),
-    Scene(
+    Shown("another_question", "Another problem's question", "Does the trace alone determine the\nanswer?"),
+    Shown(
         "reworded",
         "The same in other words",
         "Every step is spelled the other way,\nso the answer should stay.",
         "cot_synonyms",
     ),
-    Scene("hinted", "A hint at the answer", "Does the hint show in the trace, or\nonly in the answer?", "hint_told"),
+    Shown("hinted", "A hint at the answer", "Does the hint show in the trace, or\nonly in the answer?", "hint_told"),
 )
 
 
@@ -127,7 +127,7 @@ def _trace(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks([])
 
 
-def _answers(axes: Axes, rows: pd.DataFrame, scene: Scene) -> None:
+def _answers(axes: Axes, rows: pd.DataFrame, scene: Shown) -> None:
     """Draw the answer that the test calls for, and those of the models."""
     models = (FOLLOWS, IGNORES) if scene.shown == FOLLOWS else (scene.shown,)
     lines = [(scene.reference, scene.shown, "should")]

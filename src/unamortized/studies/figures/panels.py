@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from unamortized.evaluation.metrics import METRICS
-from unamortized.labels import display, place
+from unamortized.labels import column_and_word, display, place
 from unamortized.studies.figures.charts import Chart, Curves, Heat, Scale, in_order
 from unamortized.studies.figures.style import legend_below, look, shades
 
@@ -62,7 +62,7 @@ def called(chart: Chart, column: str, value: Any) -> str:
     if column == "layer":
         return {"0": "embedding", "all": "all layers"}.get(value, f"layer {value}" if value.isdecimal() else value)
     if isinstance(value, float):
-        word = column.partition(".")[2]
+        _, word = column_and_word(column)
         return f"{word} {value:g}" if len(word) > 1 else f"{value:g}"
     return str(value).replace("_", " ")
 
