@@ -30,8 +30,8 @@ READ = ("belief", "streaming", "every")  # the traces that readers can read
 class BayesReader:
     """Read a belief trace as exactly as possible; answer from it with weight rho, from the question with 1 - rho.
 
-    The reader keeps the belief that the trace has reached, and takes any code but that of the exact update at its word.
-    It writes the code of the next exact update. After a truncated trace, later observations count as unseen.
+    The reader keeps track of the belief that the trace has reached. It writes the code of the next exact update; if it
+    reads another code there, it believes that code. After a truncated trace, later observations count as unseen.
     """
 
     def __init__(self, task: Task, trace: str, rho: float) -> None:

@@ -40,8 +40,8 @@ def routes(run: Run, settings: SampleSize) -> Rows:
     *Patching* (``route_reliance``): replace x_t or c_{t-1}, and put one component's output at that column into the
     clean run: a head, all heads of a layer, its perceptron (``L0MLP``), the token's embedding (``embed``); ``all`` is
     the corrupted run as a whole. Later layers react (activation patching). ``route_reliance_direct`` holds them at
-    their clean values, except for the final normalization (path patching). Where the column itself holds c_{t-1}, as in
-    ``cot``, no other does, so that ``embed`` equals ``all`` for ``last_code``.
+    their clean values, except for the final normalization (path patching). In ``cot`` only that column itself holds
+    c_{t-1}, so that ``embed`` equals ``all`` for ``last_code``.
     """
     trace = forced_trace(run, settings.problems)
     if trace is None:
@@ -106,8 +106,8 @@ def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
 def groups(examples: Examples, column: int) -> dict[str, Bool[np.ndarray, " column"]]:
     """Partition the columns that a column about to state step t may attend to, up to itself; no group is empty.
 
-    ``own`` is the column itself, which holds the last code or whatever the layout puts there; x_t, the observations
-    before and after it; the last code, those before it; ``marks`` are the rest, <think> and a given start.
+    ``own`` is that column itself, whatever it holds (in ``cot``, the last code). The others are the observation x_t,
+    earlier and later observations, the last code and earlier codes elsewhere, and ``marks``: <think> and a given start.
     """
     columns, step = np.arange(column + 1), int(examples.produces[column])
     about, observes = examples.steps[: column + 1], examples.observes[: column + 1]
@@ -161,7 +161,7 @@ class Corruption(NamedTuple):
 
     tokens: Int[np.ndarray, "batch column"]
     should: Float[np.ndarray, "batch state"]
-    possible: Bool[np.ndarray, " batch"]  # whether the step has a positive probability both with and without it
+    possible: Bool[np.ndarray, " batch"]  # whether the step can occur with the old input and with the new one
 
 
 def corruptions(trace: ForcedTrace, step: int) -> dict[str, Corruption]:

@@ -4,9 +4,9 @@
 step t has the id of the observation x_t, so that fetching an observation is a look-up of an equal id at every length.
 The rules of a table have no position, so that none is nearer to a step than another. Plain ids count the columns.
 
-A trace that fetches takes two tokens a step. The code of step t - 1 (or <think>) has id t and precedes the token
-fetched for step t, a copy of x_t or its index; that has id t too and precedes the code of step t. Where the question
-shows indices, each has the id of its observation.
+A trace that fetches writes two tokens for each step: first what it fetches (a copy of x_t, or its index), then the code
+of step t. The token that produces each of them has id t: for the first, the code of step t - 1 (or <think>); for the
+second, the fetched token. Where the question shows indices, each has the id of its observation.
 
 The same rule covers a trace after the answer, ``x_1 .. x_n <answer> a <think> c_1 .. c_n``, and a trace during the
 question, ``<think> x_1 c_1 .. x_n c_n <answer> a``.

@@ -89,7 +89,7 @@ class Rollout:
         exact: Float[np.ndarray, "batch answer"],
         kept: Bool[np.ndarray, " batch"],
     ) -> float:
-        """Fit how the kept problems' answers moved on how the exact answers moved."""
+        """Return the causal reliance of the kept problems, whose answers and exact answers an edit has changed."""
         return causal_reliance((answers - self.response.answers)[kept], (exact - self.exact)[kept])
 
 
