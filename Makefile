@@ -26,7 +26,7 @@ help: ## show this text
 	@echo "  PRESET=quick|full|smoke   how much to compute (quick)"
 	@echo "  TASK=tasks/….yaml         the world (noisy_permutation; for a study: the study's own)"
 	@echo "  SEEDS=3  WORKERS=2        number of seeds, of runs at a time"
-	@echo "  STUDY=compare             which study"
+	@echo "  STUDY=compare|worlds|pointer|locality|stride|faithfulness|law|modes|geometry|depth"
 	@echo "  OVERRIDES='train.steps=500 …'   any field of the run, dotted"
 	@echo "  PYTHON=…  TORCH_INDEX=…   the interpreter, and the index torch is installed from"
 
@@ -41,7 +41,7 @@ train-cot: .venv/.stamp ## train the model that writes its beliefs down first
 compare: .venv/.stamp ## the headline study: amortized against chain of thought
 	$(RUN) compare $(ANY_TASKS) $(SIZE) $(OVERRIDES)
 
-study: .venv/.stamp ## another study: make study STUDY=compare
+study: .venv/.stamp ## another study: make study STUDY=worlds
 	$(RUN) study $(STUDY) $(ANY_TASKS) $(SIZE) $(OVERRIDES)
 
 report: .venv/.stamp ## write results/<preset>/report.html from what has been computed

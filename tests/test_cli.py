@@ -88,7 +88,10 @@ def test_a_bad_task_file_is_told_line_by_line_and_nothing_is_run(command, tmp_pa
     "arguments, complaint",
     [
         (("train", "mess3", "--condition", "cott"), "no condition named 'cott'; there are amortized, "),
-        (("train", "mess3", "--preset", "quik"), "compare has no preset named 'quik'; there are smoke, quick, full"),
+        (
+            ("train", "mess3", "--preset", "quik"),
+            "study compare has no preset named 'quik'; there are smoke, ",
+        ),
         (("study", "compar"), "no study named 'compar'; there are compare"),
         (("train", "mess3", "--grid", "seed"), "--grid seed: write 'field=value,value', for example seed=0,1,2"),
         (("evaluate", "tasks"), "tasks is not a run: it has no run.json; name a folder such as results/runs/<hash>"),

@@ -110,7 +110,7 @@ def test_changed_settings_measure_a_trained_run_again_without_training(tmp_path)
 def test_without_a_terminal_each_job_prints_a_plain_line(tmp_path):
     console = plain()
     run_jobs([quick_job(tmp_path, seed) for seed in range(2)], 1, console)
-    assert printed(console) == [f"[{n}/2] small baselines seed {n - 1}: done (0 s)" for n in (1, 2)]
+    assert printed(console) == [f"[{n}/2] small baselines seed {n - 1}: done 0 s after the start" for n in (1, 2)]
 
 
 def test_a_terminal_shows_bars(tmp_path):

@@ -24,7 +24,9 @@ app = typer.Typer(
     "and does its answer follow the steps it writes?",
 )
 
-Preset = Annotated[str, typer.Option(help="How much to compute: smoke (under a minute), quick, full (about an hour).")]
+Preset = Annotated[
+    str, typer.Option(help="How much to compute: smoke (a minute), quick (about five), full (half an hour to an hour).")
+]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; each preset has its own.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time, one thread each; default: all cores.")]
 Results = Annotated[Path, typer.Option(help="Where runs and outputs are kept.")]
@@ -112,6 +114,8 @@ def study(
     console = Console()
     record = run_study(found, preset, specs, results, workers or _cores(), console, overrides or [])
     show_claims(record["claims"], console)
+    if preset == "smoke":
+        console.print("Preset smoke checks that everything runs: models have hardly trained, verdicts mean nothing.")
     folder = results / preset
     console.print(
         f"Figures, tables and claims: {folder / name}/\nOne page with all of it: {folder / 'report.html'}",
@@ -138,7 +142,10 @@ def evaluate(
 
 
 @app.command()
-def report(preset: Preset = "quick", results: Results = Path("results")) -> None:
+def report(
+    preset: Annotated[str, typer.Option(help="smoke, quick, full, or reference: what is committed.")] = "quick",
+    results: Results = Path("results"),
+) -> None:
     """Draw every study's figures again from its tables, and write the page that shows all of them."""
     from unamortized.studies import STUDIES
     from unamortized.studies.output import read_made_by, redraw
@@ -159,7 +166,7 @@ def preview(
     overrides: Overrides = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of observations.")] = 6,
     problems: Annotated[int, typer.Option(min=1, help="Number of problems.")] = 2,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the problems.")] = 0,
 ) -> None:
     """Show a task: a few problems with their exact beliefs, and each trace."""
     from unamortized.preview import preview as shown
@@ -265,12 +272,13 @@ def _show_run(folder: Path, console: Console) -> None:
         _show_estimators(pooled, f"{spec.title}: {folder}", console)
         return
     shown = by_length.pivot_table(index="metric", columns="n_steps", values="value")
-    table = Table(title=f"{spec.title}: {folder}", title_justify="left")
-    table.add_column("metric")
+    caption = "answer_kl is in nats, 0 is exact; docs/metrics.md explains all. Studies add baselines and figures."
+    table = Table(title=f"{spec.title}: {folder}", title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("metric", no_wrap=True)
     for n_steps in shown.columns:
         table.add_column(f"n = {n_steps}", justify="right")
     for metric, values in shown.iterrows():
-        table.add_row(str(metric), *(f"{value:.4g}" for value in values))
+        table.add_row(str(metric), *(f"{value:.3g}" for value in values))
     console.print(table)
 
 

@@ -23,7 +23,7 @@ from unamortized.learning.runs import write_text
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
-NUMBERED = ("cot_every_4", "dial_0.5", "dial_0.5_told")  # one of each kind of condition that carries a number
+NUMBERED = ("dial_0.5", "dial_0.5_told")  # one of each kind of condition that carries a number
 BLOCK = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- /table -->)", re.S)
 NUMBER = re.compile(r"(<!-- n: ([^>]+) -->).*?(<!-- /n -->)", re.S)
 

@@ -308,7 +308,9 @@ def _lines(jobs: Sequence[Job], console: Console) -> Iterator[ReportJob]:
         if what == "done":
             done += 1
             del running[title]
-            console.print(f"[{done}/{len(jobs)}] {title}: done ({now - began:.0f} s)", markup=False, highlight=False)
+            console.print(
+                f"[{done}/{len(jobs)}] {title}: done {now - began:.0f} s after the start", markup=False, highlight=False
+            )
         elif now - reported > REPORT_EVERY:
             reported = now
             console.print("  " + "; ".join(running.values()), markup=False, highlight=False)

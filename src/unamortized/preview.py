@@ -15,6 +15,7 @@ from unamortized.language.layout import NOWHERE, Examples, lay_out
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import HINT_STRENGTHS, MARKS, Vocabulary, task_vocabulary
 from unamortized.language.windows import net_vocabulary
+from unamortized.learning.conditions import CONDITIONS, TraceCondition
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import conditional
 from unamortized.worlds.problems import Problems
@@ -46,7 +47,12 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
         trace_vocabulary = kind.vocabulary(task, 2 * n_steps)
         examples = lay_out(problems, kind(problems, trace_vocabulary), trace_vocabulary)
         columns = _columns(task, process, trace_vocabulary, examples)
-        yield Panel(columns, title=f"trace {name}", title_align="left")
+        yield Panel(columns, title=f"trace {name}{_learned_by(name)}", title_align="left")
+
+
+def _learned_by(trace: str) -> str:
+    conditions = [each.name for each in CONDITIONS.values() if isinstance(each, TraceCondition) and each.trace == trace]
+    return f" (conditions {', '.join(conditions)})" if conditions else ""
 
 
 def _summary(task: Task, process: Process, vocabulary: Vocabulary) -> RenderableType:

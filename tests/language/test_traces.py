@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.small_tasks import small_task, task_fields
 from unamortized.language.layout import NO_STEP, lay_out
-from unamortized.language.traces import TRACES, draw_hints, informed, resolve_trace
+from unamortized.language.traces import TRACES, TraceKind, draw_hints, informed, resolve_trace
 from unamortized.language.vocabulary import HINT_STRENGTHS, task_vocabulary
 from unamortized.worlds.splits import draw
 
@@ -255,3 +255,17 @@ def test_an_unknown_trace_is_an_error_that_lists_the_known_ones(name):
     message = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
     with pytest.raises(ValueError, match=message):
         resolve_trace(name)
+
+
+def test_a_trace_states_each_step_once():
+    task = small_task()
+    problems = draw(task, "train", 4, 3, 0)
+
+    def twice(problems, vocabulary):
+        once = TRACES["belief"](problems, vocabulary)
+        return once._replace(
+            tokens=np.repeat(once.tokens, 2, axis=1), steps=np.repeat(once.steps, 2), blocks=once.blocks * 2
+        )
+
+    with pytest.raises(ValueError, match="a trace states each step at most once; step 1 is stated twice"):
+        TraceKind(twice)(problems, task_vocabulary(task))

@@ -126,7 +126,7 @@ def test_studies_and_presets_are_found_by_name_and_others_are_listed():
     assert find_study("compare").preset("smoke").cells
     with pytest.raises(ValueError, match="no study named 'compar'; there are compare"):
         find_study("compar")
-    with pytest.raises(ValueError, match="compare has no preset named 'quik'; there are smoke, quick, full"):
+    with pytest.raises(ValueError, match="study compare has no preset named 'quik'; there are smoke, quick, full"):
         find_study("compare").preset("quik")
 
 

@@ -70,7 +70,12 @@ class TraceKind:
         return task_vocabulary(task, n_indices if self.indexed else 0, self.n_filler, self.n_synonyms, self.hinted)
 
     def __call__(self, problems: Problems, vocabulary: Vocabulary) -> Trace:
-        return self.render(problems, vocabulary)
+        """Write the traces of problems; a ValueError if a step is stated twice, for an edit would change one alone."""
+        trace = self.render(problems, vocabulary)
+        stated, counts = np.unique(trace.steps[trace.stating], return_counts=True)
+        if (counts > 1).any():
+            raise ValueError(f"a trace states each step at most once; step {stated[counts > 1][0]} is stated twice")
+        return trace
 
 
 # ── exact inference: beliefs at some steps, or a sampled latent path ─────────────────────────────

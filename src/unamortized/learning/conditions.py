@@ -3,7 +3,6 @@
 To add one that trains on a trace, give it a line in ``CONDITIONS``.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
@@ -141,7 +140,7 @@ class WindowCondition:
         return float(np.sum(costs) / COSTED)
 
 
-CONDITIONS: Mapping[str, Condition] = {
+CONDITIONS: dict[str, Condition] = {
     condition.name: condition
     for condition in (
         TraceCondition("amortized", "none", "question → answer, no trace; as many questions as CoT"),
@@ -201,7 +200,10 @@ def resolve_condition(name: str) -> Condition:
         return TraceCondition(
             name, "told_end", f"{described}; the question gives the exact last belief", reliance=reliance
         )
-    raise ValueError(f"no condition named '{name}'; there are {', '.join(CONDITIONS)}, cot_every_<k> and dial_<rho>")
+    raise ValueError(
+        f"no condition named '{name}'; there are {', '.join(CONDITIONS)}, cot_every_<k> "
+        "(k a whole number from 1), and dial_<rho> (rho from 0 to 1)"
+    )
 
 
 def check_fits(condition: Condition, task: Task | NetTask) -> None:

@@ -90,7 +90,7 @@ class Study:
     def preset(self, name: str) -> Preset:
         """Return the preset of that name; a ValueError lists the names."""
         if name not in self.presets:
-            raise ValueError(f"{self.name} has no preset named '{name}'; there are {', '.join(self.presets)}")
+            raise ValueError(f"study {self.name} has no preset named '{name}'; there are {', '.join(self.presets)}")
         return self.presets[name]
 
 
