@@ -14,6 +14,7 @@ from unamortized.worlds.task_files import load_task
 TOP = Path(__file__).parents[1]
 NETS = ("local_chain",)
 TASKS = sorted({file.stem for file in (TOP / "tasks").glob("*.yaml")} - {*NETS})
+WHOLE_ROW = ",".join(COLUMNS) + "\nmess3,,cot,,{1},0,length,4,,,,{0},1.0,9,nats,abc\n"
 COMMANDS = ("train", "compare", "study", "evaluate", "report", "preview", "describe", "export")
 
 
@@ -128,7 +129,17 @@ def test_a_report_of_nothing_says_how_to_compute_something(command, tmp_path):
 @pytest.mark.parametrize(
     ("file", "text", "complaint"),
     [
-        ("claims.json", "{", "claims.json:1: not valid JSON; delete it, it is written anew"),
+        ("claims.json", "{", "claims.json: not valid JSON (Expecting property name"),
+        ("claims.json", "[]", "claims.json: preset: must be text; delete the file, it is written anew"),
+        ("claims.json", '{"preset": "smoke", "runs": 3}', "claims.json: runs: must be a list; delete the file"),
+        ("metrics.csv", ",".join(COLUMNS) + "\nmess3,,cot,,,0,len", "metrics.csv:2: is not whole; run the study again"),
+        (
+            "metrics.csv",
+            WHOLE_ROW.format("answer_kl", "weird"),
+            "metrics.csv:2: has a metric or control",
+        ),
+        ("metrics.csv", WHOLE_ROW.format("no_metric", ""), "metrics.csv:2: has a metric or control"),
+        ("examples.csv.gz", gzip.compress(b"task,world\n" * 9, mtime=0)[:-9], "examples.csv.gz: cannot be read"),
         ("metrics.csv", "task,seed\nmess3,0\n", "metrics.csv: lacks the columns world, condition, variant"),
         ("metrics.csv", "", "metrics.csv: cannot be read (No columns to parse from file)"),
         ("examples.csv.gz", None, "examples.csv.gz: cannot be read"),
@@ -141,7 +152,7 @@ def test_broken_outputs_are_named_with_the_remedy(command, tmp_path, file, text,
     (folder / "examples.csv.gz").write_bytes(gzip.compress(f"{','.join(EXAMPLE_COLUMNS)}\n".encode()))
     (folder / file).unlink(missing_ok=True)
     if text is not None:
-        (folder / file).write_text(text)
+        (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
     status, _, err = command("report", "--preset", "smoke", "--results", tmp_path)
     assert status == 2
     assert complaint in err

@@ -47,9 +47,17 @@ def test_a_stale_table_or_number_is_written_anew():
     assert render(fresh) == fresh
 
 
-@pytest.mark.parametrize("page", ["<!-- table: none -->\n<!-- /table -->", "<!-- n: compare nothing --><!-- /n -->"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<!-- table: none -->\n<!-- /table -->",
+        "<!-- n: compare nothing --><!-- /n -->",
+        # a task alone does not name the claim of a world that a study made of it: nothing else is meant
+        "<!-- n: geometry a_model_of_the_next_symbol_holds_the_belief mess3 --><!-- /n --> none",
+    ],
+)
 def test_a_page_that_names_what_there_is_not_is_an_error(page):
-    with pytest.raises(ValueError, match="none|nothing"):
+    with pytest.raises(ValueError, match="none|nothing|must name one claim"):
         render(page)
 
 

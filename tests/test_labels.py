@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from unamortized import labels
 
 WORD = st.from_regex(r"[a-z]{2,6}", fullmatch=True)
-NUMBER = st.integers(0, 999) | st.integers(1, 999).map(lambda n: n / 1000)
+NUMBER = st.integers(0, 999) | st.integers(1, 999).map(lambda n: n / 1000) | st.sampled_from([0.00001, 2_000_000])
 
 
 @given(st.lists(st.tuples(WORD, NUMBER), min_size=1, max_size=4, unique_by=lambda pair: pair[0]))
@@ -28,6 +28,7 @@ def test_numbers_come_back_by_their_words(pairs):
         ("belief_4_back", "belief_back", {"belief": 4}),
         ("noisy_permutation", "noisy_permutation", {}),
         ("group_word_s5", "group_word_s", {"s": 5}),
+        ("my2task_3", "my2task_3", {}),
     ],
 )
 def test_a_name_has_a_stem_and_numbers(name, stem, numbers):
@@ -52,6 +53,7 @@ def test_names_are_joined_without_empty_parts():
         ("dial_0.5_told", "", "ρ = 0.5, end told"),
         ("cot_every_4", "", "CoT, every 4 steps"),
         ("cot", "mean_3", "CoT, mean of 3"),
+        ("cot", "l2_mean_3", "CoT (l2 mean 3)"),
         ("cot", "no_weights", "CoT (no weights)"),
         ("a_new_one", "", "a new one"),
     ],

@@ -21,6 +21,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 QUESTION, ABOUT_TO_STATE = "question", "about_to_state"  # sites
 ALL_LAYERS, CHOSEN_LAYER, LAST_LAYER = "all", "chosen", "last"
 
@@ -81,7 +83,7 @@ def words(name: str) -> list[str]:
 
 def numbered(word: str, number: float) -> str:
     """Return a name with its number: ``window_8``, ``dial_0.5``."""
-    return f"{word}_{number:g}"
+    return f"{word}_{np.format_float_positional(number, precision=6, fractional=False, trim='-')}"
 
 
 def column_and_word(reference: str) -> tuple[str, str]:
@@ -109,8 +111,8 @@ def display(condition: str, variant: str = "") -> str:
     """Return a condition as people read it, with its variant in brackets."""
     shown = DISPLAY.get(condition) or DISPLAY.get(stem(condition), condition.replace("_", " "))
     shown = shown.format(*numbers(condition).values())
-    if "mean" in (own := numbers(variant)):
-        return f"{shown}, mean of {own['mean']:g}"
+    if stem(variant) == "mean":
+        return f"{shown}, mean of {numbers(variant)['mean']:g}"
     return f"{shown} ({variant.replace('_', ' ')})" if variant else shown
 
 

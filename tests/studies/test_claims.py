@@ -124,12 +124,19 @@ def test_a_claim_across_worlds_is_judged_once_on_the_whole_table():
     table = pd.concat([metrics([3.0, 3.1], [5.0, 5.1], slow), metrics([1.0, 1.1], [5.0, 5.1], fast)])
     difference = kl("cot", world="slow") - kl("cot", world="fast")
     across = Claim(
-        "by_speed", "", difference >= 1.0, Control("", kl("gru", world="slow") >= 1.0), across="mess3 by speed"
+        "by_speed",
+        "",
+        difference >= 1.0,
+        Control("", kl("gru", world="slow") >= 1.0),
+        across=World("mess3", "by speed"),
     )
     (judged,) = judge_all((across,), table)
-    assert (judged["task"], judged["world"], judged["verdict"]) == ("mess3 by speed", "", "supported")
+    assert (judged["task"], judged["world"], judged["verdict"]) == ("mess3", "by speed", "supported")
     assert judged["estimate"] == pytest.approx(2.0)
     assert judge_all((across,), metric_table()) == []
+    assert judge_all((across,), table.assign(task="rrxor")) == []
+    other = pd.concat([table, table.assign(task="rrxor", value=9.0)])
+    assert judge_all((across,), other) == [judged]
 
 
 def test_claims_on_lengths_that_a_world_lacks_are_left_out():
@@ -146,7 +153,7 @@ def test_a_length_has_to_be_there_in_the_world_that_is_read():
     slow, fast = World("mess3", "slow"), World("mess3", "fast")
     table = pd.concat([metrics([3.0, 3.1], world=slow, n_steps=16), metrics([1.0, 1.1], world=fast, n_steps=64)])
     there, missing = (
-        replace(CLAIM, name=name, holds=kl("cot", world=name, n_steps=16) >= 1.0, across="mess3 by speed")
+        replace(CLAIM, name=name, holds=kl("cot", world=name, n_steps=16) >= 1.0, across=World("mess3", "by speed"))
         for name in ("slow", "fast")
     )
     assert [each["name"] for each in judge_all((there, missing), table)] == ["slow"]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tests.studies.tables import metric_rows, metric_table
-from unamortized.studies.claims import World
 from unamortized.studies.law import (
     DIAL,
     LAGS,
@@ -127,7 +126,7 @@ def test_the_runs_of_a_statistic_are_those_of_its_points(metrics):
 
 
 def test_claims_are_judged_across_cells(metrics):
-    judged = {claim.name: claim.judge(World(claim.across), metrics) for claim in LAW.claims}
+    judged = {claim.name: claim.judge(claim.across, metrics) for claim in LAW.claims}
     follows = judged["reliance_follows_the_amortization_gap"]
     assert (follows["estimate"], follows["control"]["estimate"]) == (pytest.approx(1), pytest.approx(0.01))
     assert judged["the_gap_bounds_reliance_from_below"]["estimate"] == pytest.approx(-0.04)

@@ -80,7 +80,7 @@ def test_claims_are_judged_by_trace_depth_and_length(metrics):
     for name, (estimate, control) in estimates.items():
         assert judged[name]["estimate"] == pytest.approx(estimate), name
         assert judged[name]["control"]["estimate"] == pytest.approx(control), name
-    assert judged["deeper_models_rely_less"]["task"] == f"{TASK} by depth"
+    assert judged["deeper_models_rely_less"]["world"] == "by depth"
 
 
 def test_claims_read_conditions_variants_and_worlds_that_the_full_preset_trains():

@@ -95,6 +95,11 @@ VARIANTS = {
 }
 
 
+def is_described(control: str) -> bool:
+    """Whether a control, or each of several joined by a plus, has a sentence."""
+    return all(name in CONTROLS or stem(name) in CONTROLS for name in parts(control))
+
+
 def control_described(control: str) -> str:
     """Return the sentence that describes a control, or each of several joined by a plus.
 

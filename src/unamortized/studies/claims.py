@@ -38,7 +38,7 @@ class Claim:
     holds: Comparison
     control: Control
     worlds: tuple[World, ...] | None = None  # none: every world of the study
-    across: str = ""  # the name of all worlds together, where it is judged on the whole table
+    across: World | None = None  # a task, and how its worlds differ, if it is judged on all of them together
 
     def applies(self, table: pd.DataFrame) -> bool:
         """Whether the table has the lengths that the claim compares."""
@@ -96,7 +96,8 @@ def judge_all(claims: Sequence[Claim], metrics: pd.DataFrame) -> list[dict[str, 
     judged = []
     for claim in claims:
         if claim.across:
-            measured = {World(claim.across): metrics} if len(metrics) else {}
+            own = metrics[metrics["task"] == claim.across.task]
+            measured = {claim.across: own} if len(own) else {}
         else:
             measured = {world: tables[world] for world in worlds if claim.worlds is None or world in claim.worlds}
         judged += [claim.judge(world, table) for world, table in measured.items() if claim.applies(table)]
@@ -136,4 +137,4 @@ def to_markdown(claims: list[dict[str, Any]]) -> str:
 def to_json(record: dict[str, Any]) -> str:
     """Return a record as text with seven significant digits, alike on every run."""
     rounded = json.loads(json.dumps(record), parse_float=lambda text: float(f"{float(text):.7g}"))
-    return json.dumps(rounded, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(rounded, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -101,7 +101,7 @@ def tracks(measure: FaithfulnessMeasure) -> Claim:
             "it does not measure how fast the world forgets: the world accounts for at most 0.1 of its variance",
             VarianceShare(measure, part="world") <= 0.1,
         ),
-        across=f"{TASK} by rho and slip",
+        across=World(TASK, "by rho and slip"),
     )
 
 

@@ -19,7 +19,7 @@ from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone
 from unamortized.learning.runs import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.amortization_gap import DIAL, TOLD, by_cell, points
-from unamortized.studies.claims import Claim, Control
+from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.law import FIGURES
 from unamortized.studies.names import AMORTIZED, PRIOR
 from unamortized.studies.noisy_permutation import TASK, small_world
@@ -123,7 +123,7 @@ def extreme(take: Literal["min", "max"], of: str, over: str = "", dial: str = DI
 
 
 slope, intercept = line("alpha", "gap")
-across_cells = partial(Claim, across=f"{TASK} by world, depth and training")
+across_cells = partial(Claim, across=World(TASK, "by world, depth and training"))
 NOTHING_LEFT = Control(
     "where the question states its last belief, nothing is left to amortize: reliance is at most 0.1 in every cell",
     extreme("max", "alpha", dial=TOLD) <= 0.1,

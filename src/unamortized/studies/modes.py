@@ -169,14 +169,14 @@ CLAIMS = (
         "CoT with four layers relies on its exact trace at least 0.05 less than CoT with one layer.",
         mean_reliance(COT, "l1") - mean_reliance(COT, "l4") >= 0.05,
         LEARNED,
-        across=f"{TASK} by depth",
+        across=World(TASK, "by depth"),
     ),
     Claim(
         "longer_questions_are_relied_on_more",
         "CoT trained on up to 16 steps relies on its trace at least 0.05 more than CoT trained on up to 4.",
         mean_reliance(COT, world="n16") - mean_reliance(COT, world="n4") >= 0.05,
         LEARNED,
-        across=f"{TASK} by length",
+        across=World(TASK, "by length"),
     ),
 )
 

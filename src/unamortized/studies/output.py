@@ -2,15 +2,19 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from unamortized.evaluation.evaluate import Measured, collect
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT
+from unamortized.evaluation.glossary import is_described
+from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.rows import COLUMNS, TEXT, WHOLE
 from unamortized.learning.runs import write_bytes, write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
@@ -31,8 +35,20 @@ def write_output(study: Study, made_by: dict[str, Any], measured: Sequence[Measu
 
 
 def read_metrics(file: Path) -> pd.DataFrame:
-    """Read a table of metrics (see ``read_table``)."""
-    return read_table(file, COLUMNS, TEXT, WHOLE)
+    """Read a table of metrics (see ``read_table``).
+
+    Raises:
+        ValueError: if a row is not whole, or its metric or control has no description.
+    """
+    table = read_table(file, COLUMNS, TEXT, WHOLE)
+    cut = table[["seed", "count"]].isna().any(axis=1) | (table["unit"] == "")
+    described = [name for name in table["control"].unique() if is_described(name)]
+    undescribed = ~table["metric"].isin(METRICS) | ~table["control"].isin(described)
+    for wrong, what in ((cut, "is not whole"), (undescribed, "has a metric or control without a description")):
+        if wrong.any():
+            line = int(np.flatnonzero(wrong)[0]) + 2
+            raise ValueError(f"{file}:{line}: {what}; run the study again to write the table anew")
+    return table
 
 
 def read_table(file: Path, columns: Sequence[str], text: Sequence[str], whole: Sequence[str] = ()) -> pd.DataFrame:
@@ -44,7 +60,7 @@ def read_table(file: Path, columns: Sequence[str], text: Sequence[str], whole: S
     types: dict[Any, Any] = dict.fromkeys(text, "string") | dict.fromkeys(whole, "Int64")
     try:
         table = pd.read_csv(file, dtype=types)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{file}: cannot be read ({error}); run the study again to write it anew") from None
     if missing := [column for column in columns if column not in table]:
         raise ValueError(f"{file}: lacks the columns {', '.join(missing)}; run the study again to write it anew")
@@ -57,14 +73,17 @@ def read_made_by(folder: Path, preset: str) -> dict[str, Any]:
     Raises:
         ValueError: if ``claims.json`` cannot be read.
     """
-    file = folder / "claims.json"
+    file, kinds = folder / "claims.json", {"preset": str, "overrides": list, "runs": list}
     try:
-        record = json.loads(file.read_text()) if file.is_file() else {}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}:{error.lineno}: not valid JSON; delete it, it is written anew") from None
-    return {"preset": preset, "overrides": [], "runs": []} | {
-        key: record[key] for key in ("preset", "overrides", "runs") if key in record
-    }
+        record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{file}: not valid JSON ({error}); delete it, it is written anew") from None
+    known = record if isinstance(record, dict) else {"preset": None}
+    made_by = {key: known.get(key, preset if kind is str else []) for key, kind in kinds.items()}
+    if wrong := [key for key, kind in kinds.items() if not isinstance(made_by[key], kind)]:
+        kind = "text" if wrong[0] == "preset" else "a list"
+        raise ValueError(f"{file}: {wrong[0]}: must be {kind}; delete the file, it is written anew")
+    return made_by
 
 
 def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -53,7 +53,8 @@ class Expression:
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
         """Return the estimate over seeds, or None where no seed has the value."""
-        values = self.values(table).dropna().to_numpy(dtype=float)
+        values = self.values(table).replace([np.inf, -np.inf], np.nan).dropna().to_numpy(dtype=float)
+        values = values[values > 0] if self.geometric else values  # the others have no logarithm
         if not len(values):
             return None
         if not self.geometric:
@@ -163,7 +164,10 @@ class Reading(Expression):
 
 @dataclass(frozen=True)
 class OverSteps(Expression):
-    """The smallest, largest or mean value of a reading over a range of steps; missing if a step's value is."""
+    """The smallest, largest or mean value of a reading over the measured steps of a range.
+
+    Not a number for a seed that lacks a step that others have, or whose value there is not a number.
+    """
 
     reading: Reading
     first: int
@@ -173,7 +177,8 @@ class OverSteps(Expression):
     def values(self, table: pd.DataFrame) -> BySeed:
         rows = self.reading.rows(table)
         rows = rows[rows["step"].between(self.first, self.last).fillna(False)]
-        return rows.groupby("seed")["value"].agg(lambda values: getattr(values, self.take)(skipna=False))
+        by_step = rows.pivot_table(index="seed", columns="step", values="value", dropna=False)
+        return getattr(by_step, self.take)(axis=1, skipna=False)
 
     def operands(self) -> tuple[Expression, ...]:
         return (self.reading,)
@@ -213,7 +218,7 @@ class Ratio(Share):
 
 @dataclass(frozen=True)
 class OverParts(Expression):
-    """The smallest, largest or mean value of several quantities, seed by seed."""
+    """The smallest, largest or mean value of several quantities, for seeds that have all of them."""
 
     parts: tuple[Expression, ...]
     take: Aggregate
@@ -223,7 +228,7 @@ class OverParts(Expression):
         found = [values for part in self.parts if len(values := part.values(table)) or self.complete]
         if not found:
             return pd.Series(dtype=float)
-        return getattr(pd.concat(found, axis=1), self.take)(axis=1, skipna=not self.complete)
+        return getattr(pd.concat(found, axis=1), self.take)(axis=1, skipna=False)
 
     def operands(self) -> tuple[Expression, ...]:
         return self.parts
@@ -257,6 +262,7 @@ class RankCorrelation(Expression):
         found = pd.DataFrame(measured)
         if len(found.columns) < 3:
             return pd.Series(np.nan, index=found.index)
+        found = found.dropna()  # ranks of fewer values would vary over another range
         return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
 
     def operands(self) -> tuple[Expression, ...]:

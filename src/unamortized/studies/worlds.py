@@ -7,7 +7,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import numbered
 from unamortized.learning.runs import TrainSpec
-from unamortized.studies.claims import Claim, Control
+from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.worlds import FIGURES
 from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR
 from unamortized.studies.quantities import Expression, Quantity, RankCorrelation, greatest
@@ -94,7 +94,7 @@ def relative_gap(slip: float, n_steps: int) -> Expression:
 
 
 INFORMATIVE = SLIPS[:-1]  # at slip 1 the prior is exact
-across_slips = partial(Claim, across="noisy_permutation by slip")
+across_slips = partial(Claim, across=World("noisy_permutation", "by slip"))
 
 CLAIMS = (
     across_slips(

@@ -47,7 +47,7 @@ ANSWERS = (
         "duplicate_rate",
         "fraction",
         "share of test questions that training may contain",
-        "How many test questions of a length also occur in training, because the length has too few to keep apart.",
+        "How many test questions of a length may also occur in training, because the length has too few to keep apart.",
     ),
     Metric(
         "trace_agreement",
@@ -60,13 +60,13 @@ ANSWERS = (
         "pointer_error",
         "fraction",
         "E [not right, and some code(step(c_{t-1}, v)) at TV <= 1/8; or a wrong copy or index]",
-        "The share of written steps that are an exact update with the wrong observation.",
+        "The share of written steps that come close to an exact update with a wrong observation, or copy a wrong one.",
     ),
     Metric(
         "update_error",
         "fraction",
         "E [neither code(step(c_{t-1}, x_t)) at TV <= 1/8 nor a pointer error]",
-        "The share of written steps that are an exact update with no observation at all.",
+        "The share of written steps that are wrong and that no observation explains.",
     ),
     Metric(
         "pointer_share",

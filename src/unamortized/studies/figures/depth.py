@@ -63,8 +63,8 @@ FIGURES = (
     Heat(
         name="depth_steps",
         title="Does each layer double the number of composed steps, or add one?",
-        caption="The first layer composes three or four steps, more than doubling predicts; later layers add about "
-        "one each or none, except that in S5 the last of three or six layers composes all eight.",
+        caption="The first layer composes two to four steps; most later layers add about one each or none, and the "
+        "last of three or six layers in S5 composes all eight.",
         metrics=("composed_steps", "path_steps"),
         where={"condition": (AMORTIZED,), "variant": (), "model": (DOUBLING, ONE_MORE, *MODELS)},
         prepare=composed_by_layer,
