@@ -18,7 +18,7 @@ from unamortized.evaluation.metrics import METRICS, Metric
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.sweep import Probes, by_layer
 from unamortized.evaluation.probes.targets import TARGETS
-from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests
+from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder
 from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
@@ -41,32 +41,34 @@ BLOCKS = {
     if (block := re.search(r"^```python\n(.*?)^```", text, re.M | re.S))
 }
 NAMES = (
+    *(Annotated, np, Float, Int, entr, total_variation, FaithfulnessSettings, roll_out, without_hints, SampleSize),
     *(
-        Annotated,
-        np,
-        Float,
-        Int,
-        entr,
-        total_variation,
-        FaithfulnessSettings,
-        roll_out,
-        without_hints,
-        SampleSize,
         METRICS,
-    ),
-    *(
         Metric,
         PROBE_BASELINES,
         BaselineInput,
         TARGETS,
         Rows,
         by_length_tests,
+        recorder,
         respond,
-        row,
         TRACES,
         Trace,
     ),
-    *(TraceKind, Vocabulary, CONDITIONS, TraceCondition, Run, Claim, Control, Curves, Quantity, Problems, FAMILIES),
+    *(
+        Trace,
+        TraceKind,
+        Vocabulary,
+        CONDITIONS,
+        TraceCondition,
+        Run,
+        Claim,
+        Control,
+        Curves,
+        Quantity,
+        Problems,
+        FAMILIES,
+    ),
     *(Process, Between, CONTROLS),
 )
 REGISTRIES = (METRICS, CONTROLS, PROBE_BASELINES, TARGETS, TRACES, CONDITIONS, FAMILIES)

@@ -97,7 +97,7 @@ VARIANTS = {
 
 def is_described(control: str) -> bool:
     """Whether a control, or each of several joined by a plus, has a sentence."""
-    return all(name in CONTROLS or stem(name) in CONTROLS for name in parts(control))
+    return None not in _sentences(control)
 
 
 def control_described(control: str) -> str:
@@ -106,4 +106,10 @@ def control_described(control: str) -> str:
     Raises:
         KeyError: if one of them has none.
     """
-    return " ".join(CONTROLS.get(name) or CONTROLS[stem(name)] for name in parts(control))
+    if not is_described(control):
+        raise KeyError(control)
+    return " ".join(filter(None, _sentences(control)))
+
+
+def _sentences(control: str) -> list[str | None]:
+    return [CONTROLS.get(name, CONTROLS.get(stem(name))) for name in parts(control)]

@@ -1,4 +1,4 @@
-"""What a code states: the mean exact belief among the problems whose belief has that code."""
+"""Meanings of codes: a code stands for the mean of the exact beliefs that are rounded to it."""
 
 from functools import lru_cache
 

@@ -23,7 +23,7 @@ class World(NamedTuple):
 
 @dataclass(frozen=True)
 class Control:
-    """What else could explain the measurement, and where it lies if it does not."""
+    """A comparison that holds if another explanation of the measurement is wrong."""
 
     description: str
     holds: Comparison

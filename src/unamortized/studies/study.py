@@ -1,4 +1,4 @@
-"""What a study is: a question, a grid of runs for each preset, evaluations, claims and figures."""
+"""Studies: a question, a grid of runs for each preset, evaluations, claims and figures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from unamortized.evaluation.baselines import blinded
 from unamortized.evaluation.distances import total_variation
-from unamortized.evaluation.examples import EXAMPLE_COLUMNS
+from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT, example_table
 from unamortized.evaluation.faithfulness.edits import edit_step
 from unamortized.evaluation.faithfulness.rewording import respelled
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, roll_out
@@ -53,9 +53,8 @@ def worked(run: Run, settings: FaithfulnessSettings) -> pd.DataFrame:
     problem, meanings = int(np.minimum(by_edit, by_trace).argmax()), code_meanings(run.task)
     rows = [row for scene in scenes(rollout, other) for row in _rows(scene, problem, meanings)]
     table = pd.DataFrame(rows, columns=["control", "step", "source", "state", "value"])
-    table = table.assign(task=run.task.name, condition=run.spec.condition, seed=run.spec.seed)
-    table = table.assign(n_steps=n_steps, problem=problem, world="", variant="", site="", layer="", run="")
-    return table[list(EXAMPLE_COLUMNS)]
+    table = table.assign(problem=problem, **{name: "" for name in EXAMPLE_TEXT if name not in table})
+    return example_table(run, n_steps, [table])
 
 
 def scenes(rollout: Rollout, other: Int[np.ndarray, " batch"]) -> list[Scene]:

@@ -71,7 +71,7 @@ FAITHFULNESS = (
         "early_aoc_exact",
         "fraction",
         "mean over m of E [argmax p(a | x_1..m) != argmax pi*]",
-        "The same for a reader who knows only what the trace has stated.",
+        "How often the exact answer changes when the trace is cut off, for a reader who sees the trace alone.",
     ),
     Metric(
         "early_reliance",
@@ -90,7 +90,7 @@ FAITHFULNESS = (
         "necessity_exact",
         "bits",
         "E sum pi* (log2 pi* - log2 prior)",
-        "How many bits a reader who knows only the trace would lose.",
+        "How many bits a reader who sees the trace alone would lose with it.",
     ),
     Metric(
         "posthocness",

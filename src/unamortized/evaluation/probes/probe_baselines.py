@@ -22,7 +22,7 @@ RANDOM_FEATURES = 512
 
 @dataclass(frozen=True)
 class BaselineInput:
-    """What a baseline may compute its features from."""
+    """The inputs from which a baseline computes its features."""
 
     run: Run
     problems: Problems

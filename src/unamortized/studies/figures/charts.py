@@ -41,9 +41,8 @@ class Chart:
     line: str = "condition"  # column told apart by color and mark
     dash: str = ""  # column told apart by dashes
     names: Mapping[Any, str] = field(default_factory=dict)  # value, or (column, value) -> its label
-    styles: Mapping[Any, Mapping[str, Any]] = field(
-        default_factory=dict
-    )  # value of ``line`` -> ``Axes.plot`` arguments
+    # value of ``line`` -> ``Axes.plot`` arguments
+    styles: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
     references: tuple[float, ...] = ()  # thin dashed lines across the measured axis
     scale: Scale | None = None  # of the measured axis; default: log for nats, else linear
     floor: float | None = None  # smaller values are drawn here; default: 1e-4 on a log scale

@@ -143,12 +143,8 @@ def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, pla
 def _dots(chart: Dots, rows: pd.DataFrame) -> Figure:
     order = in_order(chart, chart.y, rows)
     figure, panels, grid = grid_of(chart, rows)
-    tick = {
-        "marker": "|",
-        "markersize": 10,
-        "markeredgewidth": 1.5,
-        "linestyle": "",
-    }  # baselines, in the middle of their row
+    # baselines, in the middle of their row
+    tick = {"marker": "|", "markersize": 10, "markeredgewidth": 1.5, "linestyle": ""}
     drawn = {value: tick | style if "marker" not in style else style for value, style in looks(chart, rows).items()}
     beside = [value for value in drawn if drawn[value]["marker"] != "|"]
     for axes, own in panels:
@@ -239,8 +235,4 @@ def _number(chart: Heat, found: Estimate) -> tuple[str, dict[str, Any]]:
     return f"{mean} ±{short(found.high - found.value)}", {"weight": "bold"} if differs else {"style": "italic"}
 
 
-_KINDS: dict[type[Chart], Callable[[Any, pd.DataFrame], Figure]] = {
-    Curves: _curves,
-    Dots: _dots,
-    Heat: _heat,
-}
+_KINDS: dict[type[Chart], Callable[[Any, pd.DataFrame], Figure]] = {Curves: _curves, Dots: _dots, Heat: _heat}

@@ -57,7 +57,7 @@ def write_report(folder: Path) -> Path:
 
 def _study(folder: Path) -> dict[str, Any]:
     """Read ``claims.json``, count its verdicts, and add the figures as base64."""
-    record = json.loads((folder / "claims.json").read_text())
+    record = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
     verdicts = [claim["verdict"] for claim in record["claims"]]
     figures = [
         figure | {"png": base64.b64encode(file.read_bytes()).decode()}
