@@ -9,7 +9,8 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 PIP  = $(BIN)/python -m pip --disable-pip-version-check
 RUN  = $(BIN)/unamortized
-SIZE = --preset $(PRESET) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS))
+SIZE = --preset $(PRESET) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS)) \
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(LOGGER),--logger $(LOGGER))
 ONE_TASK  = $(or $(TASK),tasks/noisy_permutation.yaml)
 ANY_TASKS = $(foreach task,$(TASK),--task $(task))
 
@@ -26,6 +27,8 @@ help: ## show this text
 	@echo "  PRESET=quick|full|smoke   how much to compute (quick)"
 	@echo "  TASK=tasks/….yaml         the world (noisy_permutation; for a study: the study's own)"
 	@echo "  SEEDS=3  WORKERS=2        number of seeds, of runs at a time"
+	@echo "  DEVICE=auto|cpu|cuda      where models train and answer (auto)"
+	@echo "  LOGGER=tensorboard        also log training curves there"
 	@echo "  STUDY=compare|worlds|pointer|locality|stride|faithfulness|law|modes|geometry|depth"
 	@echo "  OVERRIDES='train.steps=500 …'   any field of the run, dotted"
 	@echo "  PYTHON=…  TORCH_INDEX=…   the interpreter, and the index torch is installed from"
@@ -34,6 +37,9 @@ setup: .venv/.stamp ## install everything into .venv
 
 train-amortized: .venv/.stamp ## train the model that answers at once
 	$(RUN) train $(ONE_TASK) --condition amortized $(SIZE) $(OVERRIDES)
+
+train-%: .venv/.stamp ## train under any condition: make train-amortized_dense
+	$(RUN) train $(ONE_TASK) --condition $* $(SIZE) $(OVERRIDES)
 
 train-cot: .venv/.stamp ## train the model that writes its beliefs down first
 	$(RUN) train $(ONE_TASK) --condition cot $(SIZE) $(OVERRIDES)

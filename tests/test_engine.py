@@ -14,7 +14,8 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.generalization import by_length
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import RunSpec, TrainSpec, is_finished, run_folder
+from unamortized.learning.runs import is_finished, run_folder
+from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.studies.study import Preset, Study
 
 TINY = TrainSpec(steps=4, batch_size=16, lengths_per_batch=2, warmup_steps=1)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unamortized.learning.exports import export_gpt2
-    from unamortized.learning.runs import Run, load_run
+    from unamortized.learning.runs import load_run
+    from unamortized.learning.specification import Run
     from unamortized.worlds.inference import (
         ImpossibleObservation,
         filter_beliefs,

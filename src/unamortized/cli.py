@@ -29,6 +29,10 @@ Preset = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; each preset has its own.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time, one thread each; default: all cores.")]
+Device = Annotated[str, typer.Option(help="Where models train and answer: auto (a GPU if there is one), cpu, or cuda.")]
+Logger = Annotated[
+    str, typer.Option(help="Also log training curves with Lightning's logger of this name: tensorboard.")
+]
 Results = Annotated[Path, typer.Option(help="Where runs and outputs are kept.")]
 Overrides = Annotated[
     list[str] | None,
@@ -50,6 +54,8 @@ def train(
     grid: Annotated[
         list[str] | None, typer.Option(help="A list of values to cross: seed=0,1,2 or model.layers=1,2,4.")
     ] = None,
+    device: Device = "auto",
+    logger: Logger = "",
     results: Results = Path("results"),
 ) -> None:
     """Train on a task and measure the result. Studies share the runs."""
@@ -71,7 +77,7 @@ def train(
         )
     ]
     console = Console()
-    folders = run_specs(specs, study.preset(preset).evaluations, results, workers or _cores(), console)
+    folders = run_specs(specs, study.preset(preset).evaluations, results, _execution(workers, device, logger), console)
     for folder in folders:
         _show_run(folder, console)
 
@@ -83,10 +89,12 @@ def compare(
     preset: Preset = "quick",
     seeds: Seeds = None,
     workers: Workers = None,
+    device: Device = "auto",
+    logger: Logger = "",
     results: Results = Path("results"),
 ) -> None:
     """Run the headline study: amortized against chain of thought, with figures and verdicts."""
-    study("compare", overrides, task, preset, seeds, workers, results)
+    study("compare", overrides, task, preset, seeds, workers, device, logger, results)
 
 
 @app.command()
@@ -102,6 +110,8 @@ def study(
     preset: Preset = "quick",
     seeds: Seeds = None,
     workers: Workers = None,
+    device: Device = "auto",
+    logger: Logger = "",
     results: Results = Path("results"),
 ) -> None:
     """Run a study: train what is missing, measure it, draw its figures and judge its claims."""
@@ -112,7 +122,8 @@ def study(
     found = find_study(name)
     specs = plan(found.preset(preset), task or [], [], range(seeds or 0), overrides or [])
     console = Console()
-    record = run_study(found, preset, specs, results, workers or _cores(), console, overrides or [])
+    execution = _execution(workers, device, logger)
+    record = run_study(found, preset, specs, results, execution, console, overrides or [])
     show_claims(record["claims"], console)
     if preset == "smoke":
         console.print("Preset smoke checks that everything runs: models have hardly trained, verdicts mean nothing.")
@@ -127,17 +138,20 @@ def study(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, results/runs/<hash>.")],
     preset: Preset = "quick",
+    device: Device = "auto",
 ) -> None:
     """Measure a finished run as the study that trains its condition does, and show the results."""
     from unamortized.evaluation.evaluate import evaluate_run
-    from unamortized.learning.runs import RunSpec, read_record
+    from unamortized.learning.runs import read_record
+    from unamortized.learning.specification import RunSpec
     from unamortized.studies import study_of
 
     spec = RunSpec.model_validate(read_record(run)["spec"])
     known = study_of(spec.condition).preset(preset).evaluations
     evaluations = [each.at(spec.task) for each in known if each.of == "run" and each.applies(spec.seed)]
     console = Console()
-    evaluate_run(run, evaluations, lambda name: console.print(f"measuring {name}"))
+    chosen = _execution(1, device).device
+    evaluate_run(run, evaluations, lambda name: console.print(f"measuring {name}"), chosen)
     _show_run(run, console)
 
 
@@ -261,7 +275,8 @@ def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
 
 def _show_run(folder: Path, console: Console) -> None:
     """Print a run's answers by length, from its own metrics."""
-    from unamortized.learning.runs import RunSpec, read_record
+    from unamortized.learning.runs import read_record
+    from unamortized.learning.specification import RunSpec
     from unamortized.studies.output import read_metrics
 
     spec = RunSpec.model_validate(read_record(folder)["spec"])
@@ -291,6 +306,16 @@ def _show_estimators(pooled: Any, title: str, console: Console) -> None:
     for names, values in shown.iterrows():
         table.add_row(*names, *(f"{value:.4g}" for value in values))
     console.print(table)
+
+
+def _execution(workers: int | None, device: str, logger: str = "") -> Any:
+    """Choose how jobs are executed; a ValueError if the machine has no such device, or Lightning no such logger."""
+    from unamortized.engine import Execution
+    from unamortized.learning.training import check_logger
+    from unamortized.models.device import resolve_device
+
+    check_logger(logger)
+    return Execution(workers or _cores(), resolve_device(device).type, logger)
 
 
 def _cores() -> int:

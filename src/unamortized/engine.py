@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
-from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import RunSpec, is_finished, run_folder, write_text
+from unamortized.learning.runs import (
+    RUN_FORMAT,
+    flops_per_question,
+    is_finished,
+    parents_of,
+    run_digest,
+    run_folder,
+    training_steps,
+    with_parents,
+    write_text,
+)
+from unamortized.learning.specification import RunSpec
 from unamortized.learning.training import train_run
 from unamortized.studies.output import write_output
 from unamortized.studies.report import write_report
@@ -42,34 +52,61 @@ class JobError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Execution:
+    """How jobs are executed: nothing here is part of a specification."""
+
+    workers: int = 1  # jobs at a time, one thread each
+    device: str = "cpu"  # that models train and answer on
+    logger: str = ""  # tensorboard, or none
+
+
+@dataclass(frozen=True)
 class RunJob:
     """Train a run and measure it."""
 
     spec: RunSpec
     evaluations: tuple[Evaluation, ...]
     root: Path
+    execution: Execution = Execution()
 
     @property
     def title(self) -> str:
         return self.spec.title
 
     @property
+    def folder(self) -> Path:
+        return run_folder(self.spec, self.root)
+
+    @property
+    def after(self) -> set[Path]:
+        """The folders of the runs to finish first."""
+        return {run_folder(parent, self.root) for parent in parents_of(self.spec).values()}
+
+    @property
     def cost(self) -> float:
         """FLOPs of training; the longest job starts first, so that no core idles at the end."""
-        condition, train = resolve_condition(self.spec.condition), self.spec.train
-        return condition.training_flops_per_question(self.spec.task, self.spec.model) * train.steps * train.batch_size
+        return flops_per_question(self.spec) * training_steps(self.spec) * self.spec.train.batch_size
 
     def is_done(self) -> bool:
-        folder = run_folder(self.spec, self.root)
+        folder = self.folder
         return is_finished(folder) and all(evaluation.file(folder).exists() for evaluation in self.evaluations)
 
     def work(self, report: ReportJob) -> None:
         """Train the run and measure its missing evaluations."""
-        title, steps = self.title, self.spec.train.steps
+        title, steps = self.title, training_steps(self.spec)
         folder = train_run(
-            self.spec, self.root, lambda done, total, loss: report(title, done, total, f"loss {loss:.3f}")
+            self.spec,
+            self.root,
+            lambda done, total, loss: report(title, done, total, f"loss {loss:.3f}"),
+            self.execution.device,
+            self.execution.logger,
         )
-        evaluate_run(folder, self.evaluations, lambda name: report(title, steps, steps, f"evaluating {name}"))
+        evaluate_run(
+            folder,
+            self.evaluations,
+            lambda name: report(title, steps, steps, f"evaluating {name}"),
+            self.execution.device,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,12 +123,19 @@ class TaskJob:
         return f"{self.task.name} baselines seed {self.seed}"
 
     @property
+    def folder(self) -> Path:
+        return task_folder(self.task, self.seed, self.root)
+
+    @property
+    def after(self) -> set[Path]:
+        return set()
+
+    @property
     def cost(self) -> float:
         return math.inf  # short, but the others should not wait for it at the end
 
     def is_done(self) -> bool:
-        folder = task_folder(self.task, self.seed, self.root)
-        return all(evaluation.file(folder).exists() for evaluation in self.evaluations)
+        return all(evaluation.file(self.folder).exists() for evaluation in self.evaluations)
 
     def work(self, report: ReportJob) -> None:
         """Measure the missing evaluations."""
@@ -107,7 +151,7 @@ def run_study(
     preset_name: str,
     specs: Sequence[RunSpec],
     root: Path,
-    workers: int,
+    execution: Execution,
     console: Console,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -118,21 +162,26 @@ def run_study(
     Raises:
         JobError: if a run failed.
     """
-    measured = _measure(specs, study.preset(preset_name).evaluations, root, workers, console)
+    measured = _measure(specs, study.preset(preset_name).evaluations, root, execution, console)
     folder = root / preset_name / study.name
     console.print(f"Drawing figures into {folder}/figures", highlight=False)
-    made_by = {"preset": preset_name, "overrides": list(overrides), "runs": [spec.digest() for spec in specs]}
+    made_by = {
+        "preset": preset_name,
+        "overrides": list(overrides),
+        "runs": [run_digest(spec) for spec in specs],
+        "format": RUN_FORMAT,
+    }
     record = write_output(study, made_by, measured, folder)
     write_report(root / preset_name)
     return record
 
 
 def run_specs(
-    specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
+    specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, execution: Execution, console: Console
 ) -> list[Path]:
     """Train and measure runs outside a study, and return their folders; a JobError if a run failed."""
     of_runs = [evaluation for evaluation in evaluations if evaluation.of == "run"]
-    measured = _measure(specs, of_runs, root, workers, console)
+    measured = _measure(specs, of_runs, root, execution, console)
     folders = list(dict.fromkeys(each.folder for each in measured))
     for folder in folders:  # even of finished runs: other evaluations may have been measured since
         own = [each._replace(world="", variant="") for each in measured if each.folder == folder]
@@ -141,7 +190,7 @@ def run_specs(
 
 
 def _measure(
-    specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, workers: int, console: Console
+    specs: Sequence[RunSpec], evaluations: Sequence[Evaluation], root: Path, execution: Execution, console: Console
 ) -> list[Measured]:
     """Run the jobs of all runs and their tasks, then the comparisons of runs; return the evaluations of each folder."""
     of_tasks = [evaluation for evaluation in evaluations if evaluation.of == "task"]
@@ -154,29 +203,33 @@ def _measure(
             jobs[folder] = TaskJob(spec.task, spec.seed, own, root)
             measured.append(Measured(folder, own, spec.world))
     for spec in specs:
+        for parent in with_parents(spec)[:-1]:  # trained, and measured only if it is a run of its own right, too
+            jobs.setdefault(run_folder(parent, root), RunJob(parent, (), root, execution))
         folder = run_folder(spec, root)
         own = tuple(each.at(spec.task) for each in of_runs if each.applies(spec.seed))
-        jobs[folder] = _extended(jobs.get(folder), spec, own, root)
+        jobs[folder] = _extended(jobs.get(folder), spec, own, root, execution)
         measured.append(Measured(folder, own, spec.world, spec.variant, folder.name))
-    run_jobs(list(jobs.values()), workers, console)
+    run_jobs(list(jobs.values()), execution.workers, console)
     comparing: dict[Path, Job] = {}
     for spec in specs:
         folder = run_folder(spec, root)
         if own := tuple(each.at(spec.task) for each in evaluations if each.compares(spec, root, jobs)):
-            comparing[folder] = _extended(comparing.get(folder, jobs[folder]), spec, own, root)
+            comparing[folder] = _extended(comparing.get(folder, jobs[folder]), spec, own, root, execution)
             measured.append(Measured(folder, own, spec.world, spec.variant, folder.name))
-    run_jobs(list(comparing.values()), workers, console)
+    run_jobs(list(comparing.values()), execution.workers, console)
     return measured
 
 
-def _extended(job: Job | None, spec: RunSpec, evaluations: Sequence[Evaluation], root: Path) -> RunJob:
+def _extended(
+    job: Job | None, spec: RunSpec, evaluations: Sequence[Evaluation], root: Path, execution: Execution
+) -> RunJob:
     """Add evaluations to the job of a run: two cells of a study may share a run but differ in their tests."""
     before = job.evaluations if job else ()
-    return RunJob(spec, (*before, *(each for each in evaluations if each not in before)), root)
+    return RunJob(spec, (*before, *(each for each in evaluations if each not in before)), root, execution)
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
-    """Run the unfinished jobs, ``workers`` at a time; a single worker runs in this process.
+    """Run the unfinished jobs, ``workers`` at a time, each after those it needs; a single worker runs in this process.
 
     Raises:
         JobError: if a job failed; running jobs finish first, so that nothing is lost.
@@ -189,10 +242,18 @@ def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
     workers = min(workers, len(waiting))
     with _progress(waiting, console) as report:
         if workers == 1:
-            for job in waiting:
+            while waiting:
+                job = _ready(waiting, waiting)[0]
                 _run_here(job, report)
+                waiting.remove(job)
         else:
             _run_in_pool(waiting, workers, report)
+
+
+def _ready(waiting: Sequence[Job], unfinished: Sequence[Job]) -> list[Job]:
+    """Select the waiting jobs that need no unfinished one."""
+    folders = {job.folder for job in unfinished}
+    return [job for job in waiting if not job.after & folders]
 
 
 def _run_here(job: Job, report: ReportJob) -> None:
@@ -216,8 +277,7 @@ def _run_in_pool(jobs: Sequence[Job], workers: int, report: ReportJob) -> None:
     listener.start()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(messages,))
     try:
-        futures = {pool.submit(_work, job): job for job in jobs}
-        _wait(futures)
+        _work_off(pool, list(jobs))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
@@ -227,16 +287,24 @@ def _run_in_pool(jobs: Sequence[Job], workers: int, report: ReportJob) -> None:
         listener.join(timeout=5)
 
 
-def _wait(futures: dict[Future[None], Job]) -> None:
+def _work_off(pool: ProcessPoolExecutor, waiting: list[Job]) -> None:
+    """Submit each job as soon as those it needs are done; after a failure, only let the running ones finish."""
+    running: dict[Future[None], Job] = {}
     failed: list[str] = []
     cause: Exception | None = None
-    for future in as_completed(futures):
-        error = future.exception() if not future.cancelled() else None
-        if isinstance(error, Exception):
-            failed.append(f"{futures[future].title}: {error}")
-            cause = cause or error
-            for other in futures:
-                other.cancel()
+    while running or (waiting and not failed):
+        for job in [] if failed else _ready(waiting, [*waiting, *running.values()]):
+            running[pool.submit(_work, job)] = job
+            waiting.remove(job)
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            job = running.pop(future)
+            error = future.exception() if not future.cancelled() else None
+            if isinstance(error, Exception):
+                failed.append(f"{job.title}: {error}")
+                cause = cause or error
+                for other in running:
+                    other.cancel()
     if failed:
         raise JobError("\n".join(failed)) from cause
 

@@ -12,10 +12,12 @@ from rich.text import Text
 from unamortized.evaluation.baselines import codebook
 from unamortized.evaluation.distances import kl
 from unamortized.language.layout import NOWHERE, Examples, lay_out
+from unamortized.language.rendering import Language
 from unamortized.language.traces import TRACES, resolve_trace
 from unamortized.language.vocabulary import HINT_STRENGTHS, MARKS, Vocabulary, task_vocabulary
 from unamortized.language.windows import net_vocabulary
-from unamortized.learning.conditions import CONDITIONS, TraceCondition
+from unamortized.learning.conditions import CONDITIONS
+from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import conditional
 from unamortized.worlds.problems import Problems
@@ -47,11 +49,14 @@ def preview(task: Task, n_steps: int, n_problems: int, seed: int) -> Iterator[Re
         trace_vocabulary = kind.vocabulary(task, 2 * n_steps)
         examples = lay_out(problems, kind(problems, trace_vocabulary), trace_vocabulary)
         columns = _columns(task, process, trace_vocabulary, examples)
-        yield Panel(columns, title=f"trace {name}{_learned_by(name)}", title_align="left")
+        yield Panel(columns, title=f"trace {name}{_learned_by(task, name)}", title_align="left")
 
 
-def _learned_by(trace: str) -> str:
-    conditions = [each.name for each in CONDITIONS.values() if isinstance(each, TraceCondition) and each.trace == trace]
+def _learned_by(task: Task, trace: str) -> str:
+    languages = {
+        each.name: each.language(task, ModelSpec()) for each in CONDITIONS.values() if not each.unsupported(task)
+    }
+    conditions = [name for name, each in languages.items() if isinstance(each, Language) and each.trace == trace]
     return f" (conditions {', '.join(conditions)})" if conditions else ""
 
 

@@ -12,7 +12,7 @@ from tests.evaluation.oracle import SMALL
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER, THINK
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import Run, RunSpec
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import Cache, Output, Transformer
 from unamortized.worlds.tasks import Task
 

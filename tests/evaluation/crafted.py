@@ -9,7 +9,8 @@ import torch
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import small_task
 from unamortized.language.vocabulary import THINK
-from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.tasks import Task
 

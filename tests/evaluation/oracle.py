@@ -13,7 +13,7 @@ from tests.small_tasks import small_task
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER, THINK, task_vocabulary
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import Run, RunSpec
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
 from unamortized.worlds.problems import exact_answer
 from unamortized.worlds.tasks import Task

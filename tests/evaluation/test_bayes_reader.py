@@ -8,7 +8,7 @@ from tests.evaluation.untrained import by_step
 from tests.small_tasks import IN_CONTEXT, small_task
 from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone
-from unamortized.evaluation.responses import respond
+from unamortized.learning.rollouts import respond
 from unamortized.worlds.splits import draw
 
 

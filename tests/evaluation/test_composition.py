@@ -15,7 +15,8 @@ from tests.worlds.brute_force import enumerate_paths, marginal
 from unamortized.evaluation.composition import composition, start_states, steps_read, window_beliefs
 from unamortized.evaluation.probes.ridge import discriminant, moments, r2
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import ModelSpec, Output, Transformer
 from unamortized.worlds.splits import draw
 

@@ -12,7 +12,8 @@ from unamortized.evaluation import evaluate, generalization
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.rows import COLUMNS, row
-from unamortized.learning.runs import RunSpec, new_model, run_folder, save_model, write_record
+from unamortized.learning.runs import new_model, run_folder, save_model, write_record
+from unamortized.learning.specification import RunSpec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from unamortized.evaluation import examples
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT, example_problems
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
-from unamortized.evaluation.responses import respond
+from unamortized.learning.rollouts import respond
 from unamortized.evaluation.rows import to_csv
 
 FEW = SampleSize(128)

@@ -19,7 +19,7 @@ from unamortized.evaluation.faithfulness.patching import shares
 from unamortized.evaluation.faithfulness.rollout import roll_out
 from unamortized.evaluation.faithfulness.simulation import with_another_end
 from unamortized.evaluation.faithfulness.truncation import HORIZON, horizon
-from unamortized.evaluation.responses import respond
+from unamortized.learning.rollouts import respond
 from unamortized.worlds.splits import draw
 
 FEW = FaithfulnessSettings(problems=256, lags=(0, 1, 4), draws=2)

@@ -16,7 +16,8 @@ from unamortized.evaluation.examples import EXAMPLE_COLUMNS
 from unamortized.evaluation.geometry import across_lengths, between_conditions, dimensions
 from unamortized.evaluation.probes.activations import SITES, Activations
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.runs import TrainSpec, plan_run, run_folder, sibling
+from unamortized.learning.runs import plan_run, run_folder, sibling
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw
 

@@ -10,7 +10,7 @@ from unamortized.evaluation.bayes_reader import BayesReader, reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, hints
 from unamortized.language.vocabulary import ANSWER, HINT_STRENGTHS
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import Run, RunSpec
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import ModelSpec
 
 FEW = FaithfulnessSettings(problems=400, draws=2)

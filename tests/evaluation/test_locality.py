@@ -24,7 +24,7 @@ from unamortized.evaluation.locality import (
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.rows import row
 from unamortized.language.windows import NetVocabulary
-from unamortized.learning.runs import Run, RunSpec
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
 from unamortized.studies.figures.locality import ESTIMATORS
 from unamortized.worlds.net_tasks import NetTask

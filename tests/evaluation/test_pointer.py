@@ -16,7 +16,7 @@ from unamortized.evaluation.pointer import (
 )
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
-from unamortized.evaluation.responses import respond
+from unamortized.learning.rollouts import respond
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
 

@@ -15,7 +15,7 @@ from unamortized.evaluation.probes import Probes, by_layer, fitting, sweep
 from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
 from unamortized.evaluation.probes.fitting import fitting_problems, scoring_problems
 from unamortized.evaluation.probes.ridge import r2
-from unamortized.evaluation.responses import respond
+from unamortized.learning.rollouts import respond
 from unamortized.evaluation.triangle import to_simplex
 from unamortized.worlds.splits import content_hash, draw
 

@@ -8,7 +8,8 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, along_training
 from unamortized.evaluation.generalization import by_length
 from unamortized.evaluation.protocol import SampleSize, snapshots, split_of, test_problems
-from unamortized.learning.runs import RunSpec, TrainSpec, load_run
+from unamortized.learning.runs import load_run
+from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.learning.training import train_run
 
 test_problems.__test__ = False  # pytest takes it for a test by its name

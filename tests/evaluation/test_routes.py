@@ -20,7 +20,8 @@ from unamortized.evaluation.routes import (
     routes,
 )
 from unamortized.language.meanings import code_meanings
-from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import ModelSpec
 
 FEW = SampleSize(problems=24)

@@ -14,7 +14,8 @@ from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.steering import CHANGES, steering
 from unamortized.labels import CHOSEN_LAYER as CHOSEN
 from unamortized.language.vocabulary import ANSWER
-from unamortized.learning.runs import Run, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run
 from unamortized.models.transformer import ModelSpec, Output
 
 FEW = FaithfulnessSettings(problems=256, lags=(0, 2))

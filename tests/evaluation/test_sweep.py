@@ -14,7 +14,8 @@ from unamortized.evaluation.probes.fitting import fit_by_layer, fit_probes
 from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.probes.targets import TARGETS
 from unamortized.evaluation.protocol import snapshots
-from unamortized.learning.runs import TrainSpec, load_run, new_model
+from unamortized.learning.runs import load_run, new_model
+from unamortized.learning.specification import TrainSpec
 from unamortized.learning.training import train_run
 from unamortized.worlds.splits import draw
 

@@ -9,7 +9,7 @@ from unamortized.evaluation.distances import kl
 from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.evaluation.responses import respond
+from unamortized.learning.rollouts import respond
 from unamortized.evaluation.triangle import (
     as_belief,
     as_distribution,

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tests.evaluation.oracle import SMALL, slow_task
-from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run, RunSpec
 
 
 def untrained_run(condition="cot", model=SMALL, **fields):

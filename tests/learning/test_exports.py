@@ -9,7 +9,8 @@ from tests.small_nets import small_net_task
 from tests.small_tasks import small_task
 from unamortized.cli import app, guarded
 from unamortized.learning.exports import export_gpt2
-from unamortized.learning.runs import Run, RunSpec, load_run, new_model, run_folder, save_model, write_record
+from unamortized.learning.runs import load_run, new_model, run_folder, save_model, write_record
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.recurrent import Recurrent
 from unamortized.models.transformer import ModelSpec
 

@@ -12,8 +12,6 @@ from tests.small_tasks import IN_CONTEXT, small_task
 from unamortized.learning import runs
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import (
-    RunSpec,
-    TrainSpec,
     exclusively,
     git_commit,
     is_finished,
@@ -28,6 +26,7 @@ from unamortized.learning.runs import (
     write_record,
     write_text,
 )
+from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.models.recurrent import Recurrent
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.splits import draw

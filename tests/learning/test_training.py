@@ -15,16 +15,8 @@ from tests.small_tasks import small_task
 from unamortized.language.batches import to_batch
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import (
-    RunSpec,
-    TrainSpec,
-    is_finished,
-    load_run,
-    new_model,
-    read_record,
-    run_folder,
-    snapshot_steps,
-)
+from unamortized.learning.runs import is_finished, load_run, new_model, read_record, run_folder, snapshot_steps
+from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.learning.training import (
     Learner,
     WholeCheckpoints,

@@ -8,7 +8,8 @@ from tests.small_nets import small_net_task
 from tests.small_tasks import small_task
 from unamortized.language.batches import TrainingData
 from unamortized.learning.conditions import CONDITIONS, WindowCondition, check_fits, resolve_condition
-from unamortized.learning.runs import RunSpec, TrainSpec, load_run, plan_run
+from unamortized.learning.runs import load_run, plan_run
+from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.learning.training import batch_loss, train_run
 from unamortized.models.flops import training_flops
 from unamortized.models.transformer import ModelSpec

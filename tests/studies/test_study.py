@@ -6,7 +6,7 @@ import pytest
 
 from unamortized.configuration.document import SpecError
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies import STUDIES, find_study
 from unamortized.studies.study import Cell, Preset, plan, split_overrides

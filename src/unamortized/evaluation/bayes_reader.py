@@ -17,14 +17,16 @@ from unamortized.evaluation.baselines import blinded, updated
 from unamortized.labels import numbers, stem
 from unamortized.language.edits import edited_beliefs
 from unamortized.language.meanings import code_meanings
+from unamortized.language.rendering import Language
 from unamortized.language.vocabulary import ANSWER
-from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.learning.runs import assemble, new_model
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import ModelSpec, Output
 from unamortized.worlds.problems import Problems, Questions, solve
 from unamortized.worlds.tasks import Task
 
 READ = ("belief", "streaming", "every")  # the traces that readers can read
+START = 1  # column of the token that tells the start, if there is one
 
 
 class BayesReader:
@@ -38,7 +40,7 @@ class BayesReader:
         if reason := unreadable(task, trace):
             raise ValueError(reason)
         self.task, self.process, self.rho = task, task.build(), rho
-        self.vocabulary = resolve_condition("cot").vocabulary(task)
+        self.vocabulary = Language(task, trace).vocabulary
         self.meanings = code_meanings(task, softening=1e-12)
         self.stride = int(numbers(trace).get("every", 1))
 
@@ -72,7 +74,7 @@ class BayesReader:
         """Return the probabilities of the answer, or of the next code of the trace."""
         vocabulary, kinds = self.vocabulary, [self.vocabulary.kind(int(token))[0] for token in read[0]]
         problems = self._problems(read, kinds)
-        traced = [column for column, kind in enumerate(kinds) if kind == "code" and column]  # column 0: the start
+        traced = [column for column, kind in enumerate(kinds) if kind == "code" and column > START]
         codes = read[:, traced] - vocabulary.blocks["code"].start
         step, belief = 0, problems.beliefs[:, 0]
         for stated in codes.T:
@@ -87,14 +89,14 @@ class BayesReader:
         return self.rho * from_trace + (1 - self.rho) * problems.answer_distribution
 
     def _problems(self, read: Int[np.ndarray, "batch column"], kinds: list[str]) -> Problems:
-        """Solve the questions that have been read; the first token may tell the start."""
-        batch, blocks, first = len(read), self.vocabulary.blocks, kinds[0]
+        """Solve the questions that have been read; the token after <bos> may tell the start."""
+        batch, blocks, first = len(read), self.vocabulary.blocks, kinds[START]
         observed = [column for column, kind in enumerate(kinds) if kind == "observation"]
         start = np.tile(self.process.initial, (batch, 1))
         if first == "state":
-            start = np.eye(self.process.n_states)[read[:, 0] - blocks["state"].start]
+            start = np.eye(self.process.n_states)[read[:, START] - blocks["state"].start]
         elif first == "code":
-            start = self.vocabulary.codebook.points[read[:, 0] - blocks["code"].start]
+            start = self.vocabulary.codebook.points[read[:, START] - blocks["code"].start]
         questions = Questions(
             observations=read[:, observed] - blocks["observation"].start,
             latents=np.zeros((batch, len(observed) + 1), dtype=np.int64),  # unknown, as are the answers
@@ -121,5 +123,5 @@ def unreadable(task: Task, trace: str) -> str:
 def reader_run(task: Task, rho: float, condition: str = "cot", seed: int = 0) -> Run:
     """Make a run whose model is a reader, without a folder; a ValueError tells why the task or trace is unreadable."""
     spec = RunSpec(task=task, condition=condition, seed=seed, model=ModelSpec(layers=1))
-    run = Run(spec, new_model(spec), Path("no folder: a reader is not trained"))
-    return replace(run, model=BayesReader(task, run.condition.trace, rho))
+    run = assemble(spec, new_model(spec), Path("no folder: a reader is not trained"))
+    return replace(run, model=BayesReader(task, run.language.trace, rho))

@@ -9,7 +9,7 @@ from unamortized.evaluation.probes.activations import read_activations
 from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.protocol import SampleSize, test_problems
 from unamortized.labels import QUESTION
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import content_hash
 
@@ -24,7 +24,7 @@ def belief_geometry(run: Run, settings: SampleSize) -> pd.DataFrame:
     Only for models that predict the next symbol. Sources: ``exact``, and ``probed`` with a layer. Problems and steps
     are those of distinct histories; the problems are not those of ``examples.example_problems``.
     """
-    if not run.condition.predicts_question:
+    if not run.language.predicts_question:
         return pd.DataFrame(columns=list(EXAMPLE_COLUMNS))
     n_steps = run.task.steps.train[1]
     probes = belief_probes(run, settings.problems, "clouds", QUESTION)

@@ -16,7 +16,8 @@ from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems
 from unamortized.evaluation.probes.ridge import discriminant, r2, ridge_probe
 from unamortized.evaluation.protocol import Rows, SampleSize, recorder
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
-from unamortized.learning.runs import Run, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.processes import Process
@@ -45,7 +46,7 @@ def composition(run: Run, settings: SampleSize) -> Rows:
     For runs without a trace whose process has states. The control ``untrained`` is the network before training.
     """
     task = run.task
-    if run.condition.trace != "none" or task.build().is_generalized:
+    if not run.language.is_direct or task.build().is_generalized:
         return []
     fitted_on = fitting_problems(run, settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)

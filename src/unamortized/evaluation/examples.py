@@ -6,7 +6,7 @@ from jaxtyping import Int, Num
 
 from unamortized.evaluation.protocol import SampleSize, test_problems
 from unamortized.evaluation.triangle import belief_reader, stated_beliefs
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 
 PROBLEMS, SIMPLEX_PROBLEMS = 1, 120  # the latter for tasks with three states: a triangle can show their beliefs
 DECIMALS = 3  # of values; a state with a value of zero is left out
@@ -37,7 +37,7 @@ def example_problems(run: Run, settings: SampleSize) -> pd.DataFrame:
         example_rows(every_step[1:], problems.observations[:, :, None], source="observation"),
         example_rows(every_step, problems.latents[:, :, None], source="latent"),
     ]
-    if run.condition.trace != "none":
+    if not run.language.is_direct:
         tables.append(example_rows(response.trace_steps, stated_beliefs(run, response), source="stated"))
     return example_table(run, n_steps, tables)
 

@@ -15,11 +15,10 @@ from unamortized.evaluation.protocol import (
     shifted_tests,
     test_problems,
 )
-from unamortized.evaluation.responses import exact_answers, respond
 from unamortized.evaluation.rows import row
 from unamortized.labels import numbered
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import exact_answers, respond
+from unamortized.learning.specification import Run
 from unamortized.models.flops import generation_flops
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import content_hash, draw, shares_questions
@@ -44,7 +43,7 @@ def by_shift(run: Run, settings: SampleSize) -> Rows:
 def _answered(run: Run, test: TestSet, settings: SampleSize) -> Rows:
     task, seed, rows = run.task, run.spec.seed, Rows()
     problems = test_problems(task, test.n_steps, settings.problems, seed, test.shift)
-    kind = resolve_trace(run.condition.trace)
+    kind = run.language.kind
     n_traces = {"": 1} | ({numbered("mean", k): k for k in AVERAGED} if kind.sampled else {})  # by variant
     responses = [respond(run, problems, draw=draw) for draw in range(max(n_traces.values()))]
     cost = generation_flops(run.spec.model, run.vocabulary.size, run.render(problems).written.tolist())

@@ -17,7 +17,8 @@ from unamortized.evaluation.subspaces import (
     random_subspace,
 )
 from unamortized.labels import joined
-from unamortized.learning.runs import Run, load_run, sibling
+from unamortized.learning.runs import load_run, sibling
+from unamortized.learning.specification import Run
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import apart, draw
 

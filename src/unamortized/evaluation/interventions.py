@@ -11,9 +11,9 @@ from torch import Tensor
 
 from unamortized.evaluation.probes.fitting import FittedProbe
 from unamortized.evaluation.probes.ridge import Probe
-from unamortized.evaluation.responses import respond
 from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, likeliest_change, random_subspace
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import respond
+from unamortized.learning.specification import Run
 from unamortized.models.decoding import Patch
 from unamortized.models.transformer import Cache, Patches
 from unamortized.worlds.problems import Problems

@@ -11,13 +11,12 @@ from jaxtyping import Int
 
 from unamortized.evaluation.baselines import updated
 from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder, test_problems
-from unamortized.evaluation.responses import respond
 from unamortized.evaluation.rows import row
 from unamortized.language.edits import edited_beliefs
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
@@ -47,7 +46,7 @@ def by_step(run: Run, settings: SampleSize) -> Rows:
     The control ``exact_trace`` judges the codes of the exact beliefs; rounding alone keeps them from being updates of
     each other.
     """
-    if resolve_trace(run.condition.trace).sampled:
+    if run.language.kind.sampled:
         return []
     task, rows = run.task, Rows()
     for test in by_length_tests(task):

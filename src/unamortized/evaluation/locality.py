@@ -18,8 +18,9 @@ from torch import Tensor
 from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.rows import row
 from unamortized.language.layout import NOWHERE
+from unamortized.language.vocabulary import BOS
 from unamortized.language.windows import NetVocabulary
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.models.architectures import LanguageModel
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.nets import BayesNet, conditional, draw_values, joint
@@ -143,15 +144,19 @@ class Writer:
 
     def __init__(self, model: LanguageModel, vocabulary: NetVocabulary, questions: PairQuestions, n_more: int) -> None:
         self.model, self.vocabulary = model, vocabulary
-        self.cache: Any = model.new_cache(2 + n_more)
+        self.cache: Any = model.new_cache(3 + n_more)
         given = vocabulary.assignment(questions.known, questions.value)
-        self.logits = self._read(np.stack([vocabulary.ask(questions.target), given], axis=1))
+        self.logits = self._read(
+            np.stack([np.full_like(given, BOS), vocabulary.ask(questions.target), given], axis=1), opens=True
+        )
 
     @torch.no_grad()
-    def _read(self, tokens: Int[np.ndarray, "question chunk"]) -> Float[Tensor, "question token"]:
+    def _read(self, tokens: Int[np.ndarray, "question chunk"], opens: bool = False) -> Float[Tensor, "question token"]:
         select = torch.zeros(tokens.shape, dtype=torch.bool)
         select[:, -1] = True
         positions = torch.full((1, tokens.shape[1]), NOWHERE)
+        if opens:
+            positions[:, 0] = 0  # of <bos>, as in ``lay_out_windows``
         return self.model(torch.from_numpy(tokens), positions, cache=self.cache, select=select).logits
 
     def values(self, variable: Int[np.ndarray, " question"]) -> Float[Tensor, "question value"]:

@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder, test_problems
-from unamortized.evaluation.responses import Response, respond
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import task_vocabulary
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response, respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.processes import Process
 from unamortized.worlds.randomness import stream
@@ -102,7 +101,7 @@ def pointer(run: Run, settings: SampleSize) -> Rows:
         problems = test_problems(task, test.n_steps, settings.problems, seed)
         response = respond(run, problems)
         every_step = np.array_equal(response.trace_steps, np.arange(1, test.n_steps + 1))
-        if resolve_trace(run.condition.trace).sampled or not every_step:
+        if run.language.kind.sampled or not every_step:
             continue
         codes = response.stated
         updated = updated_codes(task, problems, codes)
@@ -122,7 +121,7 @@ def pointer(run: Run, settings: SampleSize) -> Rows:
 
 def judge_fetching(run: Run, problems: Problems, response: Response, by_code: Judged) -> Judged:
     """Correct the judgment by codes with the tokens that the trace fetched."""
-    exact = resolve_trace(run.condition.trace)(problems, run.vocabulary)
+    exact = run.language.kind(problems, run.vocabulary)
     places = np.setdiff1d(np.arange(response.written.shape[1]), response.places)
     if not len(places):
         return by_code

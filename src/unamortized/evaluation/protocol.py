@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import Run, load_run, snapshot_steps
+from unamortized.learning.runs import load_run, snapshot_steps
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
 from unamortized.worlds.tasks import Task

@@ -21,8 +21,7 @@ from unamortized.evaluation.protocol import Rows, SampleSize
 from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, QUESTION
 from unamortized.language.layout import NO_STEP, Examples
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.randomness import stream
 
@@ -86,7 +85,7 @@ def forced_trace(run: Run, problems: int) -> ForcedTrace | None:
 
     Sampled traces are left out, and hinted questions, whose hints the exact updates ignore.
     """
-    kind = resolve_trace(run.condition.trace)
+    kind = run.language.kind
     if kind.sampled or kind.hinted or not isinstance(run.model, Transformer):
         return None
     rollout = roll_out(run, FaithfulnessSettings(problems=problems))

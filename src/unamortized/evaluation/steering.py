@@ -27,8 +27,7 @@ from unamortized.evaluation.protocol import Rows
 from unamortized.labels import ABOUT_TO_STATE, CHOSEN_LAYER
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, edited_beliefs
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.worlds.randomness import stream
 
 FITTED = 4  # problems to fit on for each problem that is steered: each step has a probe of its own
@@ -69,13 +68,13 @@ def steering(run: Run, settings: FaithfulnessSettings) -> Rows:
     without a control moves the activation along the belief subspace to b', a donor's belief. ``erased_kl`` is the KL to
     the undisturbed exact answer with the belief subspace erased.
     """
-    rollout, kind, rows = roll_out(run, settings), resolve_trace(run.condition.trace), Rows()
+    rollout, kind, rows = roll_out(run, settings), run.language.kind, Rows()
     if kind.sampled or run.task.query.kind == "smooth" or kind.n_filler:
         return rows
     problems, own, exact = rollout.problems, rollout.response, rollout.exact
     fitting = read_activations(run, fitting_problems(run, FITTED * settings.problems, "steering"))
     response = respond_with_activations(run, problems, own.written)
-    for site in SITES if run.condition.trace == "none" else (ABOUT_TO_STATE,):
+    for site in SITES if run.language.is_direct else (ABOUT_TO_STATE,):
         seen, losses = activations_at(run, problems, response, site), Losses()
         for lag in settings.lags:
             at = _steered_step(rollout, response.columns[site], seen.steps, lag)

@@ -10,11 +10,10 @@ from unamortized.evaluation.distances import kl
 from unamortized.evaluation.probes.activations import activations_at, respond_with_activations
 from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.protocol import Rows, SampleSize, recorder, test_problems
-from unamortized.evaluation.responses import Response
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
 BEYOND = 4  # how many times the training length is measured, too, if it is tested
@@ -30,7 +29,7 @@ class ProbedResponse(NamedTuple):
 
 def best_site(run: Run) -> str:
     """Return the site where a probe can read every step: before the trace states it, or in the question."""
-    return QUESTION if run.condition.trace == "none" else ABOUT_TO_STATE
+    return QUESTION if run.language.is_direct else ABOUT_TO_STATE
 
 
 def belief_reader(run: Run, size: int) -> Callable[[Problems], ProbedResponse]:
@@ -53,8 +52,8 @@ def triangle(run: Run, settings: SampleSize) -> Rows:
     The probe is fitted at the longest training length, and is the same at four times that. Runs whose trace states no
     belief are skipped, and hinted questions, as the exact beliefs ignore hints.
     """
-    kind = resolve_trace(run.condition.trace)
-    if kind.hinted or run.condition.trace in ("none", "state"):
+    kind = run.language.kind
+    if kind.hinted or run.language.trace in ("none", "state"):
         return []
     task, trained = run.task, run.task.steps.train[1]
     reader = belief_reader(run, settings.problems)
@@ -77,7 +76,7 @@ def triangle(run: Run, settings: SampleSize) -> Rows:
 
 def stated_beliefs(run: Run, response: Response) -> Float[np.ndarray, "batch step option"]:
     """Return the beliefs that a trace states; a sampled state is one-hot."""
-    states_codes = run.condition.trace != "state"
+    states_codes = run.language.trace != "state"
     meanings = code_meanings(run.task) if states_codes else np.eye(run.vocabulary.n_states)
     return as_distribution(run, meanings[response.stated])
 

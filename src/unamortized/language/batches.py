@@ -1,19 +1,15 @@
-"""Training batches: a function of the step alone, so that a run resumes with the batches that it would have had.
+"""Training batches: examples as tensors, and the questions of a training step, a function of the step alone.
 
 A step mixes a few lengths, each drawn from its own stratum of the training range. Problems of one length stay
 together, so that nothing is padded.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import count
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from unamortized.language.corpus import Corpus
 from unamortized.language.layout import Examples
@@ -22,15 +18,15 @@ from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task
 
-ExamplesOf = Callable[[int], list[Examples]]  # the examples of a training step, a group for each length
-
 
 class Batch(NamedTuple):
     """Examples of one length as tensors."""
 
     tokens: Int[Tensor, "batch column"]
     positions: Int[Tensor, "1 column"]
-    weights: Float[Tensor, "*#batch column"]
+    weights: Float[Tensor, "*#batch column"]  # of the loss on the target of each column
+    targets: Int[Tensor, "batch column"] | Float[Tensor, "batch column option"]  # tokens, or distributions over a block
+    block: slice | None = None  # of the tokens that soft targets are about
 
     @property
     def select(self) -> Bool[Tensor, "batch predicted"]:
@@ -39,9 +35,9 @@ class Batch(NamedTuple):
 
 
 def to_batch(examples: Examples) -> Batch:
-    """Convert columns to the tensors that a model takes."""
+    """Convert columns to the tensors that a model takes; the targets are the tokens themselves."""
     tokens, positions, weights = map(torch.from_numpy, (examples.tokens, examples.positions, examples.weights))
-    return Batch(tokens, positions[None], weights)
+    return Batch(tokens, positions[None], weights, tokens)
 
 
 def stratified_lengths(first: int, last: int, strata: int, generator: np.random.Generator) -> list[int]:
@@ -51,43 +47,23 @@ def stratified_lengths(first: int, last: int, strata: int, generator: np.random.
     return [first + int(offset) for offset in offsets]
 
 
-def lengths_of_step(task: Task, strata: int, seed: int, step: int) -> list[int]:
-    """Draw the lengths that a training step mixes."""
-    return stratified_lengths(*task.steps.train, strata, stream("lengths", task.fingerprint(), seed, step))
+def lengths_of_step(task: Task, strata: int, seed: int, step: int, longest: int | None = None) -> list[int]:
+    """Draw the lengths that a training step mixes, up to the longest training length or an earlier limit."""
+    first, last = task.steps.train
+    generator = stream("lengths", task.fingerprint(), seed, step)
+    return stratified_lengths(first, last if longest is None else longest, strata, generator)
 
 
-def fresh_problems(task: Task, batch_size: int, strata: int, seed: int, step: int) -> list[Problems]:
-    """Draw new problems for a training step, a group for each length."""
-    lengths = lengths_of_step(task, strata, seed, step)
+def fresh_problems(
+    task: Task, batch_size: int, lengths: list[int], seed: int, step: int, *keys: str | int
+) -> list[Problems]:
+    """Draw new problems for a training step, a group for each length; ``keys`` give other problems than without."""
     share = batch_size // len(lengths)
-    return [draw(task, "train", n, share, seed, step, part) for part, n in enumerate(lengths)]
+    return [draw(task, "train", n, share, seed, *keys, step, part) for part, n in enumerate(lengths)]
 
 
-def corpus_problems(corpus: Corpus, batch_size: int, strata: int, seed: int, step: int) -> list[Problems]:
+def corpus_problems(corpus: Corpus, batch_size: int, lengths: list[int], seed: int, step: int) -> list[Problems]:
     """Draw problems for a training step from a corpus, with replacement, a group for each length."""
-    lengths = lengths_of_step(corpus.task, strata, seed, step)
     generator = stream("rows", corpus.task.fingerprint(), seed, step)
     share = batch_size // len(lengths)
     return [corpus.read(generator.choice(corpus.rows[n], size=share)) for n in lengths]
-
-
-class Batches(IterableDataset[list[Batch]]):
-    """Endless training batches from a step on."""
-
-    def __init__(self, examples: ExamplesOf, first_step: int = 0) -> None:
-        self.examples, self.first_step = examples, first_step
-
-    def __iter__(self) -> Iterator[list[Batch]]:
-        return ([to_batch(group) for group in self.examples(step)] for step in count(self.first_step))
-
-
-class TrainingData(lightning.LightningDataModule):
-    """Training batches of a run; a resumed run continues with the batch after its last step."""
-
-    def __init__(self, examples: ExamplesOf) -> None:
-        super().__init__()
-        self.examples = examples
-
-    def train_dataloader(self) -> DataLoader:
-        first_step = self.trainer.global_step if self.trainer else 0
-        return DataLoader(Batches(self.examples, first_step), batch_size=None, num_workers=0)

@@ -1,15 +1,17 @@
 """Layout: from a problem and its trace to columns of tokens, position ids, loss weights and steps.
 
-``[table] [start] x_1 .. x_n [hint] <think> c_1 .. c_n <answer> a``. Position ids are coupled: the token that produces
-step t has the id of the observation x_t, so that fetching an observation is a look-up of an equal id at every length.
-The rules of a table have no position, so that none is nearer to a step than another. Plain ids count the columns.
+``<bos> [table] [start] x_1 .. x_n [hint] <think> c_1 .. c_n <answer> a``. Attention over equal tokens is the same for
+any number of them, so that without ``<bos>`` a model could not count a repeated symbol. Position ids are coupled: the
+token that produces step t has the id of the observation x_t, so that fetching an observation is a look-up of an equal
+id at every length. The rules of a table have no position, so that none is nearer to a step than another. Plain ids
+count the columns.
 
 A trace that fetches writes two tokens for each step: first what it fetches (a copy of x_t, or its index), then the code
 of step t. The token that produces each of them has id t: for the first, the code of step t - 1 (or <think>); for the
 second, the fetched token. Where the question shows indices, each has the id of its observation.
 
 The same rule covers a trace after the answer, ``x_1 .. x_n <answer> a <think> c_1 .. c_n``, and a trace during the
-question, ``<think> x_1 c_1 .. x_n c_n <answer> a``.
+question, ``<think> x_1 c_1 .. x_n c_n <answer> a``. Without the mark, ``x_1 .. x_n a``, the answer follows x_n.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from unamortized.language.traces import Order, Trace
-from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary
+from unamortized.language.vocabulary import ANSWER, BOS, THINK, Vocabulary
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import named_by_questions
 
@@ -58,13 +60,14 @@ def lay_out(
     batch, n_steps, per_observation = len(problems), problems.n_steps, 1 if trace.indices is None else 2
     rules, none = problems.process.rules, np.zeros((batch, 0), dtype=np.int64)
     parts = {
+        "bos": np.full((batch, 1), BOS),
         "table": none if rules is None else vocabulary.rule(rules),
         "start": none,
         "question": vocabulary.observation(problems.observations),
         "hint": none if trace.hint is None else trace.hint[:, None],
         "think": np.full((batch, 1 if len(trace.steps) else 0), THINK),
         "trace": trace.tokens,
-        "mark": np.full((batch, 1), ANSWER),
+        "mark": np.full((batch, 1 if trace.marked else 0), ANSWER),
         "answer": vocabulary.answer(problems.answers)[:, None],
     }
     if problems.start == "known":
@@ -79,7 +82,7 @@ def lay_out(
     observed = np.arange(1, n_steps + 1)
 
     ids = np.full(columns, n_steps + 1)  # the step that a token is about; hint, marks and answer lie beyond the last
-    ids[at["table"]], ids[at["start"]] = NOWHERE, 0
+    ids[at["bos"]], ids[at["table"]], ids[at["start"]] = 0, NOWHERE, 0
     ids[at["question"]], ids[at["trace"]] = np.repeat(observed, per_observation), trace.steps
     steps, states, written = np.full(columns, NO_STEP), np.full(columns, NO_STEP), np.zeros(columns, dtype=bool)
     steps[at["start"]], steps[at["question"]][per_observation - 1 :: per_observation] = 0, observed
@@ -92,7 +95,7 @@ def lay_out(
         weights[:, at["trace"]] = trace.weights
 
     given = np.arange(columns) < at["hint"].stop
-    order = np.argsort(_turns(trace.order, ids, given, at["think"]), kind="stable")
+    order = np.argsort(_turns(trace.order, ids, given, at), kind="stable")
     # a given token has its own id; every other token has the id of the token that it produces
     produced = np.append(ids[order][1:], n_steps + 1)
     positions = np.where(given[order], ids[order], produced) if coupled else np.arange(columns)
@@ -108,16 +111,16 @@ def lay_out(
 
 
 def _turns(
-    order: Order, ids: Int[np.ndarray, " column"], given: Bool[np.ndarray, " column"], think: slice
+    order: Order, ids: Int[np.ndarray, " column"], given: Bool[np.ndarray, " column"], at: dict[str, slice]
 ) -> Int[np.ndarray, " column"]:
     """Sort key of each column; columns with equal keys keep their order."""
     turns = np.zeros_like(ids)
     if order == "question, answer, trace":
         turns[~given] = 2
         turns[-2:] = 1
-    if order == "question with trace, answer":  # table and start, <think>, then each observation and its code
+    if order == "question with trace, answer":  # <think> after table and start, then each observation and its code
         turns = 2 * ids + ~given
-        turns[think] = 1
+        turns[at["bos"]], turns[at["think"]] = 2 * NOWHERE, 1
     return turns
 
 

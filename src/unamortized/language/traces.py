@@ -32,6 +32,7 @@ class Trace(NamedTuple):
     indices: Int[np.ndarray, "batch step"] | None = None  # tokens that the question shows before each observation
     hint: Int[np.ndarray, " batch"] | None = None  # the token that ends the question, a hint or a code
     order: Order = "question, trace, answer"
+    marked: bool = True  # whether <answer> precedes the answer
     weights: Float[np.ndarray, "batch written"] | None = None  # of the loss; None: 1 for each token
 
     @property
@@ -86,6 +87,11 @@ def every_k(problems: Problems, vocabulary: Vocabulary, stride: int | None = 1) 
     steps = np.arange(stride, problems.n_steps + 1, stride) if stride else np.zeros(0, dtype=np.int64)
     codes = vocabulary.encode(problems.beliefs[:, steps])
     return Trace(vocabulary.code(codes), steps, ("code",) * len(steps))
+
+
+def dense(problems: Problems, vocabulary: Vocabulary) -> Trace:
+    """Write nothing, not even the mark: the last observation asks for the answer, as every observation does."""
+    return every_k(problems, vocabulary, stride=None)._replace(marked=False)
 
 
 def state(problems: Problems, vocabulary: Vocabulary) -> Trace:
@@ -242,6 +248,7 @@ def told_end(problems: Problems, vocabulary: Vocabulary) -> Trace:
 
 TRACES: dict[str, TraceKind] = {
     "none": TraceKind(partial(every_k, stride=None)),
+    "dense": TraceKind(dense),
     "belief": TraceKind(every_k),
     "state": TraceKind(state, sampled=True),
     "copied": TraceKind(copied),

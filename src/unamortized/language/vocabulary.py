@@ -1,6 +1,6 @@
 """The vocabulary: one for all conditions of a task, so that its models have the same shape.
 
-Token ids form blocks: the two marks, observations, belief codes, latent states and answers. Blocks for the rules of a
+Token ids form blocks: the three marks, observations, belief codes, latent states and answers. Blocks for the rules of a
 problem's own table, for indices of observations, filler and hints are there only where a trace or task needs them.
 """
 
@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from unamortized.language.codebook import Codebook
 from unamortized.worlds.tasks import Task
 
-THINK, ANSWER = 0, 1  # the marks that open the trace and the answer
-MARKS = ("<think>", "<answer>")
+BOS, THINK, ANSWER = 0, 1, 2  # the marks that open the question, the trace and the answer
+MARKS = ("<bos>", "<think>", "<answer>")
 HINT_STRENGTHS = (1.0, 2.0, 4.0)  # log-likelihood ratio of the hinted answer against any other, in nats
 
 

@@ -1,4 +1,5 @@
-"""Windows as tokens: ``[ask X_i] (X_a = v) (X_b = v) .. (X_i = v)``, with the variable asked about first and last.
+"""Windows as tokens: ``<bos> [ask X_i] (X_a = v) (X_b = v) .. (X_i = v)``, with the variable asked about
+first and last.
 
 An assignment of a value to a variable is one token, so that a prediction gives the next variable and its value at
 once: restricted to the variable asked about, it is the answer; over all variables, it is a step of reasoning. The order
@@ -12,13 +13,14 @@ import numpy as np
 from jaxtyping import Int
 
 from unamortized.language.layout import NO_STEP, NOWHERE, Examples
+from unamortized.language.vocabulary import BOS
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.windows import Windows
 
 
 @dataclass(frozen=True)
 class NetVocabulary:
-    """Token ids in two blocks: a question about each variable, and each assignment of a value to a variable."""
+    """Token ids: the mark ``<bos>``, a question about each variable, and each assignment of a value to a variable."""
 
     n_variables: int
     n_values: int
@@ -33,11 +35,12 @@ class NetVocabulary:
 
     @cached_property
     def blocks(self) -> dict[str, slice]:
-        return {"ask": slice(0, self.n_variables), "assignment": slice(self.n_variables, self.size)}
+        first = 1 + self.n_variables
+        return {"mark": slice(BOS, 1), "ask": slice(1, first), "assignment": slice(first, self.size)}
 
     @property
     def size(self) -> int:
-        return self.n_variables * (1 + self.n_values)
+        return 1 + self.n_variables * (1 + self.n_values)
 
 
 def net_vocabulary(task: NetTask) -> NetVocabulary:
@@ -48,11 +51,11 @@ def lay_out_windows(windows: Windows, vocabulary: NetVocabulary) -> Examples:
     """Lay out windows of one size; the loss falls on every assignment, so that the model learns them jointly."""
     question = vocabulary.ask(windows.variables[:, -1:])
     assignments = vocabulary.assignment(windows.variables, windows.values)
-    columns = 1 + assignments.shape[1]
-    written = np.arange(columns) > 0
+    columns = 2 + assignments.shape[1]
+    written = np.arange(columns) > 1
     return Examples(
-        tokens=np.concatenate([question, assignments], axis=1),
-        positions=np.full(columns, NOWHERE),
+        tokens=np.concatenate([np.full_like(question, BOS), question, assignments], axis=1),
+        positions=np.where(np.arange(columns), NOWHERE, 0),
         weights=written.astype(np.float32),
         steps=np.full(columns, NO_STEP),
         produces=np.full(columns, NO_STEP),

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import safetensors.torch
 
 from unamortized.language.vocabulary import MARKS
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.models.gpt2 import PLAIN, gpt2_config, gpt2_weights
 from unamortized.models.transformer import Transformer
 from unamortized.worlds.net_tasks import NetTask

@@ -1,4 +1,4 @@
-"""Runs: the specification of everything that determines their weights, and the folders that hold them.
+"""Runs: the folders that hold them, their records and their weights.
 
 A folder is named by the hash of the specification. Each file is written whole or not at all, and ``run.json`` says
 ``finished`` only when the weights are there, so that a finished run is never trained again.
@@ -8,185 +8,117 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from filelock import FileLock
-from pydantic import AfterValidator, Field, model_validator
 
-from unamortized.configuration.schema import Count, Index, Spec
-from unamortized.labels import full, place
-from unamortized.language.layout import Examples
-from unamortized.language.vocabulary import Vocabulary
-from unamortized.learning.conditions import Condition, TraceCondition, check_fits, resolve_condition
-from unamortized.models.architectures import LanguageModel, Model, build_model
+from unamortized.configuration.document import Document
+from unamortized.configuration.field_errors import validate
+from unamortized.learning.conditions import check_fits, resolve_condition
+from unamortized.learning.specification import AnyTask, Parents, Run, RunSpec, Setup, TrainSpec, fresh_weights
+from unamortized.models.architectures import LanguageModel, Model
 from unamortized.models.transformer import ModelSpec
-from unamortized.worlds.net_tasks import NetTask
-from unamortized.worlds.problems import Problems
-from unamortized.worlds.randomness import digest, stream_seed
-from unamortized.worlds.tasks import Task, with_process
+from unamortized.worlds.randomness import digest
+from unamortized.worlds.tasks import Task
 
-RUN_FORMAT = 1  # raise when the same specification would train to different weights than before
-LATER_FIELDS = {  # added after format 1: a default is left out of the hash, so that older runs keep their folders
-    "model": ("architecture",),
-    "train": ("snapshots",),
-}
+RUN_FORMAT = 2  # raise when the same specification would train to different weights than before
+OPTIONS = "the condition's options"  # as messages call them
 
 
-class TrainSpec(Spec):
-    """How a run is trained, for how long, and on how many questions."""
-
-    steps: Count = 1000
-    batch_size: Count = 256
-    lengths_per_batch: Count = 4
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 4e-3
-    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.02  # as a share of the peak
-    warmup_steps: Count = 100
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
-    questions: Count | None = None  # size of the corpus; None: endless fresh ones
-    checkpoint_every: Count = 200
-    snapshots: bool = False  # also keep the weights after 1, 2, 4, 8, ... steps
-
-    @model_validator(mode="after")
-    def _lengths_share_the_batch(self) -> "TrainSpec":
-        if self.batch_size % self.lengths_per_batch:
-            raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of lengths_per_batch {self.lengths_per_batch}"
-            )
-        return self
-
-
-class RunSpec(Spec):
-    """Everything that determines a run's weights."""
-
-    task: Task | NetTask
-    condition: Annotated[str, AfterValidator(lambda name: resolve_condition(name).name)]
-    seed: Index = 0
-    model: ModelSpec = ModelSpec()
-    train: TrainSpec = TrainSpec()
-    # labels in a study's tables: they do not affect the weights and are not recorded
-    world: Annotated[str, Field(exclude=True)] = ""
-    variant: Annotated[str, Field(exclude=True)] = ""
-
-    @model_validator(mode="after")
-    def _condition_has_its_architecture(self) -> "RunSpec":
-        required = resolve_condition(self.condition).architecture
-        if required is not None and self.model.architecture != required:
-            raise ValueError(f"condition '{self.condition}' needs model.architecture={required}; plan_run sets it")
-        return self
-
-    def digest(self) -> str:
-        """Hash of the fields that affect the weights; the name of the run's folder."""
-        spec = self.model_dump(mode="json")
-        del spec["train"]["checkpoint_every"], spec["task"]["steps"]["test"]
-        for part, names in LATER_FIELDS.items():
-            for name in names:
-                if spec[part][name] == type(getattr(self, part)).model_fields[name].default:
-                    del spec[part][name]
-        withheld = self.task.shifts.withheld if isinstance(self.task, Task) else ()
-        for axis in {"crossed", "parameters"} - set(withheld):  # these shifts affect only the tests
-            spec["task"].get("shifts", {}).pop(axis, None)
-        if not spec["task"].get("shifts", True):
-            del spec["task"]["shifts"]
-        return digest(RUN_FORMAT, spec)
-
-    @property
-    def requested_train(self) -> TrainSpec:
-        """The training that ``plan_run`` was given, before it scaled the steps to equal FLOPs.
-
-        Rounding recovers the requested steps exactly, because scaling never lowers their number.
-        """
-        ratio = _steps_per_requested_step(resolve_condition(self.condition), self.task, self.model)
-        return self.train.model_copy(update={"steps": round(self.train.steps / ratio)})
-
-    @property
-    def title(self) -> str:
-        """Name of the run in progress lines."""
-        return f"{place(self.task.name, self.world)} {full(self.condition, self.variant)} seed {self.seed}"
-
-
-def plan_run(task: Task | NetTask, condition: str, seed: int, model: ModelSpec, train: TrainSpec) -> RunSpec:
-    """Specify a run: its condition may replace the architecture, and scale the steps to spend equal FLOPs.
+def plan_run(
+    task: AnyTask,
+    condition: str,
+    seed: int,
+    model: ModelSpec,
+    train: TrainSpec,
+    options: Mapping[str, Any] | None = None,
+) -> RunSpec:
+    """Specify a run: its condition may replace the architecture, and fills in its options.
 
     Raises:
-        ValueError: if the condition cannot learn the task.
+        SpecError: if the condition has no such options.
+        ValueError: if there is no such condition, or it cannot learn the task.
     """
     resolved = resolve_condition(condition)
     check_fits(resolved, task)
-    ratio = _steps_per_requested_step(resolved, task, model)
-    train = train.model_copy(update={"steps": round(train.steps * ratio)})
-    return RunSpec(task=task, condition=condition, seed=seed, model=resolved.shape(model), train=train)
+    chosen = validate(resolved.options, Document(OPTIONS, dict(options or {})))
+    return RunSpec(
+        task=task,
+        condition=condition,
+        seed=seed,
+        model=resolved.architecture(model),
+        train=train,
+        options=chosen.model_dump(exclude_none=True),
+    )
 
 
-def _steps_per_requested_step(condition: Condition, task: Task | NetTask, model: ModelSpec) -> float:
-    """Steps for each requested step: more than 1 where a cheap condition spends the FLOPs of an expensive one."""
-    if condition.equal_flops is None:
-        return 1.0
-    expensive = resolve_condition(condition.equal_flops)
-    flops = [each.training_flops_per_question(task, each.shape(model)) for each in (expensive, condition)]
-    if flops[0] < flops[1]:  # several requested numbers of steps would then share a run
-        raise ValueError(f"equal_flops of '{condition.name}' must cost at least as much a question, but is cheaper")
-    return flops[0] / flops[1]
+def run_digest(spec: RunSpec) -> str:
+    """Hash of the fields that affect the weights, and of the runs learned from; the name of the run's folder."""
+    fields = spec.model_dump(mode="json")
+    del fields["train"]["checkpoint_every"], fields["task"]["steps"]["test"]
+    withheld = spec.task.shifts.withheld if isinstance(spec.task, Task) else ()
+    for axis in {"crossed", "parameters"} - set(withheld):  # these shifts affect only the tests
+        fields["task"].get("shifts", {}).pop(axis, None)
+    if not fields["task"].get("shifts", True):
+        del fields["task"]["shifts"]
+    return digest(RUN_FORMAT, fields, {role: run_digest(parent) for role, parent in parents_of(spec).items()})
+
+
+def parents_of(spec: RunSpec) -> dict[str, RunSpec]:
+    """Return the runs that a run learns from, by role."""
+    return resolve_condition(spec.condition).parents(spec)
+
+
+def with_parents(spec: RunSpec) -> list[RunSpec]:
+    """List a run after all runs that it learns from, directly or not, parents first."""
+    found = [each for parent in parents_of(spec).values() for each in with_parents(parent)]
+    return [*found, spec]
+
+
+def training_steps(spec: RunSpec) -> int:
+    """Return the number of steps that a run trains: its condition may do more than were asked for."""
+    return resolve_condition(spec.condition).steps(spec)
+
+
+def flops_per_question(spec: RunSpec) -> float:
+    """Return the FLOPs of training on one question, on average."""
+    condition = resolve_condition(spec.condition)
+    return condition.flops(condition.language(spec.task, spec.model), spec)
+
+
+def set_up(spec: RunSpec, root: Path, parents: Parents) -> Setup:
+    """Return what a run's condition prepares its batches from."""
+    language = resolve_condition(spec.condition).language(spec.task, spec.model)
+    return Setup(spec, language, parents, root / "corpora")
 
 
 # ── folders ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its specification and the trained model."""
-
-    spec: RunSpec
-    model: LanguageModel
-    folder: Path
-
-    @property
-    def task(self) -> Task:
-        """The task; a ValueError if it has a net, which ``spec.task`` returns."""
-        return with_process(self.spec.task)
-
-    @property
-    def condition(self) -> TraceCondition:
-        """The condition; a ValueError if it trains on windows of a net."""
-        condition = resolve_condition(self.spec.condition)
-        if not isinstance(condition, TraceCondition):
-            raise ValueError(
-                f"run.condition must train on traces (got {condition.name}, which trains on windows of a net)"
-            )
-        return condition
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.condition.vocabulary(self.task)
-
-    def render(self, problems: Problems) -> Examples:
-        """Render problems as the columns that this run trained on."""
-        return self.condition.renderer(self.task, self.spec.model)(problems)
+def assemble(spec: RunSpec, model: LanguageModel, folder: Path) -> Run:
+    """Make a run from its parts, with the language of its condition."""
+    return Run(spec, model, folder, set_up(spec, Path(), {}).language)
 
 
 def new_model(spec: RunSpec) -> Model:
-    """Build the untrained model of a run; conditions with equal seed and architecture share their initial weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed("weights", spec.seed))
-        return build_model(spec.model, resolve_condition(spec.condition).vocabulary(spec.task).size)
+    """Build the model of a run as it was before any training, its own or that of its parents."""
+    return fresh_weights(set_up(spec, Path(), {}))
 
 
 def run_folder(spec: RunSpec, root: Path) -> Path:
-    return root / "runs" / spec.digest()
+    return root / "runs" / run_digest(spec)
 
 
 def sibling(spec: RunSpec, condition: str, root: Path) -> Path:
     """Return the folder of the run that was planned like this one, but for another condition."""
-    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.requested_train), root)
+    return run_folder(plan_run(spec.task, condition, spec.seed, spec.model, spec.train), root)
 
 
 def is_finished(folder: Path) -> bool:
@@ -249,7 +181,7 @@ def weights_file(folder: Path, step: int | None = None) -> Path:
 
 def snapshot_steps(spec: RunSpec) -> list[int]:
     """Return the steps 1, 2, 4, 8, ... after which a run keeps its weights; none without ``train.snapshots``."""
-    return [1 << power for power in range(spec.train.steps.bit_length())] if spec.train.snapshots else []
+    return [1 << power for power in range(training_steps(spec).bit_length())] if spec.train.snapshots else []
 
 
 def load_run(path: str | Path, step: int | None = None) -> Run:
@@ -271,7 +203,7 @@ def load_run(path: str | Path, step: int | None = None) -> Run:
         safetensors.torch.load_model(model, weights)
     except (OSError, safetensors.SafetensorError) as error:
         raise ValueError(f"{weights}: cannot be read ({error}); delete {folder} to train it again") from None
-    return Run(spec, model.eval(), folder)
+    return assemble(spec, model.eval(), folder)
 
 
 @contextmanager

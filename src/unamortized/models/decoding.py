@@ -31,6 +31,7 @@ class Generated(NamedTuple):
     tokens: Int[Tensor, "batch column"]
     logits: Float[Tensor, "batch token"]  # for the answer, over the whole vocabulary
     taps: dict[str, Float[Tensor, "batch column-1 ..."]]  # of every column read
+    log_probabilities: Float[Tensor, "batch column"]  # of each token that was chosen, within its block; else NaN
 
 
 @torch.no_grad()
@@ -64,7 +65,7 @@ def generate(
     cache = model.new_cache(capacity=last)
     taps = tuple(taps)
     taken: dict[str, list[Tensor]] = {tap: [] for tap in taps}
-    logits = tokens.new_zeros(0)
+    logits, log_probabilities = tokens.new_zeros(0), torch.full(tokens.shape, torch.nan)
     for first, stop in reading_passes(written.tolist()):
         select = torch.zeros(tokens.shape[0], stop - first, dtype=torch.bool)
         select[:, -1] = True
@@ -81,8 +82,13 @@ def generate(
         if stop == answer:
             logits = output.logits
         if stop != last or (written[last] and answer != last):
-            tokens[:, stop] = blocks[stop].start + _choose(output.logits[:, blocks[stop]], sample)
-    return Generated(tokens, logits, {tap: torch.cat(chunks, dim=1) for tap, chunks in taken.items()})
+            options = output.logits[:, blocks[stop]]
+            chosen = _choose(options, sample)
+            tokens[:, stop] = blocks[stop].start + chosen
+            log_probabilities[:, stop] = options.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
+    return Generated(
+        tokens, logits, {tap: torch.cat(chunks, dim=1) for tap, chunks in taken.items()}, log_probabilities
+    )
 
 
 def reading_passes(written: Sequence[bool]) -> list[tuple[int, int]]:

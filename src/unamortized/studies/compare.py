@@ -7,7 +7,7 @@ from unamortized.evaluation import faithfulness, probes, triangle
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import ABOUT_TO_STATE
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.compare import FIGURES
 from unamortized.studies.names import AMORTIZED, COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW

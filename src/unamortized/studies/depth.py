@@ -15,7 +15,7 @@ from unamortized.evaluation.composition import composition
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import ABOUT_TO_STATE, LAST_LAYER, QUESTION, layer_number
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.depth import FIGURES

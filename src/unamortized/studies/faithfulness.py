@@ -13,7 +13,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import RHOS, FaithfulnessSettings
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS, SampleSize
 from unamortized.labels import LAST_LAYER, numbered
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.faithfulness_measures import (
     FAITHFULNESS_MEASURES,

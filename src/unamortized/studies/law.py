@@ -16,7 +16,7 @@ import pandas as pd
 
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone, undisturbed
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.amortization_gap import DIAL, TOLD, by_cell, points
 from unamortized.studies.claims import Claim, Control, World

@@ -5,7 +5,7 @@ from typing import Any
 
 from unamortized.evaluation import locality
 from unamortized.evaluation.evaluate import Evaluation
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.studies.claims import Claim, Control
 from unamortized.studies.figures.locality import FIGURES
 from unamortized.studies.quantities import Quantity

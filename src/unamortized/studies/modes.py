@@ -6,13 +6,14 @@ traces of different content and order, and, for the belief trace, over training 
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, along_training, crossing, light_cone, truncation
 from unamortized.labels import joined, numbered, numbers
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.modes import FIGURES
@@ -55,7 +56,7 @@ def evaluations(problems: int) -> tuple[Evaluation, ...]:
     )
 
 
-def snapshotting(steps: int, **fields: int) -> TrainSpec:
+def snapshotting(steps: int, **fields: Any) -> TrainSpec:
     """Return a training that keeps snapshots of the weights."""
     return TrainSpec(steps=steps, checkpoint_every=steps, snapshots=True, **fields)
 

@@ -20,6 +20,7 @@ from unamortized.learning.runs import write_bytes, write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
 from unamortized.studies.figures.charts import runs_of
 from unamortized.studies.figures.drawing import draw
+from unamortized.studies.figures.losses import TRAINING_LOSS
 from unamortized.studies.figures.style import Tables, save
 from unamortized.studies.study import Study
 
@@ -73,15 +74,15 @@ def read_made_by(folder: Path, preset: str) -> dict[str, Any]:
     Raises:
         ValueError: if ``claims.json`` cannot be read.
     """
-    file, kinds = folder / "claims.json", {"preset": str, "overrides": list, "runs": list}
+    file, kinds = folder / "claims.json", {"preset": str, "overrides": list, "runs": list, "format": int}
     try:
         record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError as error:
         raise ValueError(f"{file}: not valid JSON ({error}); delete it, it is written anew") from None
     known = record if isinstance(record, dict) else {"preset": None}
-    made_by = {key: known.get(key, preset if kind is str else []) for key, kind in kinds.items()}
+    made_by = {key: known.get(key, {str: preset, list: [], int: 1}[kind]) for key, kind in kinds.items()}
     if wrong := [key for key, kind in kinds.items() if not isinstance(made_by[key], kind)]:
-        kind = "text" if wrong[0] == "preset" else "a list"
+        kind = {str: "text", list: "a list", int: "a number"}[kinds[wrong[0]]]
         raise ValueError(f"{file}: {wrong[0]}: must be {kind}; delete the file, it is written anew")
     return made_by
 
@@ -89,14 +90,14 @@ def read_made_by(folder: Path, preset: str) -> dict[str, Any]:
 def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Draw figures and judge claims from a study's tables alone; return the record written to ``claims.json``.
 
-    ``made_by`` are the preset, overrides and run hashes that made the tables.
+    ``made_by`` are the preset, overrides, run hashes and run format that made the tables.
     """
     tables = Tables(
         read_metrics(folder / "metrics.csv"),
         read_table(folder / EXAMPLES, EXAMPLE_COLUMNS, (*EXAMPLE_TEXT, "task", "condition", "source")),
     )
     drawn = []
-    for figure in study.figures:
+    for figure in (*study.figures, TRAINING_LOSS):
         drawing = draw(figure, tables)
         if drawing is not None:
             save(drawing, folder / "figures", figure.name)

@@ -10,7 +10,7 @@ from functools import partial
 from unamortized.evaluation import pointer
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.pointer import FIGURES

@@ -5,7 +5,7 @@ from functools import partial
 from unamortized.evaluation import k_step_updates
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.stride import FIGURES

@@ -1,6 +1,6 @@
 """Studies: a question, a grid of runs for each preset, evaluations, claims and figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from unamortized.configuration.overrides import apply_overrides
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import baselines_by_length, by_length
+from unamortized.evaluation.learning_curve import CurveSettings, learning_curve
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.runs import RunSpec, TrainSpec, plan_run
+from unamortized.learning.runs import plan_run
+from unamortized.learning.specification import AnyTask, RunSpec, TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim
 from unamortized.studies.figures.charts import Chart, Picture
@@ -23,6 +25,7 @@ from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.task_files import load_task
 from unamortized.worlds.tasks import Task
 
+WORLD_SEED = "process.seed"
 PRESET = "the preset"  # as messages call what overrides of the learning change
 SMOKE = TrainSpec(steps=12, batch_size=32, warmup_steps=4)  # too short to learn anything
 
@@ -39,6 +42,8 @@ class Cell:
     overrides: tuple[str, ...] = ()  # dotted, of the task
     world: str = ""  # names a change of the task
     variant: str = ""  # names a change of the learning
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the condition
+    own_worlds: bool = False  # whether the run's seed draws the process, too
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,13 @@ class Preset:
 
 
 def answer_evaluations(problems: int) -> tuple[Evaluation, ...]:
-    """Return the evaluations of answers by length, of baselines and of runs, with n problems a length."""
+    """Return the evaluations of baselines and of runs by length, with n problems each, and of the losses."""
     size = SampleSize(problems)
-    return (Evaluation("baselines", baselines_by_length, size, of="task"), Evaluation("by_length", by_length, size))
+    return (
+        Evaluation("baselines", baselines_by_length, size, of="task"),
+        Evaluation("by_length", by_length, size),
+        Evaluation("learning_curve", learning_curve, CurveSettings()),
+    )
 
 
 def examples_evaluation(problems: int) -> Evaluation:
@@ -95,17 +104,18 @@ class Study:
 
 
 class Learning(BaseModel):
-    """What overrides of a run may change: ``model.*`` and ``train.*``."""
+    """What overrides of a run may change: ``model.*``, ``train.*`` and the condition's ``options.*``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelSpec
     train: TrainSpec
+    options: dict[str, Any]
 
 
 def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split overrides into those of the learning (``model.*``, ``train.*``) and those of the task."""
-    learning = [text for text in overrides if text.startswith(("model.", "train."))]
+    """Split overrides into those of the learning (``model.*``, ``train.*``, ``options.*``) and those of the task."""
+    learning = [text for text in overrides if text.startswith(("model.", "train.", "options."))]
     return learning, [text for text in overrides if text not in learning]
 
 
@@ -118,7 +128,8 @@ def plan(
 ) -> list[RunSpec]:
     """List the runs of a preset, or of those of its tasks (names or files), conditions and seeds that are named.
 
-    Overrides are dotted: of the task, ``model.*`` or ``train.*``.
+    Overrides are dotted: of the task, ``model.*``, ``train.*`` or ``options.*``. In cells with their own worlds, the
+    run's seed is that of the process, unless an override fixes it.
 
     Raises:
         SpecError: with everything that is wrong with the task files and overrides.
@@ -130,22 +141,33 @@ def plan(
         *(partial(load_task, cell.task, [*cell.overrides, *for_task]) for cell in cells),
         *(partial(_learning, cell, for_learning) for cell in cells),
     )
-    named: dict[tuple[str, str], Task | NetTask] = {}
+    named: dict[tuple[str, str], AnyTask] = {}
     specs: list[RunSpec] = []
-    for cell, task, learning in zip(cells, loaded, loaded[len(cells) :], strict=False):
-        if named.setdefault((task.name, cell.world), task) != task:
-            raise ValueError(f"two different tasks are named '{task.name}'; give one another 'name:' in its file")
+    fixed = any(text.startswith(f"{WORLD_SEED}=") for text in for_task)
+    for cell, shared, learning in zip(cells, loaded, loaded[len(cells) :], strict=False):
+        if named.setdefault((shared.name, cell.world), shared) != shared:
+            raise ValueError(f"two different tasks are named '{shared.name}'; give one another 'name:' in its file")
         for condition in conditions or cell.conditions:
             for seed in seeds or range(cell.seeds):
-                spec = plan_run(task, condition, seed, learning.model, learning.train)
+                task = with_own_world(shared, seed) if cell.own_worlds and not fixed else shared
+                spec = plan_run(task, condition, seed, learning.model, learning.train, learning.options)
                 spec = spec.model_copy(update={"world": cell.world, "variant": cell.variant})
                 if spec not in specs:  # a task may be named twice, once by its file
                     specs.append(spec)
     return specs
 
 
+def with_own_world(task: AnyTask, seed: int) -> AnyTask:
+    """Return the task with the process that a seed draws; the task itself, if nothing about its process is drawn."""
+    if isinstance(task, NetTask) or "seed" not in task.process.parameters:
+        return task
+    fields = task.canonical()
+    fields["process"]["seed"] = seed
+    return Task.model_validate(fields)
+
+
 def _learning(cell: Cell, overrides: Sequence[str]) -> Learning:
-    defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump()}
+    defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump(), "options": dict(cell.options)}
     return validate(Learning, apply_overrides(Document(PRESET, defaults), overrides))
 
 

@@ -6,7 +6,7 @@ from unamortized.evaluation import generalization
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.labels import numbered
-from unamortized.learning.runs import TrainSpec
+from unamortized.learning.specification import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.worlds import FIGURES
 from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR

@@ -11,7 +11,8 @@ from unamortized.evaluation.faithfulness.simulation import simulation
 from unamortized.evaluation.faithfulness.truncation import truncation
 from unamortized.evaluation.protocol import Rows
 from unamortized.labels import numbered
-from unamortized.learning.runs import Run, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run
 from unamortized.worlds.tasks import Task
 
 RHOS = (0.0, 0.25, 0.5, 0.75, 1.0)  # faithfulness of readers and of trained models

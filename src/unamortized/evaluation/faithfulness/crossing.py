@@ -10,9 +10,9 @@ from unamortized.evaluation.baselines import window
 from unamortized.evaluation.distances import kl
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
-from unamortized.evaluation.responses import respond
 from unamortized.language.edits import donors
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.randomness import stream
 
 AVERAGED = 32  # questions per trace; the mean answer over fewer is too sharp, and so too far from every exact one

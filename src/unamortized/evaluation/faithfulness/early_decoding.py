@@ -13,7 +13,7 @@ from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems
 from unamortized.evaluation.probes.ridge import r2
 from unamortized.evaluation.protocol import Rows
 from unamortized.labels import ABOUT_TO_STATE
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
 DECODABLE = 0.5  # R2 of the last belief

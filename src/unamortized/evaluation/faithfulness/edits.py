@@ -19,12 +19,11 @@ from unamortized.evaluation.faithfulness.rollout import (
 )
 from unamortized.evaluation.generalization import by_length
 from unamortized.evaluation.protocol import Rows, SampleSize, snapshots
-from unamortized.evaluation.responses import Response, respond
 from unamortized.labels import joined, numbered
 from unamortized.language.edits import answers_from_codes, counterfactual_answers, donors, edited_beliefs
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response, respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
 
@@ -40,7 +39,7 @@ def edit_to(rollout: Rollout, step: int, numbers: Int[np.ndarray, " batch"]) -> 
     An edit that later observations rule out leaves the exact answer as it is.
     """
     run, problems, response = rollout.run, rollout.problems, rollout.response
-    of_codes = run.condition.trace != "state"
+    of_codes = run.language.trace != "state"
     meanings = code_meanings(run.task, softening=1e-12) if of_codes else np.eye(run.vocabulary.n_states)
     belief = edited_beliefs(problems, step, meanings[numbers % len(meanings)])
     place, forced = place_of(response, step), response.written.copy()
@@ -56,7 +55,7 @@ def edit_step(rollout: Rollout, step: int) -> Edit:
     """
     if step not in rollout.edits:
         run, problems = rollout.run, rollout.problems
-        trace = resolve_trace(run.condition.trace)(problems, run.vocabulary)
+        trace = run.language.kind(problems, run.vocabulary)
         place = place_of(rollout.response, step)
         start = run.vocabulary.blocks[trace.blocks[place]].start
         donated = trace.tokens[donors_of(run, problems, step), place] - start
@@ -91,7 +90,7 @@ def light_cone(run: Run, settings: FaithfulnessSettings) -> Rows:
     The control ``wrong_counterfactual`` must come out near zero.
     """
     rollout, rows = roll_out(run, settings), Rows()
-    sampled, rho = resolve_trace(run.condition.trace).sampled, run.condition.reliance
+    sampled, rho = run.language.kind.sampled, run.language.reliance
     own, exact = rollout.response.answers, rollout.exact
     for lag, step in editable_steps(rollout):
         edit = edit_step(rollout, step)

@@ -8,11 +8,10 @@ import numpy as np
 
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out
 from unamortized.evaluation.protocol import Rows
-from unamortized.evaluation.responses import respond
 from unamortized.language.meanings import code_meanings
-from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import HINT_STRENGTHS
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.randomness import stream
 
 LIKELY = 0.01  # rarer answers have log-odds that no trace of codes can state
@@ -24,7 +23,7 @@ def hints(run: Run, settings: FaithfulnessSettings) -> Rows:
     The model answers each problem twice, with a hint at either of two answers. Comparing the log-odds between the two
     cancels everything else that the model believes about the problem.
     """
-    if not resolve_trace(run.condition.trace).hinted:
+    if not run.language.kind.hinted:
         return []
     rollout, meanings, vocabulary = roll_out(run, settings), code_meanings(run.task), run.vocabulary
     problems, n_answers = rollout.problems, rollout.exact.shape[1]

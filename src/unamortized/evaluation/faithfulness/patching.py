@@ -17,8 +17,7 @@ from unamortized.evaluation.probes.activations import layers, read_activations
 from unamortized.evaluation.probes.fitting import belief_probes
 from unamortized.evaluation.protocol import Rows
 from unamortized.labels import ABOUT_TO_STATE
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.worlds.randomness import stream
 
 
@@ -27,7 +26,7 @@ def patching(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Measure reliance on patched beliefs, their agreement with edited tokens, and both in conflict, by lag."""
     rollout = roll_out(run, settings)
     problems, own, rows, last = rollout.problems, rollout.response, Rows(), [*layers(run)][-1]
-    if resolve_trace(run.condition.trace).sampled or not len(own.trace_steps):
+    if run.language.kind.sampled or not len(own.trace_steps):
         return []
     probes = belief_probes(run, settings.problems, "patching", ABOUT_TO_STATE)
     seen = read_activations(run, problems)[ABOUT_TO_STATE]

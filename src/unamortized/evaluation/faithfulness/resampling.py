@@ -10,8 +10,8 @@ from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.edits import edit_to, editable_steps, place_of
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, causal_reliance, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
-from unamortized.evaluation.responses import respond
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import respond
+from unamortized.learning.specification import Run
 
 
 @without_hints

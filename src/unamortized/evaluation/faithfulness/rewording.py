@@ -10,7 +10,7 @@ from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out
 from unamortized.evaluation.protocol import Rows
 from unamortized.language.edits import donors
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.worlds.randomness import stream
 
 

@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.protocol import Rows, recorder, test_problems
-from unamortized.evaluation.responses import Response, respond
-from unamortized.language.traces import resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response, respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
 
@@ -42,7 +41,7 @@ def without_hints(test: FaithfulnessTest) -> FaithfulnessTest:
 
     @wraps(test)
     def tested(run: Run, settings: FaithfulnessSettings) -> Rows:
-        return [] if resolve_trace(run.condition.trace).hinted else test(run, settings)
+        return [] if run.language.kind.hinted else test(run, settings)
 
     return tested
 

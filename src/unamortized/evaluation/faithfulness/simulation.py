@@ -9,9 +9,9 @@ import numpy as np
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
-from unamortized.evaluation.responses import respond
 from unamortized.language.edits import answers_from_codes
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.inference import random_paths
 from unamortized.worlds.problems import Problems, Questions, solve
 from unamortized.worlds.randomness import stream
@@ -20,7 +20,7 @@ from unamortized.worlds.randomness import stream
 @without_hints
 def simulation(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Measure how much better the trace predicts answers to questions with a new end than "as before" does, by lag."""
-    if run.condition.trace == "state" or run.task.query.kind == "smooth":
+    if run.language.trace == "state" or run.task.query.kind == "smooth":
         return []  # a sampled state is no belief, and the last belief does not answer a smoothing query
     rollout, rows = roll_out(run, settings), Rows()
     response = rollout.response

@@ -13,7 +13,7 @@ from unamortized.evaluation.baselines import blinded, window
 from unamortized.evaluation.distances import kl, total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, changed, roll_out, without_hints
 from unamortized.evaluation.protocol import Rows
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 
 HORIZON = 0.1  # nats; a mean KL up to this counts as knowing the answer
 

@@ -13,12 +13,12 @@ from unamortized.evaluation.faithfulness.edits import edit_step
 from unamortized.evaluation.faithfulness.rewording import respelled
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, Rollout, roll_out
 from unamortized.evaluation.faithfulness.simulation import with_another_end
-from unamortized.evaluation.responses import Response, respond
 from unamortized.language.edits import answers_from_codes, donors
 from unamortized.language.meanings import code_meanings
 from unamortized.language.traces import Hints, informed
 from unamortized.language.vocabulary import HINT_STRENGTHS
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response, respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
 

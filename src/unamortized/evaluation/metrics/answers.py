@@ -44,6 +44,14 @@ ANSWERS = (
         "The KL of an answer that knows only the code of the exact last belief: no belief trace can beat it.",
     ),
     Metric(
+        "training_loss",
+        "nats",
+        "mean cross-entropy of a batch, per target",
+        "The mean training loss since the last recorded step.",
+        label="training loss",
+        step="training steps done",
+    ),
+    Metric(
         "duplicate_rate",
         "fraction",
         "share of test questions that training may contain",

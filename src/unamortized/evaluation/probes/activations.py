@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from unamortized.evaluation.responses import Response, respond
 from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, QUESTION
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response, respond
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
 SITES = (ABOUT_TO_STATE, QUESTION)  # as ``responses.sites`` defines them

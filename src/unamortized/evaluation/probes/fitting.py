@@ -9,7 +9,7 @@ from jaxtyping import Float
 from unamortized.evaluation.probes.activations import Activations, read_activations
 from unamortized.evaluation.probes.ridge import Moments, Probe, moments, ridge_probe
 from unamortized.evaluation.protocol import test_problems
-from unamortized.learning.runs import Run
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import apart, draw
 

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unamortized.evaluation.probes.activations import FINAL_NORM
-from unamortized.evaluation.responses import Response
 from unamortized.labels import ABOUT_TO_STATE
 from unamortized.language.meanings import code_meanings
-from unamortized.learning.runs import Run
+from unamortized.learning.rollouts import Response
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
 
@@ -68,7 +68,7 @@ def last_statement(given: BaselineInput) -> BaselineFeatures | None:
     """
     run, problems, response = given.run, given.problems, given.response
     every_step = np.array_equal(response.trace_steps, np.arange(1, problems.n_steps + 1))
-    if given.site != ABOUT_TO_STATE or not every_step or run.condition.trace == "state":
+    if given.site != ABOUT_TO_STATE or not every_step or run.language.trace == "state":
         return None
     before = code_meanings(run.task)[response.stated[:, :-1]]
     before = np.concatenate([problems.start_beliefs[:, None], before], axis=1)

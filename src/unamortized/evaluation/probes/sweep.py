@@ -18,7 +18,8 @@ from unamortized.evaluation.probes.ridge import explained
 from unamortized.evaluation.probes.targets import TARGETS, belief, resolve_target
 from unamortized.evaluation.protocol import Rows, recorder, snapshots
 from unamortized.labels import controls
-from unamortized.learning.runs import Run, new_model
+from unamortized.learning.runs import new_model
+from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
 UNTRAINED = "untrained"

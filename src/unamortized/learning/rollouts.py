@@ -1,4 +1,4 @@
-"""Responses: the trace that a run's model writes, freely or edited, and the answer distribution after it.
+"""Rollouts: the trace that a run's model writes, freely or edited, and the answer distribution after it.
 
 The layout fixes the block of the vocabulary that each column takes; the model chooses within it.
 """
@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
-from unamortized.language.layout import NO_STEP, Examples, lay_out
-from unamortized.language.traces import Trace, draw_hints, informed, resolve_trace
-from unamortized.learning.runs import Run
+from unamortized.language.layout import NO_STEP, Examples
+from unamortized.language.traces import Trace, draw_hints, informed
+from unamortized.learning.specification import Run
 from unamortized.models.decoding import Patch, generate
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream_seed
@@ -32,6 +32,7 @@ class Response:
     columns: dict[str, Int[np.ndarray, " step"]]  # by site, the column of each step (see ``sites``)
     taps: dict[str, Float[np.ndarray, "batch column width"]]
     stated: Int[np.ndarray, "batch stated"]  # the codes or states alone, whatever their spelling
+    log_probabilities: Float[np.ndarray, "batch written"]  # of each token the model wrote, nats; NaN where forced
 
 
 def respond(
@@ -60,7 +61,7 @@ def respond(
         taps: names of activations to return.
         patches: activations that replace the model's own.
     """
-    taps, patches, kind = tuple(taps), tuple(patches), resolve_trace(run.condition.trace)
+    taps, patches, kind = tuple(taps), tuple(patches), run.language.kind
     trace = kind(problems, run.vocabulary).first(truncate)
     trace = trace if hint is None else trace._replace(hint=hint)
     parts = []
@@ -75,6 +76,7 @@ def respond(
         answers=np.concatenate([part.answers for part in parts]),
         written=np.concatenate([part.written for part in parts]),
         stated=np.concatenate([part.stated for part in parts]),
+        log_probabilities=np.concatenate([part.log_probabilities for part in parts]),
         taps={tap: np.concatenate([part.taps[tap] for part in parts]) for tap in taps},
     )
 
@@ -82,7 +84,7 @@ def respond(
 def exact_answers(run: Run, problems: Problems) -> Float[np.ndarray, "batch answer"]:
     """Return the exact answers, given the run's questions with their hints."""
     exact = problems.answer_distribution
-    return informed(exact, draw_hints(problems)) if resolve_trace(run.condition.trace).hinted else exact
+    return informed(exact, draw_hints(problems)) if run.language.kind.hinted else exact
 
 
 def _respond(
@@ -95,8 +97,7 @@ def _respond(
     taps: tuple[str, ...],
     patches: list[Patch],
 ) -> Response:
-    vocabulary, model = run.vocabulary, run.spec.model
-    examples = lay_out(problems, trace, vocabulary, model.coupled, model.spread_over)
+    vocabulary, examples = run.vocabulary, run.language.lay_out(problems, trace)
     tokens, trace_columns = examples.tokens.copy(), np.setdiff1d(np.flatnonzero(examples.written), examples.answer)
     blocks = [vocabulary.blocks["answer"]] * tokens.shape[1]  # by column
     for column, block in zip(trace_columns, trace.blocks, strict=True):
@@ -130,6 +131,7 @@ def _respond(
         places=trace.stating,
         trace_steps=trace.steps[trace.stating],
         columns=sites(examples),
+        log_probabilities=generated.log_probabilities[:, trace_columns].double().numpy(),
         taps={tap: activation.numpy() for tap, activation in generated.taps.items()},
     )
 

@@ -9,7 +9,7 @@ import torch
 from tests.evaluation.oracle import SMALL, oracle_run, slow_task
 from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation import responses
-from unamortized.evaluation.responses import respond, sites
+from unamortized.learning.rollouts import respond, sites
 from unamortized.language.layout import Examples
 from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER
@@ -33,7 +33,7 @@ def test_the_sites_of_a_step_are_its_observation_and_the_column_before_its_state
     run = oracle_run(slow_task(start=start), condition)
     problems = draw(run.task, "test", 9, 8, 0)
     examples: Examples = run.render(problems)
-    trace = resolve_trace(run.condition.trace)(problems, run.vocabulary)
+    trace = run.language.kind(problems, run.vocabulary)
     columns = sites(examples)
     np.testing.assert_array_equal(
         examples.tokens[:, columns["question"]], run.vocabulary.observation(problems.observations)
@@ -150,7 +150,7 @@ def test_the_stated_codes_of_a_trace_that_fetches_leave_out_the_fetched_tokens(c
 def test_the_model_reads_forced_tokens_of_several_blocks(condition):
     run = untrained_run(condition)
     problems = draw(run.task, "test", 8, 30, 0)
-    exact = resolve_trace(run.condition.trace)(problems, run.vocabulary).tokens - several_blocks(run)
+    exact = run.language.kind(problems, run.vocabulary).tokens - several_blocks(run)
     shown = respond(run, problems, forced=exact)
     np.testing.assert_array_equal(shown.written, exact)
     examples = run.render(problems)
