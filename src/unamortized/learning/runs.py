@@ -63,6 +63,10 @@ def run_digest(spec: RunSpec) -> str:
     """Hash of the fields that affect the weights, and of the runs learned from; the name of the run's folder."""
     fields = spec.model_dump(mode="json")
     del fields["train"]["checkpoint_every"], fields["task"]["steps"]["test"]
+    if spec.train.lengths != "growing":
+        del fields["train"]["grow_below"]
+    if spec.train.optimizer != "muon":
+        del fields["train"]["muon_learning_rate"]
     withheld = spec.task.shifts.withheld if isinstance(spec.task, Task) else ()
     for axis in {"crossed", "parameters"} - set(withheld):  # these shifts affect only the tests
         fields["task"].get("shifts", {}).pop(axis, None)

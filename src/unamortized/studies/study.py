@@ -28,6 +28,7 @@ from unamortized.worlds.tasks import Task
 WORLD_SEED = "process.seed"
 PRESET = "the preset"  # as messages call what overrides of the learning change
 SMOKE = TrainSpec(steps=12, batch_size=32, warmup_steps=4)  # too short to learn anything
+HALF_SMOKE = TrainSpec(steps=6, batch_size=32, warmup_steps=4)
 
 
 @dataclass(frozen=True)
