@@ -32,6 +32,9 @@ _COMPONENT = re.compile(r"L(\d+)(?:H(\d+)|(MLP))?")
 DISPLAY = {  # what figures, tables and reports call conditions and baselines, by name or stem
     "amortized": "no trace",
     "amortized_equal_flops": "no trace, equal FLOPs",
+    "amortized_dense": "no trace, dense",
+    "amortized_dense_drawn": "no trace, dense, drawn",
+    "distilled": "no trace, distilled",
     "next_token": "next symbol",
     "cot": "CoT",
     "cot_copied": "CoT, copies observations",
@@ -113,7 +116,16 @@ def display(condition: str, variant: str = "") -> str:
     shown = shown.format(*numbers(condition).values())
     if stem(variant) == "mean":
         return f"{shown}, mean of {numbers(variant)['mean']:g}"
-    return f"{shown} ({variant.replace('_', ' ')})" if variant else shown
+    return f"{shown} ({_variant(variant)})" if variant else shown
+
+
+def _variant(name: str) -> str:
+    found = numbers(name)
+    if set(found) == {"steps"}:
+        return f"{found['steps']:,.0f} steps"
+    if set(found) == {"layers"}:
+        return f"{found['layers']:g} layers"
+    return name.replace("_", " ")
 
 
 def place(task: str, world: str = "") -> str:

@@ -79,6 +79,8 @@ VARIANTS = {
     "mean": "Answers averaged over this many sampled traces.",
     "after": "The model after this many training steps.",
     "l": "A model with this many layers.",
+    "steps": "A model trained for this many steps; without the variant, for more.",
+    "layers": "A model with this many layers; without the variant, two.",
     "t": "A model trained for this many steps.",
     "n": "A model trained on this many questions.",
     "direct": "The variable asked about, at once after the known one.",

@@ -1,12 +1,13 @@
 """The learning curve: what a run's training loss was, as its ``training.csv`` has it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
 from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import training_steps
+from unamortized.learning.runs import flops_per_question, training_steps
 from unamortized.learning.specification import Run
 
 
@@ -18,15 +19,15 @@ class CurveSettings:
 
 
 def learning_curve(run: Run, settings: CurveSettings) -> Rows:
-    """Tabulate the training loss at steps in geometric sequence, and at the last."""
+    """Tabulate the training loss at steps in geometric sequence and at the last, and what training cost."""
     curve, last = pd.read_csv(run.folder / "training.csv"), training_steps(run.spec)
     wanted, step = {last}, 1.0
     while step < last:
         wanted.add(int(step))
         step *= settings.every
     kept = curve.iloc[sorted({int(curve["step"].searchsorted(step)) for step in wanted})]
-    spec, count = run.spec, run.spec.train.batch_size
-    return [
-        row(spec.task.name, spec.condition, spec.seed, "train", "training_loss", loss, count, step=int(step))
-        for step, loss in zip(kept["step"], kept["loss"], strict=True)
-    ]
+    spec, size = run.spec, run.spec.train.batch_size
+    record = partial(row, spec.task.name, spec.condition, spec.seed, "train")
+    losses = zip(kept["step"], kept["loss"], strict=True)
+    rows = [record("training_loss", loss, size, step=int(step)) for step, loss in losses]
+    return [*rows, record("training_flops", flops_per_question(spec) * last * size, last * size)]

@@ -81,7 +81,172 @@ PRESETS = {
         evaluations=evaluations(512, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
     ),
 }
-CLAIMS = ()
+kl, right, reliance = Quantity("answer_kl"), Quantity("map_agreement"), Quantity("causal_reliance")
+r2 = partial(Quantity("probe_r2"), site=ABOUT_TO_STATE, step=None)
+
+
+def share(condition: str, n_steps: int, variant: str = "") -> Expression:
+    """Return a KL as a share of the prior's, which is comparable over worlds: 0 is exact, 1 knows nothing."""
+    return kl(condition, n_steps=n_steps, variant=variant).share_of(kl(PRIOR, n_steps=n_steps))
+
+
+def gap(condition: str, n_steps: int, variant: str = "") -> Expression:
+    """Return how much further from exact than CoT a condition is, as a share of the prior's KL."""
+    return share(condition, n_steps, variant) - share(COT, n_steps)
+
+
+on_noisy, on_s5 = partial(Claim, worlds=NOISY), partial(Claim, worlds=S5)
+SHORT_MEMORY = Control(
+    "exact inference from the last eight observations does not suffice: its share is at least 0.05 above CoT's",
+    gap(WINDOW, 16) >= 0.05,
+)
+
+CLAIMS = (
+    on_noisy(
+        "cot_generalizes_in_length",
+        "CoT's KL at n = 64, four times the training length, is at most 0.10 of the prior's.",
+        share(COT, 64) <= 0.10,
+        Control("exact inference from the last eight observations does not suffice", share(WINDOW, 64) >= 0.10),
+    ),
+    on_noisy(
+        "cot_does_not_drift",
+        "CoT's KL at n = 64 is at most 2.5 times its KL at n = 16.",
+        kl(COT, n_steps=64) / kl(COT, n_steps=16) <= 2.5,
+        Control("its KL at n = 16 is low to begin with: at most 0.10 of the prior's", share(COT, 16) <= 0.10),
+    ),
+    on_noisy(
+        "amortized_is_worse_at_its_longest_budget",
+        "Trained four times as many steps as CoT, the model without a trace has a KL at n = 16 that is at least 0.15 "
+        "(as a share of the prior's) above CoT's.",
+        gap(AMORTIZED, 16) >= 0.15,
+        Control(
+            "it has learned short questions: at n = 4 its KL is at most 0.15 of the prior's",
+            share(AMORTIZED, 4) <= 0.15,
+        ),
+    ),
+    on_noisy(
+        "the_trace_beats_equal_supervision",
+        "Told the exact belief after every observation, and trained four times as many steps as CoT, the dense model "
+        "has a KL at n = 16 that is at least 0.10 (as a share of the prior's) above CoT's.",
+        gap(DENSE, 16) >= 0.10,
+        SHORT_MEMORY,
+    ),
+    on_noisy(
+        "depth_does_not_close_the_gap",
+        "With four layers and equal steps, the dense model's KL at n = 16 is at least twice that of CoT with two.",
+        kl(DENSE, n_steps=16, variant=FOUR_LAYERS) / kl(COT, n_steps=16) >= 2.0,
+        Control(
+            "depth helps: the dense model's KL is lower with four layers than with two",
+            kl(DENSE, n_steps=16, variant=EQUAL_STEPS) - kl(DENSE, n_steps=16, variant=FOUR_LAYERS) >= 0.0,
+        ),
+    ),
+    on_noisy(
+        "the_gap_does_not_grow_out_of_length",
+        "The gap between the model without a trace and CoT (as a share of the prior's KL) changes by at most 0.05 from "
+        "n = 16 to n = 64: what CoT gains is not about length.",
+        (gap(AMORTIZED, 64) - gap(AMORTIZED, 16)).between(-0.05, 0.05),
+        Control("there is a gap at n = 16, of at least 0.10", gap(AMORTIZED, 16) >= 0.10),
+    ),
+    on_s5(
+        "the_gap_grows_out_of_length",
+        "On S5 the gap between the model without a trace and CoT (as a share of the prior's KL) grows by at least 0.20 "
+        "from n = 8 to n = 32: the shortcut does not generalize.",
+        gap(AMORTIZED, 32) - gap(AMORTIZED, 8) >= 0.20,
+        Control("CoT itself generalizes: at n = 32 its KL is at most 0.10 of the prior's", share(COT, 32) <= 0.10),
+    ),
+    on_noisy(
+        "more_labels_help",
+        "At equal steps, a drawn answer after every observation lowers the KL at n = 16 by at least 0.02 (as a share of "
+        "the prior's) below that of one drawn answer at the end.",
+        share(AMORTIZED, 16, EQUAL_STEPS) - share(DRAWN, 16, EQUAL_STEPS) >= 0.02,
+        Control(
+            "neither has reached CoT: the drawn labels leave a gap of at least 0.05",
+            gap(DRAWN, 16, EQUAL_STEPS) >= 0.05,
+        ),
+    ),
+    on_noisy(
+        "soft_labels_help",
+        "At equal steps, exact beliefs as labels lower the KL at n = 16 by at least 0.02 (as a share of the prior's) "
+        "below that of drawn answers.",
+        share(DRAWN, 16, EQUAL_STEPS) - share(DENSE, 16, EQUAL_STEPS) >= 0.02,
+        Control(
+            "soft labels have not reached CoT: they leave a gap of at least 0.05", gap(DENSE, 16, EQUAL_STEPS) >= 0.05
+        ),
+    ),
+    on_noisy(
+        "most_of_the_gap_is_writing",
+        "At equal steps, at least half of the gap at n = 16 between the model without a trace and CoT remains when the "
+        "model is told the exact belief after every observation.",
+        gap(DENSE, 16, EQUAL_STEPS).share_of(gap(AMORTIZED, 16, EQUAL_STEPS)) >= 0.5,
+        Control("there is a gap, of at least 0.10", gap(AMORTIZED, 16, EQUAL_STEPS) >= 0.10),
+    ),
+    on_noisy(
+        "amortizing_costs_many_times_more",
+        "At n = 16 the model without a trace would need at least 10 times CoT's training FLOPs to answer as well.",
+        FlopsMultiple(AMORTIZED, 16) >= 10.0,
+        Control(
+            "budgets matter: its KL at n = 16 falls from 300 to 4,800 steps",
+            kl(AMORTIZED, n_steps=16) / kl(AMORTIZED, n_steps=16, variant=after(300)) <= 0.9,
+        ),
+    ),
+    Claim(
+        "cot_beats_a_recurrent_net_out_of_length",
+        "At n = 64 CoT's KL (as a share of the prior's) is at least 0.05 below that of a GRU without a trace.",
+        gap(GRU, 64) >= 0.05,
+        Control(
+            "the GRU has learned short questions: at n = 4 its KL is at most 0.15 of the prior's", share(GRU, 4) <= 0.15
+        ),
+        (*NOISY, *S5),
+    ),
+    on_noisy(
+        "answer_follows_the_trace",
+        "CoT's causal reliance α is at least 0.7 at every lag from 0 to 8 (the smallest is shown).",
+        reliance(COT).over_steps(0, 8, "min") >= 0.7,
+        Control(
+            "it acts through the steps written after the edit: with those frozen, an edit at lag 4 moves nothing",
+            Quantity("causal_reliance_frozen")(COT, step=4).between(-0.1, 0.1),
+        ),
+    ),
+    on_noisy(
+        "answer_does_not_overshoot_the_trace",
+        "CoT's causal reliance α, averaged over lags 0 to 8, is at most 1.",
+        reliance(COT).over_steps(0, 8, "mean") <= 1.0,
+        Control("CoT does not ignore its trace: α at lag 0 is at least 0.7", reliance(COT, step=0) >= 0.7),
+    ),
+    on_noisy(
+        "belief_is_read_where_it_is_stated",
+        "Where a step is about to be stated, the last layer's R² of the belief is at least 0.1 above the untrained "
+        "network's.",
+        r2(COT, layer="last") - r2(COT, control="untrained", layer="last") >= 0.1,
+        Control(
+            "the last ten observations do not explain it", r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1
+        ),
+    ),
+    on_s5(
+        "cot_solves_s5_at_any_length",
+        "On S5 CoT gives the right answer to at least 95 % of questions at n = 64.",
+        right(COT, n_steps=64) >= 0.95,
+        Control("the last eight observations do not suffice", right(WINDOW, n_steps=64) <= 0.05),
+    ),
+    on_s5(
+        "amortized_fails_s5_out_of_length",
+        "On S5 the model without a trace, trained sixteen times as many steps as CoT, is right in at most half of the "
+        "questions at n = 32.",
+        right(AMORTIZED, n_steps=32) <= 0.5,
+        Control(
+            "it has learned short questions: it is right in at least 95 % at n = 8", right(AMORTIZED, n_steps=8) >= 0.95
+        ),
+    ),
+    on_s5(
+        "dense_fails_s5_out_of_length",
+        "On S5 the model told the right state after every observation is right in at most half of the questions at "
+        "n = 32, too.",
+        right(DENSE, n_steps=32) <= 0.5,
+        Control(
+            "it has learned short questions: it is right in at least 95 % at n = 8", right(DENSE, n_steps=8) >= 0.95
+        ),
+    ),
+)
 
 COMPARE = Study(
     "compare",

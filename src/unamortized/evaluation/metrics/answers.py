@@ -44,6 +44,13 @@ ANSWERS = (
         "The KL of an answer that knows only the code of the exact last belief: no belief trace can beat it.",
     ),
     Metric(
+        "training_flops",
+        "FLOPs",
+        "3 (24 d^2 a token, 4 d a pair of tokens, per layer; 2 d V a target), over all questions",
+        "What the whole training of a run cost; for a student, with what its teacher wrote for it.",
+        label="training",
+    ),
+    Metric(
         "training_loss",
         "nats",
         "mean cross-entropy of a batch, per target",

@@ -1,0 +1,79 @@
+"""The FLOPs multiple: how many times CoT's training a model without a trace would need to answer as well as CoT.
+
+The KL of a condition trained for several budgets C, each with its own annealing, is fitted by a power law,
+log KL = a - b log C. It is solved for the KL of CoT. Where returns diminish faster than a power law, as they do where a
+model lacks depth, the true multiple is larger: read it as a lower bound.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unamortized.studies.names import COT
+from unamortized.studies.quantities import SeedStatistic
+
+MOST = 1e9  # a larger multiple, or none that would do, counts as this
+METRICS = ("answer_kl", "training_flops")
+
+
+def with_flops(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give each row of ``answer_kl`` a column ``training_flops``, what its run cost; rows of other metrics are left."""
+    costs = rows[rows["metric"] == "training_flops"].drop_duplicates("run").set_index("run")["value"]
+    answers = rows[(rows["metric"] == "answer_kl") & rows["run"].isin(costs.index)]
+    return answers.assign(training_flops=answers["run"].map(costs).astype(float))
+
+
+def multiple(flops: np.ndarray, kls: np.ndarray, cot_flops: float, cot_kl: float) -> float:
+    """Return the multiple of CoT's FLOPs at which the power law through (flops, KL) reaches CoT's KL; at most ``MOST``.
+
+    Not a number for fewer than two budgets.
+    """
+    if len(set(flops)) < 2:
+        return np.nan
+    slope, at_one = np.polyfit(np.log(flops), np.log(np.maximum(kls, 1e-12)), 1)
+    if slope >= 0:
+        return MOST
+    log_needed = (np.log(max(cot_kl, 1e-12)) - at_one) / slope
+    return float(np.exp(min(log_needed - np.log(cot_flops), np.log(MOST))))
+
+
+@dataclass(frozen=True)
+class FlopsMultiple(SeedStatistic):
+    """The FLOPs multiple of a condition at one length, over all its budgets; of models with two layers."""
+
+    condition: str
+    n_steps: int
+    own_unit = "ratio"
+    geometric = True
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        own = table[table["metric"].isin(METRICS) & (table["control"] == "")]
+        own = own[own["condition"].isin((self.condition, COT)) & ~own["variant"].str.contains("layers")]
+        return own[own["n_steps"].eq(self.n_steps).fillna(False) | (own["metric"] == "training_flops")]
+
+    def points(self, table: pd.DataFrame) -> pd.DataFrame:
+        return with_flops(self.rows(table))
+
+    def of_seed(self, points: pd.DataFrame) -> float:
+        own = points[points["condition"] == self.condition]
+        cot = points[(points["condition"] == COT) & (points["variant"] == "")]
+        if len(cot) != 1:
+            return np.nan
+        flops, kls = own["training_flops"].to_numpy(float), own["value"].to_numpy(float)
+        return multiple(flops, kls, float(cot["training_flops"].iloc[0]), float(cot["value"].iloc[0]))
+
+
+def multiples(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the multiple of each condition with several budgets, by length and seed, as rows to draw."""
+    found = []
+    answered = rows[rows["metric"] == "answer_kl"]
+    for (task, world), own in rows.groupby(["task", "world"]):
+        lengths = answered.loc[answered["task"] == task, "n_steps"].dropna().unique()
+        for condition in own.loc[own["metric"] == "training_flops", "condition"].unique():
+            for n_steps in sorted(map(int, lengths)) if condition != COT else ():
+                statistic = FlopsMultiple(condition, n_steps)
+                for seed, value in statistic.values(own).dropna().items():
+                    cell = own[(own["condition"] == condition) & (own["seed"] == seed)].iloc[0]
+                    found.append(cell.to_dict() | {"n_steps": n_steps, "value": value, "metric": "training_flops"})
+    return pd.DataFrame(found, columns=rows.columns).astype(rows.dtypes.to_dict())
