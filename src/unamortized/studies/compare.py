@@ -1,18 +1,30 @@
 """The headline study: the same questions, amortized and step by step, against exact Bayes."""
 
+from functools import partial
 from typing import Any
 
 from unamortized.evaluation import faithfulness, probes, triangle
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
+from unamortized.labels import ABOUT_TO_STATE
 from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
-from unamortized.studies.claims import World
+from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.compare import FIGURES
-from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, GRU, after, deep
-from unamortized.studies.study import HALF_SMOKE, SMOKE, Cell, Preset, Study, answer_evaluations, examples_evaluation
+from unamortized.studies.flops_multiple import FlopsMultiple
+from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, GRU, PRIOR, WINDOW, after, deep
+from unamortized.studies.quantities import Expression, Quantity
+from unamortized.studies.study import (
+    HALF_SMOKE,
+    SMOKE,
+    Cell,
+    Preset,
+    Study,
+    answer_evaluations,
+    examples_evaluation,
+)
 
-NOISY, S5, S3 = (World("noisy_permutation"),), (World("group_word_s5"),), (World("group_word_s3"),)
+NOISY, S5 = (World("noisy_permutation"),), (World("group_word_s5"),)
 FOUR_LAYERS = deep(4)
 EQUAL_STEPS = after(1200)  # the budget at which labels and writing are compared
 

@@ -68,7 +68,7 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the multiple of each condition with several budgets, by length and seed, as rows to draw."""
     found = []
     answered = rows[rows["metric"] == "answer_kl"]
-    for (task, world), own in rows.groupby(["task", "world"]):
+    for (task, _), own in rows.groupby(["task", "world"]):
         lengths = answered.loc[answered["task"] == task, "n_steps"].dropna().unique()
         for condition in own.loc[own["metric"] == "training_flops", "condition"].unique():
             for n_steps in sorted(map(int, lengths)) if condition != COT else ():
