@@ -168,8 +168,8 @@ CLAIMS = (
     ),
     on_noisy(
         "more_labels_help",
-        "At equal steps, a drawn answer after every observation lowers the KL at n = 16 by at least 0.02 (as a share of "
-        "the prior's) below that of one drawn answer at the end.",
+        "At equal steps, a drawn answer after every observation lowers the KL at n = 16 by at least 0.02 (as a share "
+        "of the prior's) below that of one drawn answer at the end.",
         share(AMORTIZED, 16, EQUAL_STEPS) - share(DRAWN, 16, EQUAL_STEPS) >= 0.02,
         Control(
             "neither has reached CoT: the drawn labels leave a gap of at least 0.05",

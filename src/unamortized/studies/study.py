@@ -44,7 +44,7 @@ class Cell:
     world: str = ""  # names a change of the task
     variant: str = ""  # names a change of the learning
     options: Mapping[str, Any] = field(default_factory=dict)  # of the condition
-    own_worlds: bool = False  # whether the run's seed draws the process, too
+    own_worlds: bool = True  # whether the run's seed draws the process, too
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,26 @@ class Preset:
     evaluations: tuple[Evaluation, ...]
 
     def cells_of(self, task: str) -> tuple[Cell, ...]:
-        """Return the cells of a task (a name or a file); those of an unknown task are made like the first cell."""
+        """Return the cells of a task (a name or a file).
+
+        An unknown task is done like the first cell's, on the world that its file names.
+        """
         known = tuple(cell for cell in self.cells if cell.task == Path(task).stem)
-        first = replace(self.cells[0], overrides=(), world="", variant="")
-        return tuple(replace(cell, task=task) for cell in known or (first,))
+        first = self.cells[0]
+        like = (cell for cell in self.cells if (cell.task, cell.world, cell.variant) == _place(first))
+        made = (replace(cell, overrides=(), world="", variant="", own_worlds=False) for cell in like)
+        return tuple(replace(cell, task=task) for cell in known or made)
+
+    def cell_of(self, task: str, condition: str) -> Cell:
+        """Return how one condition is trained on a task: as in its own cell without a variant, else as in the first."""
+        cells = self.cells_of(task)
+        own = [cell for cell in cells if condition in cell.conditions]
+        chosen = next((cell for cell in own if not cell.variant), cells[0])
+        return replace(chosen, conditions=(condition,), variant="", own_worlds=False)
+
+
+def _place(cell: Cell) -> tuple[str, str, str]:
+    return cell.task, cell.world, cell.variant
 
 
 def answer_evaluations(problems: int) -> tuple[Evaluation, ...]:
@@ -127,17 +143,22 @@ def plan(
     seeds: Sequence[int] = (),
     overrides: Sequence[str] = (),
 ) -> list[RunSpec]:
-    """List the runs of a preset, or of those of its tasks (names or files), conditions and seeds that are named.
+    """List the runs of a preset, or of those of its tasks (names or files) and seeds that are named.
 
-    Overrides are dotted: of the task, ``model.*``, ``train.*`` or ``options.*``. In cells with their own worlds, the
-    run's seed is that of the process, unless an override fixes it.
+    Conditions that are named are trained once on each task, whatever the preset varies. Overrides are dotted: of the
+    task, ``model.*``, ``train.*`` or ``options.*``. In cells with their own worlds, the run's seed is that of the
+    process, unless an override fixes it.
 
     Raises:
         SpecError: with everything that is wrong with the task files and overrides.
         ValueError: if two different tasks have the same name.
     """
     for_learning, for_task = split_overrides(overrides)
-    cells = [cell for task in dict.fromkeys(tasks) for cell in preset.cells_of(task)] if tasks else preset.cells
+    named_tasks = dict.fromkeys(tasks or (cell.task for cell in preset.cells))
+    if conditions:
+        cells = [preset.cell_of(task, condition) for task in named_tasks for condition in conditions]
+    else:
+        cells = [cell for task in named_tasks for cell in preset.cells_of(task)]
     loaded = _all_right(
         *(partial(load_task, cell.task, [*cell.overrides, *for_task]) for cell in cells),
         *(partial(_learning, cell, for_learning) for cell in cells),
@@ -148,7 +169,7 @@ def plan(
     for cell, shared, learning in zip(cells, loaded, loaded[len(cells) :], strict=False):
         if named.setdefault((shared.name, cell.world), shared) != shared:
             raise ValueError(f"two different tasks are named '{shared.name}'; give one another 'name:' in its file")
-        for condition in conditions or cell.conditions:
+        for condition in cell.conditions:
             for seed in seeds or range(cell.seeds):
                 task = with_own_world(shared, seed) if cell.own_worlds and not fixed else shared
                 spec = plan_run(task, condition, seed, learning.model, learning.train, learning.options)

@@ -74,6 +74,7 @@ class Curves(Chart):
 
     x: str
     x_label: str = ""
+    x_scale: Scale | None = None  # default: log for lengths and amounts of training, else linear
     seeds: bool = False  # whether each seed is a dot, in place of bands
 
 

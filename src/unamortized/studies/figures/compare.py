@@ -7,7 +7,8 @@ from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
-from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR, WINDOW
+from unamortized.studies.flops_multiple import multiples, with_flops
+from unamortized.studies.names import AMORTIZED, COT, DENSE, GRU, PRIOR, WINDOW
 
 EDITS = {
     ("causal_reliance", ""): "CoT",
@@ -27,20 +28,29 @@ def at_longest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["n_steps"] == rows.groupby("task")["n_steps"].transform("max")]
 
 
-def if_states_are_sampled(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep all rows if any run samples its trace, else none."""
-    return rows if (rows["condition"] == SAMPLED).any() else rows[:0]
+def budgets(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep conditions trained for several budgets, with what their training cost; all models have two layers."""
+    rows = with_flops(rows[~rows["variant"].str.contains("layers")])
+    several = rows.groupby(["task", "condition"])["training_flops"].transform("nunique") > 1
+    return rows[several]
 
 
-SAMPLED = "cot_state"
-COMPARED = (EQUAL_FLOPS, COT, GRU, PRIOR, WINDOW)
+def at_sixteen(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep questions of sixteen observations."""
+    return rows[rows["n_steps"].eq(16).fillna(False)]
+
+
+COMPARED = (AMORTIZED, DENSE, COT, GRU, PRIOR, WINDOW)
+STEPWISE = ("no trace (1,200 steps)", "no trace, dense, drawn (1,200 steps)", "no trace, dense (1,200 steps)")
+DEEP = ("no trace (4 layers)", "no trace, dense (4 layers)", "CoT (4 layers)")
+BUDGETS = {"n_steps": (4, 8, 16, 64), "condition": (AMORTIZED, DENSE, COT), "variant": ()}
 
 FIGURES = (
     Curves(
         name="kl_by_length",
         title="Does the answer stay exact beyond the lengths seen in training?",
         caption="CoT stays close to exact Bayes at four times the training length; models without a trace do so only "
-        "where the world forgets (mess3) or where a GRU can track the state.",
+        "where the world forgets (mess3).",
         metrics=("answer_kl",),
         where={"condition": COMPARED},
         x="n_steps",
@@ -49,8 +59,7 @@ FIGURES = (
     Curves(
         name="accuracy_by_length",
         title="How often is the most probable answer right?",
-        caption="On S5 only CoT stays right beyond the lengths seen in training; on S3 a GRU does, too (its line lies "
-        "under CoT's).",
+        caption="On S5 only CoT stays right beyond the lengths seen in training.",
         metrics=("map_agreement",),
         where={"condition": COMPARED},
         x="n_steps",
@@ -58,16 +67,46 @@ FIGURES = (
         columns=2,
     ),
     Curves(
-        name="sampled_states",
-        title="Do sampled thoughts average to a posterior?",
-        caption="After a trace of sampled states the answer is far too certain; averaging over more traces helps, but "
-        "even sixteen are no better than the prior.",
-        metrics=("answer_kl",),
-        where={"condition": (PRIOR, SAMPLED, COT), "task": ("noisy_permutation",)},
-        prepare=if_states_are_sampled,
-        line="name",
+        name="kl_by_flops",
+        title="Would longer training close the gap?",
+        caption="Longer training closes the short lengths; at n = 16 and beyond, models without a trace stay away from "
+        "CoT, and more so the longer the question.",
+        metrics=("answer_kl", "training_flops"),
+        where=BUDGETS | {"task": ("noisy_permutation",)},
+        prepare=budgets,
+        names={("n_steps", n): f"n = {n}" for n in (4, 8, 16, 64)},
+        panel="n_steps",
+        x="training_flops",
+        size=(2.5, 2.8),
+    ),
+    Curves(
+        name="flops_multiple",
+        title="How many times CoT's training would match CoT?",
+        caption="The power law through three budgets, solved for CoT's KL: a lower bound.",
+        metrics=("training_flops", "answer_kl"),
+        where={"condition": (AMORTIZED, DENSE), "variant": (), "task": ("noisy_permutation",)},
+        prepare=multiples,
         x="n_steps",
+        references=(1.0,),
+        scale="log",
+        floor=1e-3,
+        label="training FLOPs that match CoT  [× CoT's]",
         size=(3.6, 3.2),
+    ),
+    Dots(
+        name="labels_and_writing",
+        title="What closes the gap: more labels, softer labels, depth, or writing?",
+        caption="KL at n = 16, trained for 1,200 steps each: one drawn answer, a drawn answer after every observation, "
+        "the exact belief there, four layers, and CoT.",
+        metrics=("answer_kl",),
+        where={
+            "name": (*STEPWISE, *DEEP[:2], "CoT", DEEP[2]),
+            "task": ("noisy_permutation",),
+            "variant": (),
+        },
+        prepare=at_sixteen,
+        y="name",
+        size=(4.2, 2.6),
     ),
     Curves(
         name="edit_effect",

@@ -110,7 +110,7 @@ def _places(chart: Curves, rows: pd.DataFrame) -> tuple[dict[Any, float], str, S
         places = {layer: float(layer) for layer in numbered} | beside
         return places, chart.x_label or "layer  (0: embedding)", None
     label, scale = x_axis(chart)
-    return {value: float(value) for value in values}, chart.x_label or label, scale
+    return {value: float(value) for value in values}, chart.x_label or label, chart.x_scale or scale
 
 
 def _label_ends(chart: Curves, axes: Axes, rows: pd.DataFrame, drawn: Looks, places: dict[Any, float]) -> None:

@@ -11,6 +11,7 @@ TRAINING_LOSS = Curves(
     where={"split": ("train",), "variant": ()},
     x="step",
     x_label="training steps",
+    x_scale="log",
     line="name",
     columns=3,
 )

@@ -19,6 +19,7 @@ from unamortized.studies.figures.style import legend_below, look, shades
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)))
 INK = "#222222"
+LARGEST_NUMBER = 10_000  # of an axis whose values are written out
 Looks = dict[Any, dict[str, Any]]
 Panel = tuple[Axes, pd.DataFrame]
 
@@ -128,6 +129,8 @@ def number_axis(axes: Axes, values: list[float], scale: Scale | None, label: str
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 4, 5, 10]) if whole else few)
         return
     axes.set_xscale(scale)
+    if values[-1] > LARGEST_NUMBER:
+        return  # numbered in powers of ten
     powers = [value for value in values if math.log2(value).is_integer()]
     shown = powers if powers and len(values) > 8 else values
     axes.xaxis.set_major_locator(FixedLocator(shown[:: math.ceil(len(shown) / 8)]))
@@ -141,6 +144,7 @@ def x_axis(chart: Curves | Heat) -> tuple[str, Scale | None]:
         "n_steps": ("observations n", "log"),
         "variant.after": ("steps of training", "log"),
         "variant.n": ("training questions N", "log"),
+        "training_flops": ("training FLOPs", "log"),
         "step": (METRICS[chart.metrics[0]].step.partition(";")[0].partition(":")[0], None),
     }
     return usual.get(chart.x, ("" if isinstance(chart, Heat) else called(chart, "", chart.x), None))

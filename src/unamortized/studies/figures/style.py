@@ -33,6 +33,9 @@ class Tables:
 CONDITIONS: dict[str, tuple[str, str]] = {
     "amortized": ("#D55E00", "o"),
     "amortized_equal_flops": ("#E69F00", "s"),
+    "amortized_dense": ("#CC79A7", "P"),
+    "amortized_dense_drawn": ("#8C6D31", "p"),
+    "distilled": ("#009E73", "*"),
     "cot": ("#0072B2", "D"),
     "cot_copied": ("#7B5EA7", "h"),
     "cot_indexed": ("#1BA3B8", "d"),
