@@ -96,7 +96,7 @@ clean: ## remove .venv and all caches; results stay
 
 # Other people's tools are installed only for the tests of what they open: wherever transformers is, all starts later.
 .venv/.interp-stamp: .venv/.stamp
-	@$(PIP) install -q -c constraints.txt -e '.[dev,interp]'
+	@$(PIP) install -q -c constraints.txt -e '.[dev,interp,tensorboard]'
 	@touch $@
 
 # The peers are installed only for who wants to time them.
