@@ -29,7 +29,7 @@ help: ## show this text
 	@echo "  SEEDS=3  WORKERS=2        number of seeds, of runs at a time"
 	@echo "  DEVICE=auto|cpu|cuda      where models train and answer (auto)"
 	@echo "  LOGGER=tensorboard        also log training curves there"
-	@echo "  STUDY=compare|worlds|pointer|locality|stride|faithfulness|law|modes|geometry|depth"
+	@echo "  STUDY=compare|training|worlds|pointer|locality|stride|faithfulness|law|modes|geometry|depth"
 	@echo "  OVERRIDES='train.steps=500 …'   any field of the run, dotted"
 	@echo "  PYTHON=…  TORCH_INDEX=…   the interpreter, and the index torch is installed from"
 

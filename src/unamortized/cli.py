@@ -102,7 +102,7 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="The study: compare, worlds, pointer, locality, stride, faithfulness, law, modes, geometry or depth."
+            help="The study: compare, training, worlds, pointer, locality, stride, faithfulness, law, modes, geometry or depth."
         ),
     ],
     overrides: Overrides = None,

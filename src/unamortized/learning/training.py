@@ -188,7 +188,9 @@ def check_logger(name: str) -> None:
     if name not in ("", "tensorboard"):
         raise ValueError(f"logger must be tensorboard (got '{name}'); every run writes training.csv without one")
     if name and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
-        raise ValueError("logger tensorboard needs the package tensorboard; install the extra, unamortized[tensorboard]")
+        raise ValueError(
+            "logger tensorboard needs the package tensorboard; install the extra, unamortized[tensorboard]"
+        )
 
 
 def was_interrupted(error: BaseException | None) -> bool:

@@ -10,11 +10,12 @@ from unamortized.studies.modes import MODES
 from unamortized.studies.pointer import POINTER
 from unamortized.studies.stride import STRIDE
 from unamortized.studies.study import Study
+from unamortized.studies.training import TRAINING
 from unamortized.studies.worlds import WORLDS
 
 STUDIES: dict[str, Study] = {
     study.name: study
-    for study in (COMPARE, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES, GEOMETRY, DEPTH)
+    for study in (COMPARE, TRAINING, WORLDS, POINTER, LOCALITY, STRIDE, FAITHFULNESS, LAW, MODES, GEOMETRY, DEPTH)
 }
 
 
