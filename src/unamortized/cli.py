@@ -102,7 +102,8 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="The study: compare, training, worlds, pointer, locality, stride, faithfulness, law, modes, geometry or depth."
+            help="The study: compare, training, worlds, pointer, locality, stride, faithfulness, law, modes, geometry, "
+            "depth."
         ),
     ],
     overrides: Overrides = None,
