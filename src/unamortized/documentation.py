@@ -20,6 +20,9 @@ from unamortized.evaluation.metrics import METRICS
 from unamortized.labels import display
 from unamortized.learning.conditions import CONDITIONS, resolve_condition
 from unamortized.learning.runs import write_text
+from unamortized.studies.figures.charts import with_column
+from unamortized.studies.figures.training import NAMES, named_training
+from unamortized.studies.output import read_metrics
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -151,11 +154,22 @@ def worked_problem() -> str:
     rows.insert(3, ("…", "…", "…", "…"))
     steps = _table(("step", "observation", "exact belief over five states", "CoT writes"), rows)
     answers = [("exact answer", beliefs("exact_answer"))]
-    answers += [
-        (display(name), beliefs("answer", own[own["condition"] == name])) for name in ("cot", "amortized_equal_flops")
-    ]
+    answered_by = [name for name in ("cot", "amortized_dense", "amortized") if (own["condition"] == name).any()]
+    answers += [(display(name), beliefs("answer", own[own["condition"] == name])) for name in answered_by]
     answered = _table(("", "answer"), ((name, _code(written(found.iloc[-1]))) for name, found in answers))
     return f"{steps}\n{answered}"
+
+
+def training_table() -> str:
+    """Return the KL that each way of training reaches, from the study of training."""
+    metrics = read_metrics(REFERENCE / "training" / "metrics.csv")
+    rows = named_training(metrics[(metrics["metric"] == "answer_kl") & (metrics["variant"] != "")])
+    rows = with_column(rows, "place")
+    cells = []
+    for (where, learner, training), own in rows.groupby(["place", "learner", "training"], sort=False):
+        reached = [own.loc[own["n_steps"].eq(n).fillna(False), "value"] for n in (4, 8, 16)]
+        cells.append((where, learner, NAMES[training], *(_short(float(values.mean())) for values in reached)))
+    return _table(("world", "condition", "training", "KL at n = 4", "n = 8", "n = 16"), cells)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -168,6 +182,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sites": terms_table(SITES),
     "variants": terms_table(VARIANTS),
     "worked_problem": worked_problem,
+    "training": training_table,
 }
 
 
