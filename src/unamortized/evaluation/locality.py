@@ -152,7 +152,7 @@ class Writer:
         select = torch.zeros(tokens.shape, dtype=torch.bool)
         select[:, -1] = True
         positions = torch.full((1, tokens.shape[1]), NOWHERE)
-        return self.model(torch.from_numpy(tokens), positions, cache=self.cache, select=select).logits
+        return self.model(torch.from_numpy(tokens), positions, cache=self.cache, select=select).logits.cpu()
 
     def values(self, variable: Int[np.ndarray, " question"]) -> Float[Tensor, "question value"]:
         """Return the distribution of a variable's value, given that this variable comes next."""

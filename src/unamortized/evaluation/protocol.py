@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import Run, load_run, snapshot_steps
+from unamortized.learning.runs import Run, load_run, new_model, snapshot_steps
+from unamortized.models.device import device_of
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
 from unamortized.worlds.tasks import Task
@@ -62,6 +63,11 @@ def shifted_tests(task: Task) -> list[TestSet]:
 def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift = ()) -> Problems:
     """Draw the test problems of a length and seed: the same for every condition, so that differences are paired."""
     return draw(task, "test", n_steps, size, seed, shift=shift)
+
+
+def before_training(run: Run) -> Run:
+    """Return the run as it was before its first step, on the device where it is now."""
+    return replace(run, model=new_model(run.spec).eval().to(device_of(run.model)))
 
 
 def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
