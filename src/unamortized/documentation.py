@@ -168,7 +168,9 @@ def training_table() -> str:
     cells = []
     for (where, learner, training), own in rows.groupby(["place", "learner", "training"], sort=False):
         reached = [own.loc[own["n_steps"].eq(n).fillna(False), "value"] for n in (4, 8, 16)]
-        cells.append((str(where), str(learner), NAMES[str(training)], *(_short(float(values.mean())) for values in reached)))
+        cells.append(
+            (str(where), str(learner), NAMES[str(training)], *(_short(float(values.mean())) for values in reached))
+        )
     return _table(("world", "condition", "training", "KL at n = 4", "n = 8", "n = 16"), cells)
 
 

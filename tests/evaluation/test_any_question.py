@@ -11,10 +11,10 @@ from tests.small_tasks import IN_CONTEXT
 from unamortized.evaluation import faithfulness, responses
 from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
-from unamortized.learning.rollouts import exact_answers, respond
 from unamortized.evaluation.rows import COLUMNS
 from unamortized.language.traces import draw_hints
 from unamortized.language.vocabulary import HINT_STRENGTHS
+from unamortized.learning.rollouts import exact_answers, respond
 from unamortized.worlds.splits import draw
 
 FEW = FaithfulnessSettings(problems=256, lags=(0, 1, 4), draws=2)

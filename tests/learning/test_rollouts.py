@@ -9,10 +9,9 @@ import torch
 from tests.evaluation.oracle import SMALL, oracle_run, slow_task
 from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation import responses
-from unamortized.learning.rollouts import respond, sites
 from unamortized.language.layout import Examples
-from unamortized.language.traces import resolve_trace
 from unamortized.language.vocabulary import ANSWER
+from unamortized.learning.rollouts import respond, sites
 from unamortized.models.decoding import Patch
 from unamortized.worlds.splits import draw
 

@@ -53,6 +53,16 @@ def test_a_cache_gives_the_same_logits_for_any_chunks(scheme, chunks, own_rows):
     assert cache.length == 9
 
 
+def test_a_cache_that_forgets_reads_on_as_if_it_had_not_read_them():
+    model, tokens, cache = tiny(), some_tokens(), Cache(layers=2, capacity=9)
+    with torch.no_grad():
+        model(tokens[:, :5], IDS[:, :5], cache=cache)
+        expected = model(tokens[:, 5:7], IDS[:, 5:7], cache=cache).logits
+        model(some_tokens(seed=2)[:, 7:], IDS[:, 7:], cache=cache)
+        cache.forget_after(5)
+        assert torch.equal(model(tokens[:, 5:7], IDS[:, 5:7], cache=cache).logits, expected)
+
+
 def test_reading_more_than_a_cache_holds_is_an_error():
     model, cache = tiny(), Cache(layers=2, capacity=5)
     model(some_tokens()[:, :4], IDS[:, :4], cache=cache)

@@ -4,7 +4,6 @@ Such a model may walk the path, one belief after the other, or take a shortcut: 
 (Liu et al. 2023). Probes read both: beliefs of the path at the observations, those of windows where the question ends.
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,9 +13,8 @@ from jaxtyping import Float, Int
 from unamortized.evaluation.probes.activations import layers, read_activations
 from unamortized.evaluation.probes.fitting import fit_by_layer, fitting_problems, scoring_problems
 from unamortized.evaluation.probes.ridge import discriminant, r2, ridge_probe
-from unamortized.evaluation.protocol import Rows, SampleSize, recorder
+from unamortized.evaluation.protocol import Rows, SampleSize, before_training, recorder
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
-from unamortized.learning.runs import new_model
 from unamortized.learning.specification import Run
 from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
@@ -50,7 +48,7 @@ def composition(run: Run, settings: SampleSize) -> Rows:
         return []
     fitted_on = fitting_problems(run, settings.problems, "probes")
     scored_on = scoring_problems(run, settings.problems)
-    before = replace(run, model=new_model(run.spec).eval())
+    before = before_training(run)
     scores = {name: r2_by_layer(each, fitted_on, scored_on) for name, each in (("", run), ("untrained", before))}
     record = partial(recorder(run, scored_on.n_steps), count=len(scored_on))
     rows = Rows()

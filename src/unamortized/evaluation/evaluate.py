@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-import torch
 
 from unamortized.evaluation.rows import to_csv, to_table
 from unamortized.labels import joined
 from unamortized.learning.runs import exclusively, load_run, read_record, sibling, write_text
 from unamortized.learning.specification import Run, RunSpec
+from unamortized.models.device import resolve_device
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.randomness import digest
 from unamortized.worlds.source_code import read_sources, source_version
@@ -91,16 +91,10 @@ def evaluate_run(
     with exclusively(folder):
         for evaluation in evaluations:
             if not evaluation.file(folder).exists():
-                run = run or on_device(load_run(folder), device)
+                run = run or load_run(folder, device=resolve_device(device))
                 report(evaluation.name)
                 _keep(evaluation, folder, evaluation.measure(run))
         write_text(folder / "metrics.csv", collect([Measured(folder, evaluations, run=folder.name)], "metrics"))
-
-
-def on_device(run: Run, device: str) -> Run:
-    """Return the run with its model on a device."""
-    assert isinstance(run.model, torch.nn.Module)
-    return replace(run, model=run.model.to(device))
 
 
 def evaluate_task(task: Task | NetTask, seed: int, root: Path, evaluations: Sequence[Evaluation]) -> Path:

@@ -19,6 +19,7 @@ from unamortized.evaluation.subspaces import (
 from unamortized.labels import joined
 from unamortized.learning.runs import load_run, sibling
 from unamortized.learning.specification import Run
+from unamortized.models.device import device_of
 from unamortized.worlds.randomness import stream
 from unamortized.worlds.splits import apart, draw
 
@@ -76,7 +77,7 @@ def between_conditions(run: Run, settings: SampleSize) -> Rows:
     Raises:
         ValueError: if there is no such run.
     """
-    other = load_run(sibling(run.spec, AGAINST, run.folder.parent.parent))
+    other = load_run(sibling(run.spec, AGAINST, run.folder.parent.parent), device=device_of(run.model))
     n_steps = run.task.steps.train[1]
     own, theirs = (_fit(each, n_steps, settings) for each in (run, other))
     return _angles(run, settings, n_steps, own, theirs, _fit(run, n_steps, settings, AGAIN), AGAINST)

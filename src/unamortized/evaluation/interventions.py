@@ -15,6 +15,7 @@ from unamortized.evaluation.subspaces import Subspace, as_far, belief_subspace, 
 from unamortized.learning.rollouts import respond
 from unamortized.learning.specification import Run
 from unamortized.models.decoding import Patch
+from unamortized.models.device import move
 from unamortized.models.transformer import Cache, Patches
 from unamortized.worlds.problems import Problems
 
@@ -75,16 +76,16 @@ class LastColumn:
         """Return the distribution of the next code."""
         vocabulary = self.run.vocabulary
         logits = self._read(patches=patches).logits[:, 0, vocabulary.blocks["code"]]
-        spelled = logits.double().softmax(dim=-1).numpy()  # each code may have several spellings
+        spelled = logits.cpu().double().softmax(dim=-1).numpy()  # each code may have several spellings
         return spelled.reshape(len(spelled), -1, vocabulary.codebook.size).sum(axis=1)
 
     def activations(self, names: Sequence[str]) -> dict[str, Float[Tensor, "batch 1 ..."]]:
-        """Return activations at the last column."""
+        """Return activations at the last column, on the model's device."""
         return self._read(taps=names).taps
 
     def _read(self, **changes: Any) -> Any:
         before = self.tokens.shape[1] - 1
-        self.cache.length, self.cache.positions = before, self.positions[:, :before]  # forget the last reading
+        self.cache.forget_after(before)  # the last reading
         return self.run.model(self.tokens[:, before:], self.positions[:, before:], cache=self.cache, **changes)
 
 
@@ -98,7 +99,7 @@ def cut_edges(mask: Bool[np.ndarray, "#batch column"], heads: Mapping[int, Seque
     def cut(chosen: Sequence[int]) -> Callable[[Tensor], Tensor]:
         def without(scores: Float[Tensor, "batch head 1 column"]) -> Tensor:
             scores = scores.clone()
-            scores[:, list(chosen)] = scores[:, list(chosen)].masked_fill(hidden, -torch.inf)
+            scores[:, list(chosen)] = scores[:, list(chosen)].masked_fill(move(hidden, scores.device), -torch.inf)
             return scores
 
         return without

@@ -157,7 +157,7 @@ class Writer:
         positions = torch.full((1, tokens.shape[1]), NOWHERE)
         if opens:
             positions[:, 0] = 0  # of <bos>, as in ``lay_out_windows``
-        return self.model(torch.from_numpy(tokens), positions, cache=self.cache, select=select).logits
+        return self.model(torch.from_numpy(tokens), positions, cache=self.cache, select=select).logits.cpu()
 
     def values(self, variable: Int[np.ndarray, " question"]) -> Float[Tensor, "question value"]:
         """Return the distribution of a variable's value, given that this variable comes next."""

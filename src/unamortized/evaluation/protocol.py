@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import load_run, snapshot_steps
+from unamortized.learning.runs import load_run, new_model, snapshot_steps
 from unamortized.learning.specification import Run
+from unamortized.models.device import device_of
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import Shift, draw
 from unamortized.worlds.tasks import Task
@@ -65,7 +66,12 @@ def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift =
     return draw(task, "test", n_steps, size, seed, shift=shift)
 
 
+def before_training(run: Run) -> Run:
+    """Return the run as it was before its first step, on the device where it is now."""
+    return replace(run, model=new_model(run.spec).eval().to(device_of(run.model)))
+
+
 def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
     """Yield each training step at which a run kept its weights, with the run as it was then, but today's tests."""
     for step in snapshot_steps(run.spec):
-        yield step, replace(load_run(run.folder, step), spec=run.spec)
+        yield step, replace(load_run(run.folder, step, device_of(run.model)), spec=run.spec)

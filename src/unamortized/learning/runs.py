@@ -17,6 +17,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from filelock import FileLock
 
 from unamortized.configuration.document import Document
@@ -188,8 +189,8 @@ def snapshot_steps(spec: RunSpec) -> list[int]:
     return [1 << power for power in range(training_steps(spec).bit_length())] if spec.train.snapshots else []
 
 
-def load_run(path: str | Path, step: int | None = None) -> Run:
-    """Load a finished run from its folder, with its final weights or those of the snapshot after a training step.
+def load_run(path: str | Path, step: int | None = None, device: torch.device | str = "cpu") -> Run:
+    """Load a finished run onto a device, with its final weights or those of the snapshot after a training step.
 
     Raises:
         ValueError: if the folder has no finished run, or no such snapshot.
@@ -207,7 +208,7 @@ def load_run(path: str | Path, step: int | None = None) -> Run:
         safetensors.torch.load_model(model, weights)
     except (OSError, safetensors.SafetensorError) as error:
         raise ValueError(f"{weights}: cannot be read ({error}); delete {folder} to train it again") from None
-    return assemble(spec, model.eval(), folder)
+    return assemble(spec, model.eval().to(device), folder)
 
 
 @contextmanager

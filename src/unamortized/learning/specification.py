@@ -20,6 +20,7 @@ from unamortized.language.layout import Examples
 from unamortized.language.rendering import AnyLanguage, Language
 from unamortized.language.vocabulary import Vocabulary
 from unamortized.models.architectures import LanguageModel, Model, build_model
+from unamortized.models.device import move
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.problems import Problems
@@ -142,8 +143,8 @@ def weighted_cross_entropy(model: Model, batches: list[Batch]) -> Tensor:
     for batch in batches:
         select = batch.select
         logits = model(batch.tokens[:, :-1], batch.positions[:, :-1], select=select).logits
-        targets = batch.targets[:, 1:][select].to(logits.device)
-        weights = batch.weights[..., 1:].expand_as(select)[select].to(logits.device)
+        targets = move(batch.targets[:, 1:][select], logits.device)
+        weights = move(batch.weights[..., 1:].expand_as(select)[select], logits.device)
         if batch.block is None:
             loss = F.cross_entropy(logits, targets, reduction="none")
         else:

@@ -41,6 +41,7 @@ from unamortized.learning.runs import (
     written_whole,
 )
 from unamortized.learning.specification import Condition, RunSpec, Setup, Step, TrainSpec
+from unamortized.models.device import resolve_device
 
 ReportStep = Callable[[int, int, float], None]  # steps done, total steps, latest loss
 
@@ -160,12 +161,15 @@ def _train(
     torch.set_num_threads(1)
     condition, train, steps = resolve_condition(spec.condition), spec.train, training_steps(spec)
     check_fits(condition, spec.task)
-    learner = Learner(condition, set_up(spec, root, {role: load_run(parent) for role, parent in parents.items()}))
+    chosen = resolve_device(device)
+    learner = Learner(
+        condition, set_up(spec, root, {role: load_run(parent, device=chosen) for role, parent in parents.items()})
+    )
     learned_from = {role: parent.name for role, parent in parents.items()}
     write_record(spec, folder, finished=False, parents=learned_from)
     checkpoint, curves = folder / "last.ckpt", Curves(folder, steps)
     began = time.monotonic()
-    trainer = _trainer(spec, folder, device, logger, AfterEachStep(spec, folder, report), curves)
+    trainer = _trainer(spec, folder, chosen, logger, AfterEachStep(spec, folder, report), curves)
     numbers = DataLoader(StepNumbers(learner), batch_size=None, num_workers=0)
     try:
         trainer.fit(learner, numbers, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
@@ -178,7 +182,7 @@ def _train(
         "training_flops": flops_per_question(spec) * steps * train.batch_size,
         "seconds": round(time.monotonic() - began, 1),
         "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
-        "device": str(device),
+        "device": chosen.type,
     }
     write_record(spec, folder, finished=True, parents=learned_from, cost=cost)
 
@@ -201,7 +205,7 @@ def was_interrupted(error: BaseException | None) -> bool:
 
 
 def _trainer(
-    spec: RunSpec, folder: Path, device: str, logger: str, after_each_step: Callback, curves: Curves
+    spec: RunSpec, folder: Path, device: torch.device, logger: str, after_each_step: Callback, curves: Curves
 ) -> lightning.Trainer:
     """Configure Lightning for one thread of one CPU, or a GPU, with the report as the only output."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -215,7 +219,7 @@ def _trainer(
     )
     chosen: Logger | bool = TensorBoardLogger(folder, name="", version="tensorboard") if logger else False
     return lightning.Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu",
+        accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
         max_steps=training_steps(spec),
         max_epochs=-1,

@@ -11,7 +11,10 @@ Model = Transformer | Recurrent
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """Anything that predicts the next token: a model, or a stand-in for one."""
+    """Anything that predicts the next token: a model, or a stand-in for one.
+
+    It takes tensors of any device; logits and activations are on its own (``device_of``).
+    """
 
     def new_cache(self, capacity: int) -> Any: ...
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unamortized.models.architectures import LanguageModel
+from unamortized.models.device import device_of, move
 from unamortized.models.transformer import Patches
 
 
@@ -26,7 +27,7 @@ class Patch(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """A batch of completed sequences."""
+    """A batch of completed sequences, on the CPU."""
 
     tokens: Int[Tensor, "batch column"]
     logits: Float[Tensor, "batch token"]  # for the answer, over the whole vocabulary
@@ -53,19 +54,25 @@ def generate(
     or a draw by the generator ``sample``. The logits of the column ``answer`` (by default the last) are returned; no
     token is chosen for the last column.
 
+    All tensors come from the CPU and return to it; the model computes on its own device. So does the choice of the
+    likeliest token, which therefore waits for nothing. A draw is made on the CPU, so that a seed draws the same trace
+    on every device, but for rounding.
+
     Raises:
         ValueError: if a patch names an unknown activation, or a column that is never read.
     """
-    tokens = tokens.clone()
+    device = device_of(model)
+    tokens = move(tokens.clone(), device)
     last = tokens.shape[1] - 1
     answer = last if answer is None else answer
     if unread := [patch.column for patch in patches if not 0 <= patch.column < last]:
         raise ValueError(f"patches must be at columns 0 to {last - 1}, which are read (got {unread})")
     blocks = [block] * (last + 1) if isinstance(block, slice) else block
+    patches = [patch._replace(value=move(patch.value, device)) for patch in patches]
     cache = model.new_cache(capacity=last)
     taps = tuple(taps)
     taken: dict[str, list[Tensor]] = {tap: [] for tap in taps}
-    logits, log_probabilities = tokens.new_zeros(0), torch.full(tokens.shape, torch.nan)
+    logits, log_probabilities = tokens.new_zeros(0), torch.full(tokens.shape, torch.nan, device=device)
     for first, stop in reading_passes(written.tolist()):
         select = torch.zeros(tokens.shape[0], stop - first, dtype=torch.bool)
         select[:, -1] = True
@@ -86,9 +93,8 @@ def generate(
             chosen = _choose(options, sample)
             tokens[:, stop] = blocks[stop].start + chosen
             log_probabilities[:, stop] = options.log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
-    return Generated(
-        tokens, logits, {tap: torch.cat(chunks, dim=1) for tap, chunks in taken.items()}, log_probabilities
-    )
+    activations = {tap: torch.cat(chunks, dim=1).cpu() for tap, chunks in taken.items()}
+    return Generated(tokens.cpu(), logits.cpu(), activations, log_probabilities.cpu())
 
 
 def reading_passes(written: Sequence[bool]) -> list[tuple[int, int]]:
@@ -104,7 +110,7 @@ def reading_passes(written: Sequence[bool]) -> list[tuple[int, int]]:
 def _choose(logits: Tensor, sample: torch.Generator | None) -> Tensor:
     if sample is None:
         return logits.argmax(dim=-1)
-    return torch.multinomial(logits.softmax(dim=-1), 1, generator=sample)[:, 0]
+    return move(torch.multinomial(logits.cpu().softmax(dim=-1), 1, generator=sample)[:, 0], logits.device)
 
 
 def _within(patches: Sequence[Patch], first: int, stop: int) -> Patches:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unamortized.models.transformer import ModelSpec, Output, Patches, Tape
+from unamortized.models.device import move
+from unamortized.models.transformer import ModelSpec, Output, Patches, Tape, selected
 
 
 class States:
@@ -54,13 +55,13 @@ class Recurrent(nn.Module):
         patches, cache = patches or {}, cache or self.new_cache(tokens.shape[1])
         names = self.tap_names()
         tape = Tape(taps, {name: patch for name, patch in patches.items() if name not in names[1:-1]})
-        x = tape(names[0], self.embed(tokens))
+        x = tape(names[0], self.embed(move(tokens, self.embed.weight.device)))
         for layer, (name, units) in enumerate(zip(names[1:-1], self.layers, strict=True)):
             x = tape(name, unroll(units, x, cache.layers[layer], patches.get(name)))
             cache.layers[layer] = x[:, -1]
         x = tape(names[-1], self.norm(x))
         tape.check_all_found(names)
-        return Output(self.unembed(x if select is None else x[select]), tape.taken)
+        return Output(self.unembed(x if select is None else selected(x, select)), tape.taken)
 
     def new_cache(self, capacity: int) -> States:
         return States(self.spec.layers)
@@ -76,11 +77,14 @@ def unroll(
     state: Float[Tensor, "batch width"] | None,
     patch: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "batch step width"]:
-    """Return the states of one layer after each input; ``patch`` replaces each before the next is computed."""
+    """Return the states of one layer after each input; ``patch`` replaces each before the next is computed.
+
+    Only a patched layer waits for the GPU, to learn which state the patch has changed.
+    """
     states = _unpatched(units, x, state)
     step = 0
     while patch is not None and step < x.shape[1]:
-        patched = patch(states.clone())  # a patch may write in place
+        patched = move(patch(states.clone()), states.device)  # a patch may write in place
         changed = (patched[:, step:] != states[:, step:]).any(dim=2).any(dim=0).nonzero()
         if not len(changed):
             break

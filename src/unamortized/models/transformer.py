@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from unamortized.configuration.schema import Spec
+from unamortized.models.device import move
 
 Patches = Mapping[str, Callable[[Tensor], Tensor]]
 Architecture = Literal["transformer", "gru"]
@@ -72,6 +73,12 @@ class Cache:
         """Append a chunk's keys and values (batch, heads, chunk, head width); return all so far."""
         return self._append(self.keys, layer, keys), self._append(self.values, layer, values)
 
+    def forget_after(self, length: int) -> None:
+        """Keep the first ``length`` tokens only, as if no more had been read."""
+        self.length = length
+        if self.positions is not None:
+            self.positions = self.positions[:, :length]
+
     def _append(self, store: list[Tensor | None], layer: int, chunk: Tensor) -> Tensor:
         batch, heads, size, width = chunk.shape
         held = store[layer]
@@ -104,7 +111,7 @@ class Tape:
             return activation
         self._left.discard(name)
         if name in self._patches:
-            activation = self._patches[name](activation)
+            activation = move(self._patches[name](activation), activation.device)
         if name in self._wanted:
             self.taken[name] = activation
         return activation
@@ -204,21 +211,20 @@ class Transformer(nn.Module):
     ) -> Output:
         """Compute the logits of the token after each token; with ``select``, unembed only these columns.
 
+        Tensors may be on any device; from the CPU they are moved to the model's without waiting for it.
         ``taps`` name activations to return; ``patches`` map names to functions from an activation to its replacement.
         The ``cache`` holds the tokens before these, and is extended in place.
 
         Raises:
             ValueError: if a tap or patch names an unknown activation, or a learned position id is out of range.
         """
-        tape = Tape(taps, patches or {})
+        tape, device = Tape(taps, patches or {}), self.embed.weight.device
+        if self.positional is not None:
+            self._check_range(positions)
+        tokens, positions = move(tokens, device), move(positions, device)
         bias, all_positions = self._attention_bias(positions, cache)
         x = self.embed(tokens)
         if self.positional is not None:
-            if int(positions.max()) >= self.spec.max_positions:
-                raise ValueError(
-                    f"model.max_positions must exceed position id {int(positions.max())} (got "
-                    f"{self.spec.max_positions}); raise it, or choose other model.positions"
-                )
             x = x + self.positional(positions.clamp(min=0))
         x = tape("hook_embed", x)
         for block in self.blocks:
@@ -227,7 +233,18 @@ class Transformer(nn.Module):
             cache.positions, cache.length = all_positions, all_positions.shape[1]
         x = tape("ln_final.hook_normalized", self.norm(x))
         tape.check_all_found(self.tap_names())
-        return Output(self.unembed(x if select is None else x[select]), tape.taken)
+        return Output(self.unembed(x if select is None else selected(x, select)), tape.taken)
+
+    def _check_range(self, positions: Tensor) -> None:
+        """Raise a ValueError if a position id has no embedding.
+
+        This must come before ids are moved: layouts make them on the CPU, and a GPU would have to be waited for.
+        """
+        if (largest := int(positions.max())) >= self.spec.max_positions:
+            raise ValueError(
+                f"model.max_positions must exceed position id {largest} (got {self.spec.max_positions}); raise it, "
+                "or choose other model.positions"
+            )
 
     def _attention_bias(self, positions: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
         """Return the bias of attention scores, -inf above the diagonal and ALiBi on the distance of ids, and all ids.
@@ -238,8 +255,8 @@ class Transformer(nn.Module):
         before = cache.positions if cache is not None else None
         keys = positions if before is None else torch.cat([before, positions], dim=1)
         chunk, total = positions.shape[1], keys.shape[1]
-        future = torch.ones(chunk, total, dtype=torch.bool).triu(total - chunk + 1)
-        bias = torch.zeros(chunk, total).masked_fill(future, -torch.inf)[None, None]
+        future = torch.ones(chunk, total, dtype=torch.bool, device=positions.device).triu(total - chunk + 1)
+        bias = self.slopes.new_zeros(chunk, total).masked_fill(future, -torch.inf)[None, None]
         if self.spec.positions == "alibi":
             from_, to = positions[:, None, :, None], keys[:, None, None, :]
             distance = (from_ - to).abs() * ((from_ >= 0) & (to >= 0))  # negative ids are near to all
@@ -263,6 +280,17 @@ class Transformer(nn.Module):
         return ["hook_embed", *blocks, "ln_final.hook_normalized"]
 
 
+def selected(
+    x: Float[Tensor, "batch step width"], select: Bool[Tensor, "batch step"]
+) -> Float[Tensor, "selected width"]:
+    """Return the selected columns, row by row.
+
+    The mask is turned into column numbers where it is: on the CPU, nothing waits for a GPU to count what is selected.
+    """
+    columns = select.expand(x.shape[:2]).flatten().nonzero()[:, 0]
+    return x.flatten(0, 1).index_select(0, move(columns, x.device))
+
+
 def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
     """Return slopes spread geometrically from 4 to 1/16; four heads have 4, 1, 1/4, 1/16.
 
@@ -274,7 +302,8 @@ def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
 def rotate(x: Float[Tensor, "batch head step width"], positions: Int[Tensor, "#batch step"]) -> Tensor:
     """Rotate pairs of channels by position id (Su et al. 2021)."""
     half = x.shape[-1] // 2
-    frequencies = 10_000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
-    angle = positions[:, None, :, None] * frequencies
+    frequencies = 10_000.0 ** (-torch.arange(half, dtype=torch.float32, device=positions.device) / half)
+    angle = positions[:, None, :, None] * frequencies  # in float32: half precision would merge large ids
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., :half], x[..., half:]
-    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)

@@ -1,7 +1,5 @@
 """Calibration: the tests on models of known faithfulness, which are exact readers and the network before training."""
 
-from dataclasses import replace
-
 from unamortized.evaluation.bayes_reader import reader_run, unreadable
 from unamortized.evaluation.faithfulness.crossing import crossing
 from unamortized.evaluation.faithfulness.edits import light_cone
@@ -9,9 +7,8 @@ from unamortized.evaluation.faithfulness.resampling import resampling
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings
 from unamortized.evaluation.faithfulness.simulation import simulation
 from unamortized.evaluation.faithfulness.truncation import truncation
-from unamortized.evaluation.protocol import Rows
+from unamortized.evaluation.protocol import Rows, before_training
 from unamortized.labels import numbered
-from unamortized.learning.runs import new_model
 from unamortized.learning.specification import Run
 from unamortized.worlds.tasks import Task
 
@@ -34,7 +31,7 @@ def on_readers(task: Task, seed: int, settings: FaithfulnessSettings) -> Rows:
 
 def on_untrained(run: Run, settings: FaithfulnessSettings) -> Rows:
     """Run the first three tests on the network before training, as the control ``untrained``."""
-    before = replace(run, model=new_model(run.spec).eval())
+    before = before_training(run)
     return [
         row | {"control": "untrained"}
         for test in (light_cone, truncation, crossing)

@@ -55,7 +55,7 @@ def own_output(given: BaselineInput) -> BaselineFeatures | None:
     if unembed is None or FINAL_NORM not in given.response.taps:
         return None
     last = given.response.taps[FINAL_NORM][:, given.response.columns[given.site]]
-    logits = last.astype(np.float64) @ unembed.weight.detach().double().numpy().T
+    logits = last.astype(np.float64) @ unembed.weight.detach().cpu().double().numpy().T
     likely = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return likely / likely.sum(axis=-1, keepdims=True)
 

@@ -16,9 +16,8 @@ from unamortized.evaluation.probes.fitting import FittedProbe, fit_probes, fitti
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.ridge import explained
 from unamortized.evaluation.probes.targets import TARGETS, belief, resolve_target
-from unamortized.evaluation.protocol import Rows, recorder, snapshots
+from unamortized.evaluation.protocol import Rows, before_training, recorder, snapshots
 from unamortized.labels import controls
-from unamortized.learning.runs import new_model
 from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
@@ -106,7 +105,7 @@ def samples(run: Run, problems: Problems, settings: Probes) -> Iterator[Sample]:
         response = respond_with_activations(run, chunk, final_norm="own_output" in settings.beside)
         readers = {"": (run, response)}
         if UNTRAINED in settings.beside:
-            before = replace(run, model=new_model(run.spec).eval())
+            before = before_training(run)
             readers[UNTRAINED] = (before, respond_with_activations(before, chunk, response.written))
         for site in SITES:
             steps = activations_at(run, chunk, response, site).steps
