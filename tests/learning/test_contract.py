@@ -23,7 +23,16 @@ from unamortized.learning.conditions import CONDITIONS, check_fits, resolve_cond
 from unamortized.learning.conditions.supervised import COT
 from unamortized.learning.questions import questions
 from unamortized.learning.rollouts import respond
-from unamortized.learning.runs import is_finished, parents_of, read_record, run_folder, set_up, training_steps
+from unamortized.learning.runs import (
+    assemble,
+    is_finished,
+    new_model,
+    parents_of,
+    read_record,
+    run_folder,
+    set_up,
+    training_steps,
+)
 from unamortized.learning.specification import BatchesOf, Condition, Run, RunSpec, Setup, Step, fresh_weights
 from unamortized.learning.training import train_run
 from unamortized.models.architectures import Model
@@ -215,10 +224,10 @@ def test_a_task_that_a_condition_accepts_can_be_learned_and_others_list_those_th
     for condition in conditions.values():
         if condition.name in fitting:
             spec = short_spec(condition.name, task=task)
-            setup = set_up(spec, tmp_path, {})
-            if not parents_of(spec):
-                batches = condition.batches(setup)(Step(0), model := condition.initial(setup))
-                assert torch.isfinite(condition.loss(model, batches))
+            parents = {role: assemble(each, new_model(each), tmp_path) for role, each in parents_of(spec).items()}
+            setup = set_up(spec, tmp_path, parents)
+            batches = condition.batches(setup)(Step(0), model := condition.initial(setup))
+            assert torch.isfinite(condition.loss(model, batches))
         else:
             listed = ", ".join(name for name in fitting if name in CONDITIONS)
             with pytest.raises(ValueError) as refusal:

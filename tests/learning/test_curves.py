@@ -39,7 +39,9 @@ def written(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "training.csv")
 
 
-@pytest.mark.parametrize(("points", "steps", "rows"), [(200, 5, [1, 2, 3, 4, 5]), (3, 8, [2, 4, 6, 8]), (2, 7, [3, 6, 7])])
+@pytest.mark.parametrize(
+    ("points", "steps", "rows"), [(200, 5, [1, 2, 3, 4, 5]), (3, 8, [2, 4, 6, 8]), (2, 7, [3, 6, 7])]
+)
 def test_a_row_has_the_mean_loss_since_the_last_row_and_the_last_row_is_the_last_step(
     tmp_path, monkeypatch, recorded, points, steps, rows
 ):

@@ -1,5 +1,6 @@
 """The questions of a step: their lengths follow the chosen mode, and keys name another stream of them."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,15 @@ LONG = small_task(steps={"train": [3, 12], "test": [4]})
 
 
 def spec_with(lengths: str, **changes) -> RunSpec:
-    return short_spec("amortized", **{"task": LONG, "lengths": lengths, "batch_size": 12, "lengths_per_batch": 3} | changes)
+    return short_spec(
+        "amortized", **{"task": LONG, "lengths": lengths, "batch_size": 12, "lengths_per_batch": 3} | changes
+    )
 
 
-def asked(spec: RunSpec, *keys: str | int, own: str = MIXED, step: Step = Step(0), root: Path = Path()) -> list[Problems]:
-    return questions(set_up(spec, root, {}), *keys, own=own)(step)
+def asked(
+    spec: RunSpec, *keys: str | int, own: str = MIXED, step: int = 0, longest: int | None = None, root: Path = Path()
+) -> list[Problems]:
+    return questions(set_up(spec, root, {}), *keys, own=own)(Step(step, longest))
 
 
 def observed(groups: list[Problems]) -> list[list]:
@@ -37,7 +42,7 @@ def hashes(groups: list[Problems]) -> set[int]:
 def test_mixed_lengths_come_from_each_part_of_the_training_range():
     seen = set()
     for number in range(40):
-        groups = asked(spec_with("mixed"), step=Step(number))
+        groups = asked(spec_with("mixed"), step=number)
         lengths = [group.n_steps for group in groups]
         assert lengths == lengths_of_step(LONG, 3, 0, number)
         assert [len(group) for group in groups] == [4, 4, 4]
@@ -48,13 +53,13 @@ def test_mixed_lengths_come_from_each_part_of_the_training_range():
 
 def test_the_longest_mode_asks_questions_of_the_longest_training_length_only():
     for number in range(4):
-        (group,) = asked(spec_with("longest"), step=Step(number))
+        (group,) = asked(spec_with("longest"), step=number)
         assert (group.n_steps, len(group)) == (12, 12)
 
 
 def test_growing_lengths_are_drawn_up_to_the_limit_and_reach_it():
     for longest in (3, 4, 8, 12):
-        drawn = [[group.n_steps for group in asked(spec_with("growing"), step=Step(n, longest))] for n in range(12)]
+        drawn = [[group.n_steps for group in asked(spec_with("growing"), step=n, longest=longest)] for n in range(12)]
         assert max(map(max, drawn)) == longest
         assert min(map(min, drawn)) == 3
         assert all(len(lengths) == 3 for lengths in drawn)
@@ -73,11 +78,11 @@ def test_steps_seeds_and_keys_give_other_questions_of_the_same_lengths():
     spec = spec_with("longest", batch_size=24)
     streams = [
         hashes(asked(spec)),
-        hashes(asked(spec, step=Step(1))),
+        hashes(asked(spec, step=1)),
         hashes(asked(spec_with("longest", batch_size=24, seed=1))),
         hashes(asked(spec, "distilled")),
         hashes(asked(spec, "distilled", 1)),
-        hashes(asked(spec, "distilled", step=Step(1))),
+        hashes(asked(spec, "distilled", step=1)),
     ]
     assert len(set.union(*streams)) == sum(map(len, streams)) == 6 * 24
     assert hashes(asked(spec, "distilled")) == streams[3]  # the same each time
@@ -87,10 +92,10 @@ def test_steps_seeds_and_keys_give_other_questions_of_the_same_lengths():
 
 def test_a_corpus_gives_its_own_few_questions_and_no_others(tmp_path):
     spec = spec_with("own", questions=30)
-    steps = [asked(spec, root=tmp_path, step=Step(number)) for number in range(12)]
+    steps = [asked(spec, root=tmp_path, step=number) for number in range(12)]
     assert all([group.n_steps for group in groups] == lengths_of_step(LONG, 3, 0, n) for n, groups in enumerate(steps))
     of_length: dict[int, set[int]] = {}
-    for group in sum(steps, []):
+    for group in chain.from_iterable(steps):
         of_length.setdefault(group.n_steps, set()).update(content_hash(group).tolist())
     assert all(len(met) <= 3 for met in of_length.values())  # thirty questions of ten lengths
     (longest,) = asked(spec_with("longest", questions=30), root=tmp_path)
