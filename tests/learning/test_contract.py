@@ -57,10 +57,14 @@ def test_a_run_cut_off_again_and_again_resumes_to_the_same_weights(tmp_path, con
 # ── runs that learn from runs ────────────────────────────────────────────────────────────────────
 
 
+STUDENT = short_spec("distilled", {"teacher_steps": 3})  # costs more than its teacher: the engine would begin with it
+(TEACHER,) = parents_of(STUDENT).values()
+
+
 @pytest.fixture(scope="module")
 def whole_student(tmp_path_factory) -> Path:
-    """A student that was trained without an interruption."""
-    return train_run(short_spec("distilled"), tmp_path_factory.mktemp("student"))
+    """The student, trained without an interruption."""
+    return train_run(STUDENT, tmp_path_factory.mktemp("student"))
 
 
 class WatchedJob(RunJob):
@@ -99,34 +103,33 @@ def workers(request, monkeypatch) -> int:
 
 @pytest.mark.parametrize("train", [train_run, train_by_engine])
 def test_a_student_whose_teacher_was_cut_off_resumes_to_the_same_weights(tmp_path, whole_student, train):
-    spec = short_spec("distilled")
-    (teacher,) = parents_of(spec).values()
-    for step in (1, 3):
-        with power_cut_at(teacher, step), pytest.raises((OSError, JobError), match="power cut"):
-            train(spec, tmp_path)
-        assert not run_folder(spec, tmp_path).exists(), "a student began before its teacher was finished"
-    train(spec, tmp_path)
-    assert_same_run(run_folder(spec, tmp_path), whole_student)
-    assert_same_run(run_folder(teacher, tmp_path), run_folder(teacher, whole_student.parents[1]))
-    assert read_record(run_folder(spec, tmp_path))["parents"] == {"teacher": run_folder(teacher, tmp_path).name}
+    student, teacher = run_folder(STUDENT, tmp_path), run_folder(TEACHER, tmp_path)
+    for step in (1, 2):  # before any checkpoint, and at one
+        with power_cut_at(TEACHER, step), pytest.raises((OSError, JobError), match="power cut"):
+            train(STUDENT, tmp_path)
+        assert not student.exists(), "a student began before its teacher was finished"
+    train_until_power_cut(STUDENT, 1, tmp_path)
+    assert is_finished(teacher)
+    assert read_record(student)["parents"] == {"teacher": teacher.name}
+    train(STUDENT, tmp_path)
+    assert_same_run(student, whole_student)
+    assert_same_run(teacher, run_folder(TEACHER, whole_student.parents[1]))
 
 
 def test_a_teacher_is_trained_before_its_student(tmp_path, whole_student, workers):
-    spec = short_spec("distilled")
-    train_by_engine(spec, tmp_path, workers)
-    assert_same_run(run_folder(spec, tmp_path), whole_student)
+    assert RunJob(STUDENT, (), tmp_path).cost > RunJob(TEACHER, (), tmp_path).cost
+    train_by_engine(STUDENT, tmp_path, workers)
+    assert_same_run(run_folder(STUDENT, tmp_path), whole_student)
 
 
 def test_a_teacher_that_fails_stops_its_student_with_one_error(tmp_path, workers):
-    spec = short_spec("distilled")
-    (teacher,) = parents_of(spec).values()
-    run_folder(teacher, tmp_path).mkdir(parents=True)
-    (run_folder(teacher, tmp_path) / "last.ckpt").write_text("damaged")
+    run_folder(TEACHER, tmp_path).mkdir(parents=True)
+    (run_folder(TEACHER, tmp_path) / "last.ckpt").write_text("damaged")
     with pytest.raises(JobError) as failure:
-        train_by_engine(spec, tmp_path, workers)
+        train_by_engine(STUDENT, tmp_path, workers)
     assert str(failure.value).startswith("small cot seed 0: ")
     assert "distilled" not in str(failure.value)
-    assert not run_folder(spec, tmp_path).exists()
+    assert not run_folder(STUDENT, tmp_path).exists()
 
 
 # ── a model that acts while it learns ────────────────────────────────────────────────────────────
