@@ -17,18 +17,22 @@ COLUMNS = ("step", "loss", "learning_rate", "muon_learning_rate", "gradient_norm
 class Curves(Callback):
     """Keeps the mean loss since the last row, with rates, gradient norm and seconds; part of a run's checkpoint.
 
-    ``gradient_norm`` is that of the row's step, before clipping. ``longest`` is the longest length that a curriculum
-    allows. ``seconds`` counts the time spent training, whatever the number of interruptions.
+    The rates are those of the row's step, as is ``gradient_norm``, before clipping. ``longest`` is the longest length
+    that a curriculum allows after it. ``seconds`` counts the time spent training, whatever the number of interruptions.
     """
 
     def __init__(self, folder: Path, steps: int) -> None:
         self.folder, self.steps, self.every = folder, steps, max(1, steps // POINTS)
         self.rows: list[list[float | None]] = []
         self.losses: list[Any] = []  # since the last row; on the model's device until then
+        self.rates: list[float] = []  # of the step
         self.seconds, self.began = 0.0, time.monotonic()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         self.began = time.monotonic()
+
+    def on_before_optimizer_step(self, trainer: lightning.Trainer, pl_module: Any, optimizer: Any) -> None:
+        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -37,8 +41,7 @@ class Curves(Callback):
         self.losses.append(outputs["loss"].detach())
         if step % self.every and step != self.steps:
             return
-        rates = [float(group["lr"]) for group in trainer.optimizers[0].param_groups]
-        loss = sum(map(float, self.losses)) / len(self.losses)
+        rates, loss = self.rates, sum(map(float, self.losses)) / len(self.losses)
         curriculum = pl_module.curriculum
         self.losses.clear()
         row = (

@@ -44,11 +44,11 @@ def stated_batches(setup: Setup) -> BatchesOf:
     problems, meanings = questions(setup, "distilled", own=LONGEST), code_meanings(task)
     drawn = DistilledOptions.model_validate(setup.spec.options).labels == "drawn"
 
-    def batch(group: Problems) -> Batch:
-        beliefs = meanings[respond(run, group).stated]
+    def batch(group: Problems, step: int) -> Batch:
+        beliefs = meanings[respond(run, group, draw=step).stated]  # a trace that is sampled is another at each step
         return dense_batch(language, group, answers_so_far(task, group, beliefs), drawn)
 
-    return lambda step, model: [batch(group) for group in problems(step)]
+    return lambda step, model: [batch(group, step.number) for group in problems(step)]
 
 
 def student_flops(language: AnyLanguage, spec: RunSpec) -> float:

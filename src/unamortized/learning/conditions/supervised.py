@@ -32,6 +32,24 @@ def needs_process(task: AnyTask) -> str:
     return "it needs a process, and the task has a net" if isinstance(task, NetTask) else ""
 
 
+def without_such_traces(trace: str, reliance: float | None) -> Callable[[AnyTask], str]:
+    """Return the function that tells why a task cannot be learned: it has a net, or no traces of this kind."""
+
+    def reason(task: AnyTask) -> str:
+        if found := needs_process(task):
+            return found
+        task = with_process(task)
+        if trace == "hint_told" and task.query.kind != "filter":
+            return "the last code of its trace states the answer, so it needs query filter"
+        if trace == "state" and task.build().is_generalized:
+            return "its trace states latent states, and a generalized process has none"
+        if reliance is not None and task.query.kind == "smooth":
+            return "its answer follows the last step of the trace, so it needs query filter or predict"
+        return ""
+
+    return reason
+
+
 def supervised_batches(setup: Setup) -> BatchesOf:
     """Return batches of rendered problems: each column's target is its own token."""
     problems, language = questions(setup), setup.language
@@ -74,7 +92,7 @@ def supervised(
         language=language_with(trace, reliance, predicts_question),
         batches=supervised_batches,
         flops=supervised_flops,
-        unsupported=needs_process,
+        unsupported=without_such_traces(trace, reliance),
         **changes,  # pyright: ignore[reportArgumentType]
     )
 

@@ -39,6 +39,8 @@ def on_windows(name: str, kind: Kind, description: str) -> Condition:
         assert isinstance(language, NetLanguage)
         if spec.train.questions is not None:
             raise ValueError(f"condition {name} always draws fresh windows; leave out train.questions")
+        if spec.train.lengths != "own":
+            raise ValueError(f"windows have no lengths to choose; leave out train.lengths (got {spec.train.lengths})")
         return lambda step, model: [
             to_batch(language.render(group))
             for group in draw_windows(task, kind, spec.train.batch_size, spec.seed, step.number)
