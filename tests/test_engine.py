@@ -14,7 +14,7 @@ from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.generalization import by_length
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import is_finished, run_folder
+from unamortized.learning.runs import is_finished, run_digest, run_folder
 from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.studies.study import Preset, Study
 
@@ -172,7 +172,7 @@ def test_two_cells_that_share_a_run_are_both_measured_by_their_own_tests(tmp_pat
     assert len(list((tmp_path / "runs").iterdir())) == 1
     table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")
     assert set(table["task"]) == {"small"}
-    assert set(table["run"]) == {specs[0].digest()}
+    assert set(table["run"]) == {run_digest(specs[0])}
     tested = table.fillna({"world": ""}).groupby("world")["n_steps"].unique().map(set).to_dict()
     assert tested == {"": {4, 8, 16}, "elsewhere": {4, 32}}
 

@@ -19,11 +19,11 @@ from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, Basel
 from unamortized.evaluation.probes.sweep import Probes, by_layer
 from unamortized.evaluation.probes.targets import TARGETS
 from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, recorder
-from unamortized.learning.rollouts import respond
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
 from unamortized.language.vocabulary import Vocabulary
 from unamortized.learning.conditions import CONDITIONS, TraceCondition
+from unamortized.learning.rollouts import respond
 from unamortized.learning.specification import Run
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.charts import Curves

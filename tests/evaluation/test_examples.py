@@ -8,8 +8,8 @@ from unamortized.evaluation import examples
 from unamortized.evaluation.examples import EXAMPLE_COLUMNS, EXAMPLE_TEXT, example_problems
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
-from unamortized.learning.rollouts import respond
 from unamortized.evaluation.rows import to_csv
+from unamortized.learning.rollouts import respond
 
 FEW = SampleSize(128)
 ROUNDING = 0.51e-3

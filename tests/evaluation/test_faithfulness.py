@@ -15,8 +15,8 @@ from unamortized.evaluation.faithfulness import FaithfulnessSettings, light_cone
 from unamortized.evaluation.faithfulness.edits import edit_step
 from unamortized.evaluation.faithfulness.rollout import Rollout, causal_reliance, roll_out
 from unamortized.evaluation.protocol import test_problems as draw_problems
-from unamortized.learning.rollouts import Response, respond
 from unamortized.language.meanings import code_meanings
+from unamortized.learning.rollouts import Response, respond
 from unamortized.learning.specification import Run
 
 LAGS = (0, 1, 2, 3, 4)
@@ -198,6 +198,7 @@ def exact_rollout(run: Run, n_steps: int, size: int) -> Rollout:
         trace_steps=np.arange(1, n_steps + 1),
         columns={},
         taps={},
+        log_probabilities=np.zeros((size, n_steps)),
     )
     return Rollout(run, CONE, problems, response)
 

@@ -8,8 +8,8 @@ from tests.evaluation.crafted import probabilities, scrambled_run
 from unamortized.evaluation.interventions import answers_under, cut_edges, held_belief, replaced
 from unamortized.evaluation.probes.activations import layers, read_activations, respond_with_activations
 from unamortized.evaluation.probes.fitting import belief_probes
-from unamortized.learning.rollouts import respond
 from unamortized.evaluation.routes import forced_trace, groups
+from unamortized.learning.rollouts import respond
 from unamortized.worlds.splits import draw
 
 SITE, STEP = "about_to_state", 5

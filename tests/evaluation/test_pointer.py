@@ -16,9 +16,9 @@ from unamortized.evaluation.pointer import (
 )
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.protocol import test_problems as draw_problems
-from unamortized.learning.rollouts import respond
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import task_vocabulary
+from unamortized.learning.rollouts import respond
 
 ONE_LENGTH = {"train": [2, 8], "test": [16]}
 

@@ -15,8 +15,8 @@ from unamortized.evaluation.probes import Probes, by_layer, fitting, sweep
 from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
 from unamortized.evaluation.probes.fitting import fitting_problems, scoring_problems
 from unamortized.evaluation.probes.ridge import r2
-from unamortized.learning.rollouts import respond
 from unamortized.evaluation.triangle import to_simplex
+from unamortized.learning.rollouts import respond
 from unamortized.worlds.splits import content_hash, draw
 
 FEW = Probes(problems=256, steps=(2, 8))

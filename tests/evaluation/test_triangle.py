@@ -9,7 +9,6 @@ from unamortized.evaluation.distances import kl
 from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import test_problems as draw_problems
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.rollouts import respond
 from unamortized.evaluation.triangle import (
     as_belief,
     as_distribution,
@@ -18,6 +17,7 @@ from unamortized.evaluation.triangle import (
     stated_beliefs,
     triangle,
 )
+from unamortized.learning.rollouts import respond
 from unamortized.worlds.splits import draw
 
 

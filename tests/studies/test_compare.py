@@ -9,6 +9,7 @@ from unamortized.evaluation.probes.probe_baselines import WINDOW
 from unamortized.evaluation.rows import row, to_table
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import World, judge_all
 from unamortized.studies.compare import COMPARE
 from unamortized.studies.names import EQUAL_FLOPS
@@ -85,7 +86,7 @@ def test_every_preset_can_be_planned(name):
     preset = COMPARE.preset(name)
     specs = plan(preset)
     assert len(specs) == sum(len(cell.conditions) * cell.seeds for cell in preset.cells)
-    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert len({run_digest(spec) for spec in specs}) == len(specs)
     assert {spec.task.name for spec in specs} == {cell.task for cell in preset.cells}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from unamortized.configuration.document import SpecError
 from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import run_digest
 from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies import STUDIES, find_study
@@ -149,7 +150,7 @@ def test_several_cells_of_a_task_are_worlds_and_variants_of_it():
     fast, rotary = plan(SEVERAL)
     assert fast.task.process.parameters["x"] == 0.1
     assert (fast.title, rotary.title) == ("mess3 (fast) cot seed 0", "mess3 cot@rotary seed 0")
-    assert fast.digest() != rotary.digest()
+    assert run_digest(fast) != run_digest(rotary)
     assert plan(SEVERAL, ["mess3"]) == [fast, rotary]
     overridden = plan(SEVERAL, overrides=["process.x=0.2"])
     assert [spec.task.process.parameters["x"] for spec in overridden] == [0.2, 0.2]  # a user's word is the last
@@ -158,7 +159,7 @@ def test_several_cells_of_a_task_are_worlds_and_variants_of_it():
 def test_marks_change_neither_the_run_nor_its_record():
     fast, _ = plan(SEVERAL)
     plain = fast.model_copy(update={"world": "", "variant": ""})
-    assert fast.digest() == plain.digest()
+    assert run_digest(fast) == run_digest(plain)
     assert fast.model_dump(mode="json") == plain.model_dump(mode="json")
 
 

@@ -68,4 +68,4 @@ def test_problems(task: Task, n_steps: int, size: int, seed: int, shift: Shift =
 def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
     """Yield each training step at which a run kept its weights, with the run as it was then, but today's tests."""
     for step in snapshot_steps(run.spec):
-        yield step, replace(load_run(run.folder, step), spec=run.spec)
+        yield step, replace(run, model=load_run(run.folder, step).model)
