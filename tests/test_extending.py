@@ -22,7 +22,8 @@ from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, r
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
 from unamortized.language.vocabulary import Vocabulary
-from unamortized.learning.conditions import CONDITIONS, TraceCondition
+from unamortized.learning.conditions import CONDITIONS
+from unamortized.learning.conditions.supervised import supervised
 from unamortized.learning.rollouts import respond
 from unamortized.learning.specification import Run
 from unamortized.studies.claims import Claim, Control, World
@@ -60,7 +61,7 @@ NAMES = (
         TraceKind,
         Vocabulary,
         CONDITIONS,
-        TraceCondition,
+        supervised,
         Run,
         Claim,
         Control,

@@ -45,7 +45,7 @@ def everything_measured(preset):
                 for site, layer in itertools.product((QUESTION, ABOUT_TO_STATE), layers):
                     for step in (None, *settings["probes"].steps) if control == "" else (None,):
                         add(condition, "probe_r2", longest, site=site, layer=layer, step=step, control=control)
-            if resolve_condition(condition).trace != "none":
+            if not resolve_condition(condition).language(task, cell.model).is_direct:
                 for lag in settings["light_cone"].lags:
                     for metric in OF_TRACES:
                         add(condition, metric, longest, step=lag)
