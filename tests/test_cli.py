@@ -266,11 +266,11 @@ def test_what_a_net_is_not_for_names_what_is(command):
     for arguments in (("compare", "--task", "local_chain"), ("train", "local_chain", "--condition", "cot")):
         status, _, err = command(*arguments)
         assert status == 2
-        assert "needs a task with a process, but local_chain has a net; " in err
+        assert "cannot learn local_chain: it needs a process, and the task has a net; choose from local_windows" in err
         assert "local_windows, wrong_local_windows, full_windows" in err
     status, _, err = command("train", "mess3", "--condition", "local_windows")
     assert status == 2
-    assert "needs a task with a net, but mess3 has a process; " in err
+    assert "cannot learn mess3: it needs a net, and the task has a process; choose from amortized, " in err
     status, _, err = command("describe", "local_chain")
     assert status == 2
     assert "local_chain has a net instead of a process" in err

@@ -9,12 +9,12 @@ import torch
 from rich.console import Console
 
 from tests.evaluation.oracle import SMALL, slow_task
-from unamortized.engine import JobError, RunJob, TaskJob, run_jobs, run_specs, run_study
+from unamortized.engine import Execution, JobError, RunJob, TaskJob, run_jobs, run_specs, run_study
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.generalization import by_length
 from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import is_finished, run_folder
+from unamortized.learning.runs import is_finished, run_digest, run_folder
 from unamortized.learning.specification import RunSpec, TrainSpec
 from unamortized.studies.study import Preset, Study
 
@@ -39,6 +39,7 @@ def fails(task, seed, settings):
 LENGTHS = Evaluation("by_length", by_length, SampleSize(problems=16))
 CONSTANT = Evaluation("constant", constant, Nothing(), of="task")
 BROKEN = Evaluation("broken", fails, Nothing(), of="task")
+ONE = Execution(workers=1)
 
 
 def spec(condition="cot", seed=0, **train):
@@ -59,7 +60,7 @@ def printed(console):
 
 def test_results_are_the_same_here_and_in_a_pool_and_a_failed_job_leaves_the_others_done(tmp_path):
     specs = [spec("cot"), spec("amortized", seed=1)]
-    run_specs(specs, [LENGTHS], tmp_path / "one", 1, plain())
+    run_specs(specs, [LENGTHS], tmp_path / "one", ONE, plain())
     jobs = [*(RunJob(each, (LENGTHS,), tmp_path / "two") for each in specs), quick_job(tmp_path / "two", 7, BROKEN)]
     with pytest.raises(JobError, match="^small baselines seed 7: the sum is too large$"):
         run_jobs(jobs, 2, plain())
@@ -96,12 +97,12 @@ def test_done_jobs_are_skipped(tmp_path):
 
 
 def test_changed_settings_measure_a_trained_run_again_without_training(tmp_path):
-    (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
+    (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, ONE, plain())
     assert is_finished(folder)
     weights = (folder / "model.safetensors").stat().st_mtime_ns
     finer = Evaluation("by_length", by_length, SampleSize(problems=32))
     assert not RunJob(spec("amortized"), (finer,), tmp_path).is_done()
-    assert run_specs([spec("amortized")], [finer], tmp_path, 1, plain()) == [folder]
+    assert run_specs([spec("amortized")], [finer], tmp_path, ONE, plain()) == [folder]
     assert (folder / "model.safetensors").stat().st_mtime_ns == weights
     table = pd.read_csv(folder / "metrics.csv")
     assert set(table["count"]) == {32}
@@ -139,7 +140,7 @@ def test_the_number_of_threads_is_restored(tmp_path):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        run_specs([spec("amortized")], [], tmp_path, 1, plain())
+        run_specs([spec("amortized")], [], tmp_path, ONE, plain())
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -150,13 +151,13 @@ def test_other_test_lengths_are_measured_without_training_again(tmp_path):
         return set(pd.read_csv(folder / "metrics.csv")["n_steps"])
 
     longer = spec("amortized").model_copy(update={"task": slow_task(steps={"train": [2, 8], "test": [4, 32]})})
-    (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain())
+    (folder,) = run_specs([spec("amortized")], [LENGTHS], tmp_path, ONE, plain())
     weights = (folder / "model.safetensors").stat().st_mtime_ns
     assert lengths(folder) == {4, 8, 16}
-    assert run_specs([longer], [LENGTHS], tmp_path, 1, plain()) == [folder]
+    assert run_specs([longer], [LENGTHS], tmp_path, ONE, plain()) == [folder]
     assert lengths(folder) == {4, 32}
     assert (folder / "model.safetensors").stat().st_mtime_ns == weights
-    assert run_specs([spec("amortized")], [LENGTHS], tmp_path, 1, plain()) == [folder]
+    assert run_specs([spec("amortized")], [LENGTHS], tmp_path, ONE, plain()) == [folder]
     assert lengths(folder) == {4, 8, 16}
 
 
@@ -168,11 +169,11 @@ def study_of(*evaluations):
 def test_two_cells_that_share_a_run_are_both_measured_by_their_own_tests(tmp_path):
     longer = slow_task(steps={"train": [2, 8], "test": [4, 32]})
     specs = [spec(), spec().model_copy(update={"task": longer, "world": "elsewhere"})]
-    run_study(study_of(LENGTHS), "smoke", specs, tmp_path, 1, plain())
+    run_study(study_of(LENGTHS), "smoke", specs, tmp_path, ONE, plain())
     assert len(list((tmp_path / "runs").iterdir())) == 1
     table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv")
     assert set(table["task"]) == {"small"}
-    assert set(table["run"]) == {specs[0].digest()}
+    assert set(table["run"]) == {run_digest(specs[0])}
     tested = table.fillna({"world": ""}).groupby("world")["n_steps"].unique().map(set).to_dict()
     assert tested == {"": {4, 8, 16}, "elsewhere": {4, 32}}
 
@@ -181,7 +182,7 @@ def test_two_cells_that_share_a_run_are_both_compared_with_its_sibling(tmp_path)
     longer = slow_task(steps={"train": [2, 8], "test": [4, 32]})
     cells = [spec(), spec().model_copy(update={"task": longer, "world": "elsewhere"})]
     run_study(
-        study_of(replace(LENGTHS, against="amortized")), "smoke", [*cells, spec("amortized")], tmp_path, 1, plain()
+        study_of(replace(LENGTHS, against="amortized")), "smoke", [*cells, spec("amortized")], tmp_path, ONE, plain()
     )
     table = pd.read_csv(tmp_path / "smoke" / "both" / "metrics.csv").fillna({"world": ""})
     assert set(table["condition"]) == {"cot"}

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from scipy.special import entr
 
 from tests.evaluation.untrained import untrained_run
+from tests.small_tasks import small_task
 from unamortized.evaluation import protocol
 from unamortized.evaluation.distances import total_variation
 from unamortized.evaluation.faithfulness.rollout import FaithfulnessSettings, roll_out, without_hints
@@ -22,9 +23,20 @@ from unamortized.evaluation.protocol import Rows, SampleSize, by_length_tests, r
 from unamortized.evaluation.rows import row, to_table
 from unamortized.language.traces import TRACES, Trace, TraceKind
 from unamortized.language.vocabulary import Vocabulary
-from unamortized.learning.conditions import CONDITIONS, TraceCondition
+from unamortized.learning.conditions import CONDITIONS
+from unamortized.learning.conditions.supervised import (
+    language_with,
+    needs_process,
+    supervised,
+    supervised_batches,
+    supervised_flops,
+)
 from unamortized.learning.rollouts import respond
-from unamortized.learning.specification import Run
+from unamortized.learning.runs import load_run, plan_run, with_parents
+from unamortized.learning.specification import Condition, Run, RunSpec, Setup, TrainSpec, fresh_weights
+from unamortized.learning.training import train_run
+from unamortized.models.architectures import Model
+from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.charts import Curves
 from unamortized.studies.figures.drawing import draw
@@ -42,34 +54,10 @@ BLOCKS = {
 }
 NAMES = (
     *(Annotated, np, Float, Int, entr, total_variation, FaithfulnessSettings, roll_out, without_hints, SampleSize),
-    *(
-        METRICS,
-        Metric,
-        PROBE_BASELINES,
-        BaselineInput,
-        TARGETS,
-        Rows,
-        by_length_tests,
-        recorder,
-        respond,
-        TRACES,
-        Trace,
-    ),
-    *(
-        Trace,
-        TraceKind,
-        Vocabulary,
-        CONDITIONS,
-        TraceCondition,
-        Run,
-        Claim,
-        Control,
-        Curves,
-        Quantity,
-        Problems,
-        FAMILIES,
-    ),
-    *(Process, Between, CONTROLS),
+    *(METRICS, Metric, PROBE_BASELINES, BaselineInput, TARGETS, Rows, by_length_tests, recorder, respond, TRACES),
+    *(Trace, TraceKind, Vocabulary, CONDITIONS, supervised, Run, Claim, Control, Curves, Quantity, Problems, FAMILIES),
+    *(Process, Between, CONTROLS, Condition, RunSpec, Setup, Model, fresh_weights, language_with, needs_process),
+    *(supervised_batches, supervised_flops),
 )
 REGISTRIES = (METRICS, CONTROLS, PROBE_BASELINES, TARGETS, TRACES, CONDITIONS, FAMILIES)
 
@@ -93,7 +81,8 @@ def added():
 
 def test_every_block_is_tried():
     assert list(BLOCKS) == [
-        "A condition with a new trace",
+        "A way of learning",
+        "A trace",
         "A family of processes",
         "A metric",
         "A probe target, or a probe baseline",
@@ -102,8 +91,19 @@ def test_every_block_is_tried():
     ]
 
 
+def test_a_way_of_learning_trains_after_the_run_that_it_learns_from(added, tmp_path):
+    added("A way of learning")
+    train = TrainSpec(steps=2, batch_size=8, lengths_per_batch=2, learning_rate=1e-4, muon_learning_rate=1e-4)
+    spec = plan_run(small_task(), "fine_tuned", 0, ModelSpec(layers=1, width=16), train)
+    tuned, base, fresh = (
+        load_run(train_run(each, tmp_path)).model.state_dict()["blocks.0.expand.weight"]
+        for each in (spec, with_parents(spec)[0], spec.model_copy(update={"condition": "amortized"}))
+    )
+    assert 0 < (tuned - base).norm() < (tuned - fresh).norm()  # it went on from the base, not from the start
+
+
 def test_a_condition_with_a_new_trace_writes_codes_from_half_way_on(added):
-    added("A condition with a new trace")
+    added("A trace")
     run = untrained_run("cot_last_half")
     problems = protocol.test_problems(run.task, 4, 8, 0)
     assert respond(run, problems).trace_steps.tolist() == [3, 4]

@@ -13,11 +13,13 @@ from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.rows import COLUMNS
 from unamortized.studies.claims import World
 from unamortized.studies.compare import COMPARE
+from unamortized.studies.figures.losses import TRAINING_LOSS
 
 TOP = Path(__file__).parents[1]
 CONDITIONS = {"amortized", "amortized_equal_flops", "cot", "gru"}
 BASELINES = {"prior", "window_8", "particle_64", "codebook_floor", "codebook_recursive"}
-FIGURES = {figure.name for figure in COMPARE.figures} - {"belief_simplex", "sampled_states"}  # of what smoke leaves out
+LEFT_OUT = {"belief_simplex", "sampled_states"}  # figures of what smoke leaves out
+FIGURES = {figure.name for figure in (*COMPARE.figures, TRAINING_LOSS)} - LEFT_OUT
 SPLITS = {"train", "in_distribution", "length", "parameters", "start", "rare", "composition"}
 
 

@@ -240,7 +240,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, console: Console) -> None:
     if not waiting:
         return
     workers = min(workers, len(waiting))
-    with _progress(waiting, console) as report:
+    with _progress(list(waiting), console) as report:  # all of them, though the list shrinks
         if workers == 1:
             while waiting:
                 job = _ready(waiting, waiting)[0]

@@ -41,7 +41,7 @@ def measure(count: int, root: Path) -> dict[str, float]:
     assert len(corpus.rows[STEPS]) == count
     opened = time.perf_counter()
     for step in range(BATCHES):
-        corpus_problems(corpus, BATCH, 1, 0, step)
+        corpus_problems(corpus, BATCH, [STEPS], 0, step)
     read = time.perf_counter()
     return {
         "count": count,

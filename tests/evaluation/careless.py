@@ -12,6 +12,7 @@ from tests.evaluation.oracle import SMALL
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER, THINK
 from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import assemble
 from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import Cache, Output, Transformer
 from unamortized.worlds.tasks import Task
@@ -28,8 +29,9 @@ class Careless(Transformer):
     def __init__(self, task: Task, condition: str, misfetch: float, miscount: float) -> None:
         nn.Module.__init__(self)
         self.spec, self.process = SMALL, task.build()
-        self.vocabulary = resolve_condition(condition).vocabulary(task)
-        self.fetching = {"copied": "observation", "indexed": "index"}.get(resolve_condition(condition).trace)
+        language = resolve_condition(condition).language(task, SMALL)
+        self.vocabulary = language.vocabulary
+        self.fetching = {"copied": "observation", "indexed": "index"}.get(language.trace)
         self.misfetch, self.miscount = misfetch, miscount
         self.meanings, self.generator = code_meanings(task), np.random.default_rng(0)
         self.misfetched: list[np.ndarray] = []  # by step; for one batch only
@@ -48,7 +50,7 @@ class Careless(Transformer):
         """Choose the next token of the trace."""
         vocabulary, blocks = self.vocabulary, self.vocabulary.blocks
         mark = int(np.flatnonzero(tokens[0] == THINK)[0])
-        question, trace = tokens[:, :mark], tokens[:, mark + 1 :]
+        question, trace = tokens[:, 1:mark], tokens[:, mark + 1 :]
         indices, observed = question[:, ::2], question[:, 1::2]
         if self.fetching != "index":
             indices, observed = question, question
@@ -84,4 +86,4 @@ def careless_run(task: Task, condition: str, misfetch: float, miscount: float) -
     """A run with a careless model."""
     model = Careless(task, condition, misfetch, miscount).eval()
     assert isinstance(model, Careless)
-    return Run(RunSpec(task=task, condition=condition, model=SMALL), model, Path("no folder")), model
+    return assemble(RunSpec(task=task, condition=condition, model=SMALL), model, Path("no folder")), model

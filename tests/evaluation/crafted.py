@@ -9,7 +9,7 @@ import torch
 from tests.evaluation.oracle import slow_task
 from tests.small_tasks import small_task
 from unamortized.language.vocabulary import THINK
-from unamortized.learning.runs import new_model
+from unamortized.learning.runs import assemble, new_model
 from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.tasks import Task
@@ -39,7 +39,7 @@ def parity_run(condition: str = "cot", layer: int = 0, begins: float = 1.0) -> R
     for name, parameter in model.named_parameters():
         parameter.data.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
     model.slopes.fill_(SHARP)
-    blocks = Run(spec, model, Path("no folder")).vocabulary.blocks
+    blocks = assemble(spec, model, Path("no folder")).vocabulary.blocks
 
     def both(direction: int, value: float) -> torch.Tensor:
         vector = torch.zeros(SHAPE.width)
@@ -65,7 +65,7 @@ def parity_run(condition: str = "cot", layer: int = 0, begins: float = 1.0) -> R
     for unit, (u, v, sign) in enumerate(((1, 1, 1), (-1, -1, 1), (1, -1, -1), (-1, 1, -1))):
         block.expand.weight.data[unit] = both(FETCHED, 4 * u) + both(LAST, 4 * v)  # |u + v| - |u - v| = 2 u v
         block.contract.weight.data[:, unit] = both(PARITY, sign)
-    return Run(spec, model.eval(), Path("no folder"))
+    return assemble(spec, model.eval(), Path("no folder"))
 
 
 def scrambled_run(condition="cot", layers=2, **fields) -> Run:
@@ -74,7 +74,7 @@ def scrambled_run(condition="cot", layers=2, **fields) -> Run:
     model, generator = new_model(spec).eval(), torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         parameter.data += torch.randn(parameter.shape, generator=generator) * (0.5 if parameter.ndim == 2 else 0.1)
-    return Run(spec, model, Path("no folder"))
+    return assemble(spec, model, Path("no folder"))
 
 
 def probabilities(run: Run, logits: torch.Tensor) -> np.ndarray:

@@ -13,6 +13,7 @@ from tests.small_tasks import small_task
 from unamortized.language.meanings import code_meanings
 from unamortized.language.vocabulary import ANSWER, THINK, task_vocabulary
 from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import assemble
 from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
 from unamortized.worlds.problems import exact_answer
@@ -34,7 +35,7 @@ class Oracle(Transformer):
 
     def __init__(self, task: Task, condition: str, rho: float = 1.0, from_question: bool = False) -> None:
         nn.Module.__init__(self)
-        trace = resolve_condition(condition).trace
+        trace = resolve_condition(condition).language(task, SMALL).trace
         self.spec, self.task, self.vocabulary = SMALL, task, task_vocabulary(task)
         self.process, self.rho, self.from_question = task.build(), rho, from_question
         self.samples = trace == "state"
@@ -87,8 +88,8 @@ class Reading:
         self.traced = np.flatnonzero(after & [kind == block for kind in kinds])
         self.trace = tokens[:, self.traced] - oracle.vocabulary.blocks[block].start
         initial = np.broadcast_to(oracle.process.initial, (len(tokens), oracle.process.n_states))
-        if kinds[0] == "state":
-            initial = np.eye(oracle.process.n_states)[tokens[:, 0] - oracle.vocabulary.blocks["state"].start]
+        if kinds[1] == "state":  # right after <bos>
+            initial = np.eye(oracle.process.n_states)[tokens[:, 1] - oracle.vocabulary.blocks["state"].start]
         self.beliefs = np.stack(self.moved(initial, self.symbols), axis=1)
 
     def moved(self, belief: np.ndarray, symbols: np.ndarray) -> list[np.ndarray]:
@@ -154,7 +155,12 @@ class Reading:
 def oracle_run(task: Task, condition: str = "cot", rho: float = 1.0, from_question: bool = False, seed: int = 0) -> Run:
     """A run with an oracle for a model."""
     spec = RunSpec(task=task, condition=condition, seed=seed, model=SMALL)
-    return Run(spec, Oracle(task, condition, rho, from_question).eval(), Path("no folder"))
+    return assemble(spec, Oracle(task, condition, rho, from_question).eval(), Path("no folder"))
+
+
+def as_if(run: Run, **changes: Any) -> Run:
+    """The same model, as if other fields of its specification had been asked for."""
+    return assemble(run.spec.model_copy(update=changes), run.model, run.folder)
 
 
 def slow_task(**changes: Any) -> Task:

@@ -8,12 +8,13 @@ import pytest
 from tests.evaluation.oracle import slow_task
 from tests.evaluation.untrained import by_step, untrained_run
 from tests.small_tasks import IN_CONTEXT
-from unamortized.evaluation import faithfulness, responses
+from unamortized.evaluation import faithfulness
 from unamortized.evaluation.bayes_reader import reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.rows import COLUMNS
 from unamortized.language.traces import draw_hints
 from unamortized.language.vocabulary import HINT_STRENGTHS
+from unamortized.learning import rollouts
 from unamortized.learning.rollouts import exact_answers, respond
 from unamortized.worlds.splits import draw
 
@@ -71,7 +72,7 @@ def test_hints_do_not_depend_on_how_many_problems_are_answered_at_a_time(monkeyp
     run = untrained_run("hint_told")
     problems = draw(run.task, "test", 8, 60, 0)
     whole = respond(run, problems)
-    monkeypatch.setattr(responses, "CHUNK", 17)
+    monkeypatch.setattr(rollouts, "CHUNK", 17)
     parts = respond(run, problems)
     np.testing.assert_allclose(parts.answers, whole.answers, atol=1e-5)
     np.testing.assert_array_equal(parts.written, whole.written)

@@ -15,8 +15,8 @@ from tests.worlds.brute_force import enumerate_paths, marginal
 from unamortized.evaluation.composition import composition, start_states, steps_read, window_beliefs
 from unamortized.evaluation.probes.ridge import discriminant, moments, r2
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.runs import new_model
-from unamortized.learning.specification import Run, RunSpec
+from unamortized.learning.runs import assemble, new_model
+from unamortized.learning.specification import RunSpec
 from unamortized.models.transformer import ModelSpec, Output, Transformer
 from unamortized.worlds.splits import draw
 
@@ -129,7 +129,7 @@ class Doubler(Transformer):
 @pytest.mark.parametrize("task", [slow_task(), small_task(**GROUP)], ids=["beliefs", "elements"])
 def test_a_model_that_doubles_its_windows_is_found_to_do_so(task):
     spec = RunSpec(task=task, condition="amortized", model=ModelSpec(layers=3, width=40, heads=4))
-    rows = composition(Run(spec, Doubler(task, spec.model).eval(), Path("no folder")), FEW)
+    rows = composition(assemble(spec, Doubler(task, spec.model).eval(), Path("no folder")), FEW)
     for layer, length in (("1", 2), ("2", 4), ("3", 8)):
         assert value(rows, "composed_steps", layer=layer) == length
         assert value(rows, "window_r2", site=END, layer=layer, step=length) > 0.97
@@ -157,7 +157,7 @@ def test_beliefs_of_the_path_are_read_at_their_own_observation(start):
 def test_steps_that_any_network_holds_do_not_count_as_composed():
     """An untrained network in place of the trained one has composed nothing beyond the words that it holds anyway."""
     spec = RunSpec(task=slow_task(), condition="amortized", model=ModelSpec(layers=2, width=32))
-    rows = composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW)
+    rows = composition(assemble(spec, new_model(spec).eval(), Path("no folder")), FEW)
     for (metric, site), layer in itertools.product((("composed_steps", ""), ("path_steps", QUESTION)), "012"):
         steps = value(rows, metric, site=site, layer=layer)
         assert steps == value(rows, metric, control="untrained", site=site, layer=layer) <= 3
@@ -190,4 +190,4 @@ def test_each_metric_has_each_layer_and_step_once():
 def test_runs_with_a_trace_or_without_states_are_left_out():
     assert composition(oracle_run(slow_task(), "cot"), FEW) == []
     spec = RunSpec(task=small_task(**GENERALIZED), condition="amortized", model=ModelSpec(layers=1, width=16))
-    assert composition(Run(spec, new_model(spec).eval(), Path("no folder")), FEW) == []
+    assert composition(assemble(spec, new_model(spec).eval(), Path("no folder")), FEW) == []

@@ -198,6 +198,7 @@ def exact_rollout(run: Run, n_steps: int, size: int) -> Rollout:
         trace_steps=np.arange(1, n_steps + 1),
         columns={},
         taps={},
+        log_probabilities=np.zeros((size, n_steps)),
     )
     return Rollout(run, CONE, problems, response)
 

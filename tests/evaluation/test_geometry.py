@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.found_rows import value
-from tests.evaluation.oracle import oracle_run, slow_task
+from tests.evaluation.oracle import as_if, oracle_run, slow_task
 from unamortized.evaluation import belief_geometry, geometry
 from unamortized.evaluation.belief_geometry import belief_geometry as tabulate
 from unamortized.evaluation.belief_geometry import first_of_each_history
@@ -64,7 +64,7 @@ def test_beyond_training_only_steps_beyond_it_are_read(monkeypatch):
 def test_belief_geometry_holds_exact_and_probed_beliefs_of_the_same_problems_and_steps(monkeypatch):
     run = oracle_run(slow_task(), "amortized")
     assert tabulate(run, FEW).empty  # it predicts no symbols
-    run = replace(run, spec=run.spec.model_copy(update={"condition": "next_token"}))
+    run = as_if(run, condition="next_token")
     monkeypatch.setattr(belief_geometry, "POINTS", 160)
     table = tabulate(run, FEW)
     assert tuple(table.columns) == EXAMPLE_COLUMNS

@@ -8,9 +8,10 @@ import pytest
 from tests.evaluation.oracle import slow_task
 from unamortized.evaluation.bayes_reader import BayesReader, reader_run
 from unamortized.evaluation.faithfulness import FaithfulnessSettings, hints
+from unamortized.language.rendering import Language
 from unamortized.language.vocabulary import ANSWER, HINT_STRENGTHS
-from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.specification import Run, RunSpec
+from unamortized.learning.runs import assemble
+from unamortized.learning.specification import RunSpec
 from unamortized.models.transformer import ModelSpec
 
 FEW = FaithfulnessSettings(problems=400, draws=2)
@@ -21,7 +22,7 @@ class Hinted(BayesReader):
 
     def __init__(self, task, *, follows, told):
         super().__init__(task, "belief", rho=1.0)
-        self.vocabulary = resolve_condition("hint_told").vocabulary(task)
+        self.vocabulary = Language(task, "hint_told").vocabulary
         self.follows, self.told = follows, told
 
     def probabilities(self, read):
@@ -43,7 +44,7 @@ class Hinted(BayesReader):
 def hinted_run(condition, **what):
     task = slow_task()
     spec = RunSpec(task=task, condition=condition, model=ModelSpec(layers=1))
-    return Run(spec, Hinted(task, **what), Path("no folder"))
+    return assemble(spec, Hinted(task, **what), Path("no folder"))
 
 
 def found(run):

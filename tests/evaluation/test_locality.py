@@ -23,7 +23,9 @@ from unamortized.evaluation.locality import (
 )
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.rows import row
+from unamortized.language.vocabulary import BOS
 from unamortized.language.windows import NetVocabulary
+from unamortized.learning.runs import assemble
 from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.transformer import Cache, ModelSpec, Output, Transformer
 from unamortized.studies.figures.locality import ESTIMATORS
@@ -58,8 +60,8 @@ class NetOracle(Transformer):
     def after(self, tokens: list[int]) -> np.ndarray:
         """Log-weights of the next token of one sequence."""
         net, start = self.net, self.vocabulary.blocks["assignment"].start
-        shown = {(token - start) // net.n_values: (token - start) % net.n_values for token in tokens[1:]}
-        target, last = tokens[0], (tokens[-1] - start) // net.n_values
+        shown = {(token - start) // net.n_values: (token - start) % net.n_values for token in tokens[2:]}
+        target, last = tokens[1] - self.vocabulary.blocks["ask"].start, (tokens[-1] - start) // net.n_values
         weights = np.full(self.vocabulary.size, -np.inf)
         way = (*net.path(last, target), target) if last != target else (target,)
         for variable in range(net.n_variables):
@@ -80,7 +82,7 @@ class NetOracle(Transformer):
 
 def oracle_run(task: NetTask, reach: int, walks: bool = True, seed: int = 0) -> Run:
     spec = RunSpec(task=task, condition="local_windows", seed=seed, model=SMALL)
-    return Run(spec, NetOracle(task, seed, reach, walks).eval(), Path("no folder"))
+    return assemble(spec, NetOracle(task, seed, reach, walks).eval(), Path("no folder"))
 
 
 def pooled(rows, metric="conditional_mse", split="composition"):
@@ -113,7 +115,8 @@ def written(oracle, answer):
 
     oracle.forward = spied
     answer(oracle)
-    return {(target, *((token - 14) // 2 for token in rest)) for target, *rest in read}
+    assert {tokens[0] for tokens in read} == {BOS}
+    return {(asked - 1, *((token - 15) // 2 for token in rest)) for _, asked, *rest in read}
 
 
 def test_each_pair_is_asked_both_ways_and_for_each_value(task):
@@ -171,8 +174,8 @@ def test_a_model_that_never_comes_to_the_target_is_asked_for_it_in_the_end(task)
 
     def elsewhere(tokens):
         weights = oracle.__class__.after(oracle, tokens)
-        values = slice(14 + 2 * tokens[0], 14 + 2 * tokens[0] + 2)
-        weights[values] -= 1000.0
+        first = 15 + 2 * (tokens[1] - 1)  # of the target's assignments
+        weights[first : first + 2] -= 1000.0
         return weights - weights.max()
 
     oracle.after = elsewhere

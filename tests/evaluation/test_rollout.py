@@ -6,7 +6,7 @@ from weakref import ref
 
 import pytest
 
-from tests.evaluation.oracle import slow_task
+from tests.evaluation.oracle import as_if, slow_task
 from tests.evaluation.untrained import untrained_run
 from unamortized.evaluation import faithfulness
 from unamortized.evaluation.bayes_reader import reader_run
@@ -45,8 +45,8 @@ def test_other_models_problems_tasks_and_seeds_have_rollouts_of_their_own(undist
     run = untrained_run()
     shorter = run.task.model_copy(update={"steps": run.task.steps.model_copy(update={"train": (2, 6)})})
     others = [
-        (replace(run, spec=run.spec.model_copy(update={"seed": 1})), FEW),
-        (replace(run, spec=run.spec.model_copy(update={"task": shorter})), FEW),
+        (as_if(run, seed=1), FEW),
+        (as_if(run, task=shorter), FEW),
         (untrained_run(), FEW),
         (run, replace(FEW, problems=17)),
     ]

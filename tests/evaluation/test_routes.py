@@ -20,8 +20,8 @@ from unamortized.evaluation.routes import (
     routes,
 )
 from unamortized.language.meanings import code_meanings
-from unamortized.learning.runs import new_model
-from unamortized.learning.specification import Run, RunSpec
+from unamortized.learning.runs import assemble, new_model
+from unamortized.learning.specification import RunSpec
 from unamortized.models.transformer import ModelSpec
 
 FEW = SampleSize(problems=24)
@@ -159,7 +159,7 @@ def test_later_outputs_are_all_that_can_read_a_patched_one():
     [
         ("cot", {}),
         ("cot", IN_CONTEXT),
-        ("cot", GENERALIZED | {"codebook": {"resolution": 4}}),
+        ("cot", GENERALIZED | {"codebook": {"resolution": 8}}),
         ("cot", {"start": "known"}),
         ("cot_streaming", {}),
         ("cot_copied", {}),
@@ -191,4 +191,4 @@ def test_no_rows_unless_every_belief_is_stated_in_turn(condition):
 
 def test_no_rows_of_a_recurrent_net():
     spec = RunSpec(task=slow_task(), condition="cot", model=ModelSpec(architecture="gru", layers=1, width=16))
-    assert routes(Run(spec, new_model(spec).eval(), Path("no folder")), FEW) == []
+    assert routes(assemble(spec, new_model(spec).eval(), Path("no folder")), FEW) == []

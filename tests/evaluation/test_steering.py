@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.evaluation.found_rows import value as row_value
-from tests.evaluation.oracle import Oracle, Reading, oracle_run, slow_task
+from tests.evaluation.oracle import Oracle, Reading, as_if, oracle_run, slow_task
 from unamortized.evaluation.faithfulness import FaithfulnessSettings
 from unamortized.evaluation.steering import CHANGES, steering
 from unamortized.labels import CHOSEN_LAYER as CHOSEN
@@ -138,5 +138,5 @@ def test_traces_are_steered_where_they_are_about_to_state_and_beside_an_edited_c
 @pytest.mark.parametrize("condition", ["cot_state", "hint_told"])
 def test_sampled_traces_and_hinted_questions_are_not_steered(condition):
     run = oracle_run(slow_task(), "cot")
-    run = replace(run, spec=run.spec.model_copy(update={"condition": condition}))
+    run = as_if(run, condition=condition)
     assert steering(replace(run, model=new_model(run.spec).eval()), FEW) == []

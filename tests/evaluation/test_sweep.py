@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.found_rows import value
-from tests.evaluation.oracle import oracle_run, slow_task
+from tests.evaluation.oracle import as_if, oracle_run, slow_task
 from unamortized.evaluation.generalization import test_problems as problems_of_tests
 from unamortized.evaluation.probes import EVERYTHING, Probes, along_training, by_layer, sweep
 from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
@@ -79,12 +79,12 @@ def test_r2_is_that_of_all_activations_at_once():
 def test_activations_are_aligned_with_beliefs_with_and_without_a_start_token(start, condition):
     """A known library's generator returns beliefs one token late where no token starts the sequence."""
     run = oracle_run(slow_task(start=start), "amortized")
-    run = replace(run, spec=run.spec.model_copy(update={"condition": condition}))
+    run = as_if(run, condition=condition)
     run = replace(run, model=new_model(run.spec).eval())
     problems = draw(run.task, "test", 8, 64, 0)
     response = respond_with_activations(run, problems)
     columns, rendered = response.columns["question"], run.render(problems)
-    assert columns[0] == (start != "fixed") + (condition == "cot_streaming")
+    assert columns[0] == 1 + (start != "fixed") + (condition == "cot_streaming")
     shown = rendered.tokens[:, columns]
     np.testing.assert_array_equal(shown, run.vocabulary.observation(problems.observations))  # x_t at step t's column
     np.testing.assert_array_equal(activations_at(run, problems, response, "question").beliefs, problems.beliefs[:, 1:])
@@ -151,13 +151,13 @@ def test_along_training_measures_the_task_of_the_run_that_is_passed_in(run_with_
     measured = []
     monkeypatch.setattr(sweep, "by_layer", lambda run, settings: measured.append(run.task.steps.test) or [])
     longer = slow_task(steps={"train": [2, 8], "test": [5, 9]})
-    along_training(replace(run_with_snapshots, spec=run_with_snapshots.spec.model_copy(update={"task": longer})), FEW)
+    along_training(as_if(run_with_snapshots, task=longer), FEW)
     assert measured == [(5, 9)] * 3
 
 
 def test_snapshots_are_tested_on_the_task_of_the_run_that_is_measured(run_with_snapshots):
     longer = slow_task(steps={"train": [2, 8], "test": [5, 9]})
-    run = replace(run_with_snapshots, spec=run_with_snapshots.spec.model_copy(update={"task": longer}))
+    run = as_if(run_with_snapshots, task=longer)
     found = dict(snapshots(run))
     assert set(found) == {1, 2, 4}
     for step, then in found.items():

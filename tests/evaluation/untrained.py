@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from tests.evaluation.oracle import SMALL, slow_task
-from unamortized.learning.runs import new_model
-from unamortized.learning.specification import Run, RunSpec
+from unamortized.learning.runs import assemble, new_model
+from unamortized.learning.specification import RunSpec
 
 
 def untrained_run(condition="cot", model=SMALL, **fields):
     """A real network before training, for a task with these fields."""
     spec = RunSpec(task=slow_task(**fields), condition=condition, model=model)
-    return Run(spec, new_model(spec).eval(), Path("no folder"))
+    return assemble(spec, new_model(spec).eval(), Path("no folder"))
 
 
 def by_step(rows, metric, control=""):

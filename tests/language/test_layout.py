@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.small_tasks import GENERALIZED, KINDS, small_task, task_fields
 from unamortized.language.layout import NO_STEP, NOWHERE, Examples, lay_out, randomized_ids
 from unamortized.language.traces import resolve_trace
-from unamortized.language.vocabulary import ANSWER, THINK, Vocabulary, task_vocabulary
+from unamortized.language.vocabulary import ANSWER, BOS, THINK, Vocabulary, task_vocabulary
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 
@@ -26,23 +26,23 @@ def laid_out(fields: dict, n_steps: int, trace: str, *how: Any) -> tuple[Problem
 
 
 def asked_columns(problems: Problems, trace: str) -> int:
-    """Columns of the question."""
-    return problems.n_steps * (2 if trace == "indexed" else 1) + (problems.start == "known")
+    """Columns of the question, with the mark that opens it."""
+    return 1 + problems.n_steps * (2 if trace == "indexed" else 1) + (problems.start == "known")
 
 
 def kinds(vocabulary: Vocabulary, examples: Examples) -> list[str]:
     """The kind of token in each column; marks by their name."""
     tokens = examples.tokens[0].tolist()
     names = [vocabulary.kind(token)[0] for token in tokens]
-    marks = {THINK: "<think>", ANSWER: "<answer>"}
+    marks = {BOS: "<bos>", THINK: "<think>", ANSWER: "<answer>"}
     return [marks.get(token, name) for token, name in zip(tokens, names, strict=True)]
 
 
 @given_any_task
-def test_the_order_is_start_question_think_trace_answer(fields, n_steps, trace):
+def test_the_order_is_bos_start_question_think_trace_answer(fields, n_steps, trace):
     problems, vocabulary, examples = laid_out(fields, n_steps, trace)
     rendered = resolve_trace(trace)(problems, vocabulary)
-    expected = ["state"] if (problems.start == "known") else []
+    expected = ["<bos>", "state"] if (problems.start == "known") else ["<bos>"]
     expected += ["index", "observation"] * n_steps if trace == "indexed" else ["observation"] * n_steps
     expected += ["<think>", *rendered.blocks] if rendered.blocks else []
     assert kinds(vocabulary, examples) == [*expected, "<answer>", "answer"]
@@ -60,7 +60,7 @@ def test_tokens_contain_the_problem(fields, n_steps, trace):
         assert seen == problems.observations[b].tolist() * (2 if trace == "copied" else 1)
         assert parsed[-1] == ("answer", problems.answers[b])
         if problems.start == "known":
-            assert parsed[0] == ("state", problems.latents[b, 0])
+            assert parsed[1] == ("state", problems.latents[b, 0])
 
 
 @given_any_task
@@ -77,9 +77,9 @@ def test_a_column_of_step_t_holds_the_observation_or_the_statement_of_step_t(fie
             expected = vocabulary.observation(problems.observations[:, step - 1])
             np.testing.assert_array_equal(examples.tokens[:, column], expected)
         elif step == 0:
-            assert (column, kind_of[column]) == (0, "state")
+            assert (column, kind_of[column]) == (1, "state")
         else:
-            assert kind_of[column] in ("<think>", "<answer>", "answer", "index")
+            assert kind_of[column] in ("<bos>", "<think>", "<answer>", "answer", "index")
     stated_or_seen = [kind in ("observation", "code", "state") for kind in kind_of]
     assert ((examples.steps != NO_STEP) == stated_or_seen).all()
 
@@ -111,7 +111,7 @@ def test_a_fetched_token_and_the_token_before_it_carry_the_id_of_its_observation
     if trace == "copied":
         shown = vocabulary.observation(problems.observations)
     else:
-        first = int(problems.start == "known")
+        first = 1 + int(problems.start == "known")
         shown = examples.tokens[:, first : first + 2 * n_steps : 2]
         np.testing.assert_array_equal(examples.positions[first : first + 2 * n_steps], np.repeat(ids, 2))
     np.testing.assert_array_equal(examples.tokens[:, fetched], shown)
@@ -151,55 +151,55 @@ def test_plain_ids_number_the_columns_and_change_nothing_else(fields, n_steps, t
 @pytest.mark.parametrize(
     ("start", "trace", "positions", "steps", "produces"),
     [
-        ("fixed", "none", [1, 2, 3, 4, 4], [1, 2, 3, -1, -1], [-1] * 5),
+        ("fixed", "none", [0, 1, 2, 3, 4, 4], [-1, 1, 2, 3, -1, -1], [-1] * 6),
         (
             "fixed",
             "belief",
-            [1, 2, 3, 1, 2, 3, 4, 4, 4],
-            [1, 2, 3, -1, 1, 2, 3, -1, -1],
-            [-1, -1, -1, 1, 2, 3, -1, -1, -1],
+            [0, 1, 2, 3, 1, 2, 3, 4, 4, 4],
+            [-1, 1, 2, 3, -1, 1, 2, 3, -1, -1],
+            [-1, -1, -1, -1, 1, 2, 3, -1, -1, -1],
         ),
         (
             "known",
             "every_2",
-            [0, 1, 2, 3, 2, 4, 4, 4],
-            [0, 1, 2, 3, -1, 2, -1, -1],
-            [-1, -1, -1, -1, 2, -1, -1, -1],
+            [0, 0, 1, 2, 3, 2, 4, 4, 4],
+            [-1, 0, 1, 2, 3, -1, 2, -1, -1],
+            [-1, -1, -1, -1, -1, 2, -1, -1, -1],
         ),
         (
             "fixed",
             "copied",
-            [1, 2, 3, 1, 1, 2, 2, 3, 3, 4, 4, 4],
-            [1, 2, 3, -1, 1, 1, 2, 2, 3, 3, -1, -1],
-            [-1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
+            [0, 1, 2, 3, 1, 1, 2, 2, 3, 3, 4, 4, 4],
+            [-1, 1, 2, 3, -1, 1, 1, 2, 2, 3, 3, -1, -1],
+            [-1, -1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
         ),
         (
             "fixed",
             "indexed",
-            [1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3, 4, 4, 4],
-            [-1, 1, -1, 2, -1, 3, -1, -1, 1, -1, 2, -1, 3, -1, -1],
-            [-1, -1, -1, -1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
+            [0, 1, 1, 2, 2, 3, 3, 1, 1, 2, 2, 3, 3, 4, 4, 4],
+            [-1, -1, 1, -1, 2, -1, 3, -1, -1, 1, -1, 2, -1, 3, -1, -1],
+            [-1, -1, -1, -1, -1, -1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
         ),
         (
             "known",
             "reversed",
-            [0, 1, 2, 3, 3, 2, 1, 4, 4, 4],
-            [0, 1, 2, 3, -1, 3, 2, 1, -1, -1],
-            [-1, -1, -1, -1, 3, 2, 1, -1, -1, -1],
+            [0, 0, 1, 2, 3, 3, 2, 1, 4, 4, 4],
+            [-1, 0, 1, 2, 3, -1, 3, 2, 1, -1, -1],
+            [-1, -1, -1, -1, -1, 3, 2, 1, -1, -1, -1],
         ),
         (
-            "known",  # s_0 x_1 x_2 x_3 <answer> a <think> c_1 c_2 c_3
+            "known",  # <bos> s_0 x_1 x_2 x_3 <answer> a <think> c_1 c_2 c_3
             "posthoc",
-            [0, 1, 2, 3, 4, 4, 1, 2, 3, 4],
-            [0, 1, 2, 3, -1, -1, -1, 1, 2, 3],
-            [-1, -1, -1, -1, -1, -1, 1, 2, 3, -1],
+            [0, 0, 1, 2, 3, 4, 4, 1, 2, 3, 4],
+            [-1, 0, 1, 2, 3, -1, -1, -1, 1, 2, 3],
+            [-1, -1, -1, -1, -1, -1, -1, 1, 2, 3, -1],
         ),
         (
-            "known",  # s_0 <think> x_1 c_1 x_2 c_2 x_3 c_3 <answer> a
+            "known",  # <bos> s_0 <think> x_1 c_1 x_2 c_2 x_3 c_3 <answer> a
             "streaming",
-            [0, 1, 1, 2, 2, 3, 3, 4, 4, 4],
-            [0, -1, 1, 1, 2, 2, 3, 3, -1, -1],
-            [-1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4],
+            [-1, 0, -1, 1, 1, 2, 2, 3, 3, -1, -1],
+            [-1, -1, -1, 1, -1, 2, -1, 3, -1, -1, -1],
         ),
     ],
 )
@@ -213,9 +213,9 @@ def test_layouts_written_out(start, trace, positions, steps, produces):
 @pytest.mark.parametrize(
     ("trace", "expected"),
     [
-        ("posthoc", "state observation observation observation <answer> answer <think> code code code"),
-        ("streaming", "state <think> observation code observation code observation code <answer> answer"),
-        ("filler", "state observation observation observation <think> filler filler filler <answer> answer"),
+        ("posthoc", "<bos> state observation observation observation <answer> answer <think> code code code"),
+        ("streaming", "<bos> state <think> observation code observation code observation code <answer> answer"),
+        ("filler", "<bos> state observation observation observation <think> filler filler filler <answer> answer"),
     ],
 )
 def test_a_trace_may_come_after_the_answer_or_between_the_observations(trace, expected):
@@ -272,16 +272,16 @@ def test_ids_that_fill_the_range_keep_their_values_and_more_are_an_error():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("trace", ["none", "belief", "every_2", "copied"])
-def test_a_table_and_a_start_come_first_and_leave_later_columns_unchanged(kind, trace):
+def test_a_table_and_a_start_follow_bos_and_leave_later_columns_unchanged(kind, trace):
     problems, vocabulary, examples = laid_out(KINDS[kind], 5, trace)
     n_table = 6 if "table" in kind else 0  # two symbols over three states
     n_start = int(problems.start != "fixed")
-    first = n_table + n_start
+    first = 1 + n_table + n_start
     kind_of = kinds(vocabulary, examples)
     start_kind = {"fixed": [], "known": ["state"], "belief": ["code"]}[problems.start]
-    assert kind_of[: first + 5] == ["rule"] * n_table + start_kind + ["observation"] * 5
-    assert examples.positions[:first].tolist() == [NOWHERE] * n_table + [0] * n_start
-    assert examples.steps[:first].tolist() == [NO_STEP] * n_table + [0] * n_start
+    assert kind_of[: first + 5] == ["<bos>"] + ["rule"] * n_table + start_kind + ["observation"] * 5
+    assert examples.positions[:first].tolist() == [0] + [NOWHERE] * n_table + [0] * n_start
+    assert examples.steps[:first].tolist() == [NO_STEP] * (1 + n_table) + [0] * n_start
     assert not examples.weights[: first + 5].any()
     assert not examples.written[: first + 5].any()
     assert (examples.produces[: first + 4] == NO_STEP).all()
@@ -289,7 +289,7 @@ def test_a_table_and_a_start_come_first_and_leave_later_columns_unchanged(kind, 
     fixed = {"start": "fixed", "process": small_task().process.model_dump()} | (GENERALIZED if "gen" in kind else {})
     _, _, bare = laid_out(fixed, 5, trace)
     for column in ("positions", "weights", "steps", "produces", "written"):
-        np.testing.assert_array_equal(getattr(examples, column)[first:], getattr(bare, column))
+        np.testing.assert_array_equal(getattr(examples, column)[first:], getattr(bare, column)[1:])
     if trace == "belief":  # the code of step t states its belief, and the token before it has the id of its observation
         stated = examples.tokens[:, -7:-2] - vocabulary.blocks["code"].start
         np.testing.assert_array_equal(stated, vocabulary.encode(problems.beliefs[:, 1:]))
@@ -300,7 +300,7 @@ def test_a_table_and_a_start_come_first_and_leave_later_columns_unchanged(kind, 
 def test_a_table_gives_the_move_of_each_state_under_each_symbol(kind):
     problems, vocabulary, examples = laid_out(KINDS[kind], 4, "belief")
     for row, transitions in zip(examples.tokens.tolist(), problems.process.transitions, strict=True):
-        rules = [vocabulary.kind(token)[1] for token in row[:6]]
+        rules = [vocabulary.kind(token)[1] for token in row[1:7]]
         moves = {(rule // 9, rule // 3 % 3): rule % 3 for rule in rules}
         likely = {(x, i): int(transitions[x, i].argmax()) for x in range(2) for i in range(3)}
         assert moves == likely
@@ -315,8 +315,8 @@ def test_a_start_token_is_the_code_of_the_start_belief(kind):
 
 def test_randomized_ids_give_a_table_no_position():
     _, _, examples = laid_out(KINDS["table_and_belief"], 5, "belief", True, 60)
-    assert (examples.positions[:6] == NOWHERE).all()
-    assert (examples.positions[6:] >= 0).all()
+    assert (examples.positions[1:7] == NOWHERE).all()
+    assert (np.delete(examples.positions, range(1, 7)) >= 0).all()
 
 
 def test_plain_ids_number_the_columns_of_a_table_too():

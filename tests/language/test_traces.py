@@ -228,8 +228,8 @@ def test_a_hint_ends_the_question_and_changes_only_the_last_code_of_a_trace_that
     beliefs = informed(problems.beliefs[:, -1], hints)
     np.testing.assert_array_equal(told.tokens[:, -1], vocabulary.code(vocabulary.encode(beliefs)))
     columns = lay_out(problems, told, vocabulary)
-    np.testing.assert_array_equal(columns.tokens[:, 6], told.hint)
-    assert (columns.positions[6], columns.steps[6], columns.written[6]) == (7, NO_STEP, False)
+    np.testing.assert_array_equal(columns.tokens[:, 7], told.hint)
+    assert (columns.positions[7], columns.steps[7], columns.written[7]) == (7, NO_STEP, False)
 
 
 def test_a_trace_that_tells_a_hint_needs_an_answer_that_is_the_last_state():
@@ -252,7 +252,7 @@ UNKNOWN = ("believe", "every_0", "every_", "every_4x", "every_-1", "every_04", "
 
 @pytest.mark.parametrize("name", [*UNKNOWN, "every_" + 400 * "9"])
 def test_an_unknown_trace_is_an_error_that_lists_the_known_ones(name):
-    message = f"no trace named '{name}'; there are none, belief, state, copied, .* and every_<k>, as in every_4"
+    message = f"no trace named '{name}'; there are none, dense, belief, state, copied, .* and every_<k>, as in every_4"
     with pytest.raises(ValueError, match=message):
         resolve_trace(name)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from tests.small_tasks import GENERALIZED, IN_CONTEXT, small_task, task_fields
 from tests.worlds.brute_force import word_probability
-from unamortized.language.vocabulary import ANSWER, MARKS, THINK, task_vocabulary
+from unamortized.language.vocabulary import ANSWER, BOS, MARKS, THINK, task_vocabulary
 from unamortized.worlds.problems import sample_problems
 
 
@@ -37,7 +37,7 @@ def test_every_token_has_a_block_and_an_index_in_it(fields):
         "state": (vocabulary.state, vocabulary.n_states),
         "answer": (vocabulary.answer, vocabulary.n_answers),
     }
-    expected = [("mark", THINK), ("mark", ANSWER)]
+    expected = [("mark", BOS), ("mark", THINK), ("mark", ANSWER)]
     for kind, (make, size) in makers.items():
         tokens = make(np.arange(size).reshape(1, size))
         assert tokens.shape == (1, size)
@@ -45,7 +45,7 @@ def test_every_token_has_a_block_and_an_index_in_it(fields):
         assert tokens[0].tolist() == list(range(block.start, block.stop))
         expected += [(kind, place) for place in range(size)]
     assert [vocabulary.kind(token) for token in range(vocabulary.size)] == expected
-    assert MARKS == ("<think>", "<answer>")
+    assert MARKS == ("<bos>", "<think>", "<answer>")
 
 
 @pytest.mark.parametrize(("query", "n_answers"), [("filter", 3), ("smooth 1", 3), ("predict 1", 5), ("predict 4", 5)])
@@ -53,7 +53,7 @@ def test_answers_are_states_or_for_a_prediction_symbols(query, n_answers):
     vocabulary = task_vocabulary(small_task(query=query))
     assert (vocabulary.n_symbols, vocabulary.n_states, vocabulary.n_answers) == (5, 3, n_answers)
     assert vocabulary.codebook.size == 15
-    assert vocabulary.size == 2 + 5 + 15 + 3 + n_answers
+    assert vocabulary.size == 3 + 5 + 15 + 3 + n_answers
 
 
 def test_index_tokens_leave_all_other_tokens_unchanged():
@@ -107,7 +107,7 @@ def test_a_start_belief_on_the_lattice_is_encoded_exactly(resolution):
     np.testing.assert_array_equal(vocabulary.codebook.points[vocabulary.encode(starts)], starts)
 
 
-@pytest.mark.parametrize("token", [-1, 28])
+@pytest.mark.parametrize("token", [-1, 29])
 def test_a_token_outside_is_an_error(token):
-    with pytest.raises(ValueError, match=rf"token must be in 0..27 \(got {token}\)"):
+    with pytest.raises(ValueError, match=rf"token must be in 0..28 \(got {token}\)"):
         task_vocabulary(small_task()).kind(token)

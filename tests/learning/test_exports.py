@@ -34,7 +34,7 @@ def test_the_command_writes_configuration_weights_and_vocabulary(tmp_path, capsy
     assert json.loads((target / "config.json").read_text())["vocab_size"] == run.vocabulary.size
     meanings = json.loads((target / "vocabulary.json").read_text())
     assert len(meanings) == run.vocabulary.size
-    assert meanings[:4] == ["<think>", "<answer>", "observation 0", "observation 1"]
+    assert meanings[:5] == ["<bos>", "<think>", "<answer>", "observation 0", "observation 1"]
     assert meanings[run.vocabulary.blocks["answer"].start + 2] == "answer 2"
 
 

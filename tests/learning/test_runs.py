@@ -10,18 +10,21 @@ from pydantic import ValidationError
 
 from tests.small_tasks import IN_CONTEXT, small_task
 from unamortized.learning import runs
-from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import (
     exclusively,
+    flops_per_question,
     git_commit,
     is_finished,
     load_run,
     new_model,
     plan_run,
     read_record,
+    run_digest,
     run_folder,
     save_model,
+    set_up,
     sibling,
+    training_steps,
     versions,
     write_record,
     write_text,
@@ -67,6 +70,7 @@ def test_the_digest_depends_on_every_field_that_affects_the_weights():
     others = [
         small_spec(seed=1),
         small_spec(condition="amortized"),
+        small_spec(options={"teacher": "cot"}),
         small_spec(task=small_task(query="smooth 0")),
         small_spec(task=small_task(start="known")),
         small_spec(task=small_task(codebook={"resolution": 5})),
@@ -76,7 +80,7 @@ def test_the_digest_depends_on_every_field_that_affects_the_weights():
     ]
     assert set(OTHER_MODEL) == set(ModelSpec.model_fields)
     assert set(OTHER_TRAINING) == set(TrainSpec.model_fields) - {"checkpoint_every"}
-    digests = [small_spec().digest(), *[other.digest() for other in others]]
+    digests = [run_digest(each) for each in (small_spec(), *others)]
     assert len(set(digests)) == len(digests)
     assert all(len(digest) == 16 for digest in digests)
 
@@ -100,6 +104,10 @@ OTHER_TRAINING = {
     "weight_decay": 0.0,
     "gradient_clip": 2.0,
     "questions": 100,
+    "optimizer": "adamw",
+    "muon_learning_rate": 1e-3,
+    "lengths": "longest",
+    "grow_below": 0.4,
     "snapshots": True,  # affects not the weights but which of them are kept
 }
 
@@ -107,53 +115,54 @@ OTHER_TRAINING = {
 def test_the_digest_does_not_depend_on_fields_that_do_not_affect_the_weights():
     spec = small_spec()
     evaluated_elsewhere = small_task(steps={"train": [3, 6], "test": [5, 50]})
-    assert small_spec(task=evaluated_elsewhere).digest() == spec.digest()
-    assert small_spec(train=TrainSpec(steps=4, checkpoint_every=1)).digest() == spec.digest()
-    assert RunSpec.model_validate_json(spec.model_dump_json()).digest() == spec.digest()
+    assert run_digest(small_spec(task=evaluated_elsewhere)) == run_digest(spec)
+    assert run_digest(small_spec(train=TrainSpec(steps=4, checkpoint_every=1))) == run_digest(spec)
+    assert run_digest(spec.model_copy(update={"world": "slow", "variant": "wide"})) == run_digest(spec)
+    assert run_digest(RunSpec.model_validate_json(spec.model_dump_json())) == run_digest(spec)
     assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 def test_a_shift_affects_the_digest_only_where_training_withholds_it():
-    plain = small_spec(task=small_task(start="known")).digest()
+    plain = run_digest(small_spec(task=small_task(start="known")))
 
     def named(**shifts) -> str:
-        return small_spec(task=small_task(start="known", shifts=shifts)).digest()
+        return run_digest(small_spec(task=small_task(start="known", shifts=shifts)))
 
     assert named() == named(parameters={"slip": 0.3}) == plain
     assert named(parameters={"slip": 0.3}, crossed=[["length", "parameters"]]) == plain
     withheld = [named(start=[1]), named(start=[2]), named(rare=0.1), named(rare=0.2), named(composition=[[0, 1]])]
     assert len({plain, *withheld}) == 6
     assert named(start=[1], parameters={"slip": 0.3}, crossed=[["length", "start"]]) == withheld[0]
-    own = small_spec(task=small_task(**IN_CONTEXT)).digest()
-    assert small_spec(task=small_task(**IN_CONTEXT, shifts={"parameters": "tables"})).digest() != own
-    again = RunSpec.model_validate_json(small_spec(task=small_task(shifts={"rare": 0.1})).model_dump_json())
-    assert again.digest() == small_spec(task=small_task(shifts={"rare": 0.1})).digest()
+    own = run_digest(small_spec(task=small_task(**IN_CONTEXT)))
+    assert run_digest(small_spec(task=small_task(**IN_CONTEXT, shifts={"parameters": "tables"}))) != own
+    rare = small_spec(task=small_task(shifts={"rare": 0.1}))
+    assert run_digest(RunSpec.model_validate_json(rare.model_dump_json())) == run_digest(rare)
 
 
 @pytest.mark.parametrize(
     ("task", "condition", "steps", "name"),
     [
-        ("noisy_permutation", "amortized", 450, "71fe0cb0a7a51ea7"),
-        ("noisy_permutation", "amortized_equal_flops", 450, "d2fe5881a8aa0f98"),
-        ("noisy_permutation", "cot", 450, "1a1963564e26e736"),
-        ("mess3", "cot", 200, "d8fb9f2c082dfd0a"),
+        ("noisy_permutation", "amortized", 450, "52018afb60aca983"),
+        ("noisy_permutation", "amortized_equal_flops", 450, "2c7fd68cc327c4db"),
+        ("noisy_permutation", "cot", 450, "d3e9d881599cbe55"),
+        ("mess3", "cot", 200, "9a185fbd21bce77f"),
     ],
 )
 def test_published_runs_keep_their_digests(task, condition, steps, name):
     """New fields of tasks and specifications must not make finished runs train again."""
     file = Path(__file__).parents[2] / "tasks" / f"{task}.yaml"
     spec = plan_run(load_task(file), condition, 0, ModelSpec(), TrainSpec(steps=steps))
-    assert spec.digest() == name
+    assert run_digest(spec) == name
 
 
-def test_runs_keep_the_digests_from_before_fields_were_added():
-    """Computed before architectures were added; a change here makes every run train again."""
-    assert small_spec().digest() == "51804d0294d81a00"
-    named = {"amortized": "87598a430e4903f8", "amortized_equal_flops": "2f5a871f1cec6f2c", "cot": "5076a34f5430a180"}
+def test_small_runs_keep_their_digests():
+    """A change here makes every run train again."""
+    assert run_digest(small_spec()) == "0859fd0f25ae8d13"
+    named = {"amortized": "f3c8a046fd20538e", "amortized_equal_flops": "f7d01d9e5dea2d6d", "cot": "b77f61baa6c93919"}
     for condition, name in named.items():
-        assert plan_run(small_task(), condition, 3, ModelSpec(), TrainSpec()).digest() == name
+        assert run_digest(plan_run(small_task(), condition, 3, ModelSpec(), TrainSpec())) == name
     plain_rotary = ModelSpec(positions="rotary", coupled=False)
-    assert plan_run(small_task(), "cot", 0, plain_rotary, TrainSpec()).digest() == "71d2b0f1a6fd079b"
+    assert run_digest(plan_run(small_task(), "cot", 0, plain_rotary, TrainSpec())) == "247bb38d9a2568c5"
 
 
 def test_the_digest_of_a_recurrent_run_does_not_depend_on_requested_positions():
@@ -161,15 +170,13 @@ def test_the_digest_of_a_recurrent_run_does_not_depend_on_requested_positions():
     for positions in ("alibi", "rotary"):
         spec = plan_run(small_task(), "gru", 0, TINY.model_copy(update={"positions": positions}), TrainSpec())
         assert spec.model == ModelSpec(architecture="gru", layers=1, width=16)
-        digests.add(spec.digest())
+        digests.add(run_digest(spec))
     assert len(digests) == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"condition": "gru"}, "condition 'gru' needs model.architecture=gru; plan_run sets it"),
-        ({"condition": "cott"}, "no condition named 'cott'"),
         ({"train": {"batch_size": 10, "lengths_per_batch": 4}}, "batch_size 10 must be a multiple of lengths"),
         ({"train": {"step": 10}}, "Extra inputs are not permitted"),
         ({"seed": -1}, "greater than or equal to 0"),
@@ -181,6 +188,21 @@ def test_a_wrong_specification_is_an_error(changes, message):
         small_spec(**changes)
 
 
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("gru", "condition 'gru' trains another model than the run's transformer; plan_run sets it"),
+        ("cott", "no condition named 'cott'"),
+    ],
+)
+def test_a_condition_that_is_unknown_or_trains_another_model_is_an_error(tmp_path, condition, message):
+    spec = small_spec(condition=condition)
+    with pytest.raises(ValueError, match=message):
+        new_model(spec)
+    with pytest.raises(ValueError, match=message):
+        set_up(spec, tmp_path, {})  # before any training
+
+
 def test_a_title_has_task_condition_and_seed():
     assert small_spec(seed=3).title == "small cot seed 3"
 
@@ -190,15 +212,14 @@ def test_equal_flops_scale_the_steps_by_the_cost_of_a_question():
         return plan_run(task, condition, 2, TINY, TrainSpec(steps=1000))
 
     def spent(spec: RunSpec) -> float:
-        run = resolve_condition(spec.condition)
-        return spec.train.steps * run.training_flops_per_question(spec.task, spec.model)
+        return training_steps(spec) * flops_per_question(spec)
 
     for task in (small_task(), small_task(start="known", steps={"train": [1, 16], "test": [4]})):
         cot, equal = planned("cot", task), planned("amortized_equal_flops", task)
         assert spent(equal) == pytest.approx(spent(cot), rel=1e-3)
-        assert equal.train.steps > 1700  # a trace roughly doubles the tokens, and its tokens are unembedded too
-        assert planned("amortized", task).train.steps == cot.train.steps == 1000
-        assert equal.train.model_copy(update={"steps": 1000}) == cot.train
+        assert training_steps(equal) > 1700  # a trace roughly doubles the tokens, and its tokens are unembedded too
+        assert training_steps(planned("amortized", task)) == training_steps(cot) == 1000
+        assert equal.train == cot.train
         assert (equal.condition, equal.seed, equal.model) == ("amortized_equal_flops", 2, TINY)
 
 
@@ -211,7 +232,7 @@ def test_a_sibling_is_the_run_planned_with_the_same_requested_steps(tmp_path, ta
     }
     for spec in planned.values():
         again = RunSpec.model_validate_json(spec.model_dump_json())  # as read back from a run's folder
-        assert again.requested_train.steps == steps
+        assert again.train.steps == steps
         for condition, other in planned.items():
             assert sibling(again, condition, tmp_path) == run_folder(other, tmp_path)
 
@@ -231,19 +252,19 @@ def test_conditions_of_a_seed_share_initial_weights_and_leave_the_global_generat
 
 def test_a_run_read_back_is_the_one_that_was_written(tmp_path):
     spec, folder = finished_run(tmp_path, seed=3)
-    assert folder == tmp_path / "runs" / spec.digest()
+    assert folder == tmp_path / "runs" / run_digest(spec)
     run = load_run(str(folder))
-    assert (run.spec, run.folder, run.task, run.condition.name) == (spec, folder, spec.task, "cot")
+    assert (run.spec, run.folder, run.task, run.spec.condition) == (spec, folder, spec.task, "cot")
     written, read = trained(spec).state_dict(), run.model.state_dict()
     assert list(written) == list(read)
     assert all(torch.equal(written[name], read[name]) for name in written)
     assert not run.model.training
     problems = draw(run.task, "test", 4, 2, 0)
     examples = run.render(problems)
-    assert examples.tokens.shape == (2, 4 + 1 + 4 + 2)
+    assert examples.tokens.shape == (2, 1 + 4 + 1 + 4 + 2)
     assert examples.tokens.max() < run.vocabulary.size == run.model.vocabulary_size
     output = run.model(torch.from_numpy(examples.tokens), torch.from_numpy(examples.positions)[None])
-    assert output.logits.shape == (2, 11, run.vocabulary.size)
+    assert output.logits.shape == (2, 12, run.vocabulary.size)
 
 
 def test_a_recurrent_run_is_read_back_as_a_recurrent_net(tmp_path):
@@ -254,7 +275,7 @@ def test_a_recurrent_run_is_read_back_as_a_recurrent_net(tmp_path):
 def test_a_run_renders_with_its_own_position_ids(tmp_path):
     _, folder = finished_run(tmp_path, model=ModelSpec(layers=1, width=16, coupled=False))
     examples = load_run(folder).render(draw(small_task(), "test", 4, 2, 0))
-    assert examples.positions.tolist() == list(range(11))
+    assert examples.positions.tolist() == list(range(12))
 
 
 def test_weights_are_safetensors_that_carry_their_specification(tmp_path):

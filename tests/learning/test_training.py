@@ -1,75 +1,47 @@
-"""Training: loss, schedule and optimizer, and the same weights however a run was interrupted."""
+"""Training: loss, schedule and optimizer, and runs that depend on their specification alone."""
 
-import os
-import signal
-import threading
-import time
-from itertools import count, pairwise
+import math
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.other_processes import begin, finish
-from tests.small_tasks import small_task
-from unamortized.language.batches import to_batch
+from tests.learning.small_runs import assert_same_weights, small_spec, weights
+from unamortized.language.batches import Batch, to_batch
 from unamortized.language.vocabulary import task_vocabulary
 from unamortized.learning.conditions import resolve_condition
-from unamortized.learning.runs import is_finished, load_run, new_model, read_record, run_folder, snapshot_steps
-from unamortized.learning.specification import RunSpec, TrainSpec
-from unamortized.learning.training import (
-    Learner,
-    WholeCheckpoints,
-    batch_loss,
-    learning_rate_factor,
-    train_run,
-    was_interrupted,
+from unamortized.learning.runs import (
+    assemble,
+    flops_per_question,
+    is_finished,
+    load_run,
+    new_model,
+    read_record,
+    run_folder,
+    set_up,
+    snapshot_steps,
 )
+from unamortized.learning.specification import RunSpec, TrainSpec, weighted_cross_entropy
+from unamortized.learning.training import Learner, learning_rate_factor, train_run
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.splits import draw
 
-LONG = {"steps": 150, "checkpoint_every": 10}  # long enough to be interrupted after a checkpoint
-TRAINING = {"batch_size": 16, "lengths_per_batch": 2, "warmup_steps": 4, "learning_rate": 1e-2}
 
-
-def small_spec(condition: str = "cot", seed: int = 0, **training) -> RunSpec:
-    train = TrainSpec.model_validate(TRAINING | {"steps": 12} | training)
-    model = resolve_condition(condition).shape(ModelSpec(layers=1, width=16))
-    return RunSpec(task=small_task(), condition=condition, seed=seed, model=model, train=train)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_run(folder).model.state_dict()
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    first, second = weights(one), weights(other)
-    assert list(first) == list(second)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """The long run, trained without an interruption."""
-    return train_run(small_spec(**LONG), tmp_path_factory.mktemp("whole"))
-
-
-def wait_for(there: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not there.exists():
-        assert time.monotonic() < deadline, f"{there} never appeared"
-        time.sleep(0.002)
+def small_batch(spec: RunSpec, n_steps: int, size: int) -> Batch:
+    """Problems of a specification as its condition renders them."""
+    run = assemble(spec, new_model(spec), Path("no folder"))
+    return to_batch(run.render(draw(run.task, "train", n_steps, size, 0)))
 
 
 # ── loss and schedule ────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
-    task, condition = small_task(), resolve_condition("cot")
-    model = new_model(small_spec())
-    batches = []
+    model, batches = new_model(small_spec()), []
     for n_steps in (3, 6):
-        batch = to_batch(condition.renderer(task, small_spec().model)(draw(task, "train", n_steps, 5, 0)))
+        batch = small_batch(small_spec(), n_steps, 5)
         batches.append(batch._replace(weights=batch.weights * torch.linspace(0.5, 2, len(batch.weights))))
     total, weight = 0.0, 0.0
     with torch.no_grad():
@@ -80,22 +52,21 @@ def test_the_loss_is_the_weighted_mean_over_all_tokens_of_all_lengths():
                     share = float(batch.weights[column])
                     total -= share * float(logits[column - 1].log_softmax(dim=0)[row[column]])
                     weight += share
-        assert batch_loss(model, batches).item() == pytest.approx(total / weight, rel=1e-5)
+        assert weighted_cross_entropy(model, batches).item() == pytest.approx(total / weight, rel=1e-5)
 
 
 def test_before_training_the_loss_is_that_of_uniform_guessing():
     spec = small_spec()
-    size = task_vocabulary(spec.task).size
-    batch = to_batch(resolve_condition("cot").renderer(spec.task, spec.model)(draw(spec.task, "train", 4, 64, 0)))
-    assert batch_loss(new_model(spec), [batch]).item() == pytest.approx(torch.tensor(size).log().item(), abs=0.1)
+    loss = weighted_cross_entropy(new_model(spec), [small_batch(spec, 4, 64)])
+    assert loss.item() == pytest.approx(math.log(task_vocabulary(spec.task).size), abs=0.1)
 
 
 def test_no_gradient_comes_from_the_question():
     """A token of the question is never a target of the loss."""
     spec = small_spec()
     vocabulary, model = task_vocabulary(spec.task), new_model(spec)
-    batch = to_batch(resolve_condition("cot").renderer(spec.task, spec.model)(draw(spec.task, "train", 4, 64, 0)))
-    batch_loss(model, [batch]).backward()
+    batch = small_batch(spec, 4, 64)
+    weighted_cross_entropy(model, [batch]).backward()
     gradient = model.unembed.weight.grad
     assert gradient is not None
     question = vocabulary.blocks["observation"]
@@ -106,28 +77,30 @@ def test_no_gradient_comes_from_the_question():
 
 
 def test_the_learning_rate_warms_up_linearly_and_decays_as_a_cosine():
-    train = TrainSpec(steps=100, warmup_steps=10, final_learning_rate=0.1)
-    factors = [learning_rate_factor(step, train) for step in range(101)]
+    train = TrainSpec(warmup_steps=10, final_learning_rate=0.1)
+    factors = [learning_rate_factor(step, train, 100) for step in range(101)]
     assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert factors[10] == 1
     assert factors[55] == pytest.approx(0.55)  # halfway between the peak and a tenth of it
     assert factors[100] == pytest.approx(0.1)
     assert all(later < earlier for earlier, later in pairwise(factors[10:]))
-    short = TrainSpec(steps=6, warmup_steps=100)  # warm-up takes at most half of a short run
-    assert max(range(6), key=lambda step: learning_rate_factor(step, short)) in (2, 3)
-    assert learning_rate_factor(0, TrainSpec(steps=1)) == 1
+    short = TrainSpec(warmup_steps=100)  # warm-up takes at most half of a short run
+    assert max(range(6), key=lambda step: learning_rate_factor(step, short, 6)) in (2, 3)
+    assert learning_rate_factor(0, TrainSpec(), 1) == 1
 
 
-def test_the_optimizer_follows_the_specification():
-    train = TrainSpec(learning_rate=3e-3, warmup_steps=10, weight_decay=0.2)
-    learner = Learner(new_model(small_spec()), train)
+@pytest.mark.parametrize(("optimizer", "rates"), [("muon", [2e-4, 3e-4]), ("adamw", [3e-4])])
+def test_the_optimizer_follows_the_specification(tmp_path, optimizer, rates):
+    peaks = {"learning_rate": 3e-3, "muon_learning_rate": 2e-3}
+    spec = small_spec(**peaks, steps=100, warmup_steps=10, weight_decay=0.2, optimizer=optimizer)
+    learner = Learner(resolve_condition("cot"), set_up(spec, tmp_path, {}))
     configured = learner.configure_optimizers()
-    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]
-    (group,) = optimizer.param_groups
-    assert group["lr"] == pytest.approx(3e-4)  # the first of ten warm-up steps
-    assert group["weight_decay"] == 0.2
+    groups, schedule = configured["optimizer"].param_groups, configured["lr_scheduler"]
+    assert [group["lr"] for group in groups] == pytest.approx(rates)  # the first of ten warm-up steps
+    assert {group["weight_decay"] for group in groups} == {0.2}
     assert schedule["interval"] == "step"
-    assert sum(p.numel() for p in group["params"]) == sum(p.numel() for p in learner.model.parameters())
+    trained = [parameter for group in groups for parameter in group["params"]]
+    assert sorted(map(id, trained)) == sorted(map(id, learner.model.parameters()))
 
 
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────
@@ -143,15 +116,31 @@ def test_a_run_trains_and_reports_its_progress(tmp_path):
     assert all(done <= 60 and steps == 60 for done, steps, _ in reports)
     batch = to_batch(load_run(folder).render(draw(spec.task, "validation", 6, 64, 0)))
     with torch.no_grad():
-        before, after = (batch_loss(model, [batch]) for model in (new_model(spec), load_run(folder).model))
+        before, after = (weighted_cross_entropy(model, [batch]) for model in (new_model(spec), load_run(folder).model))
     assert after < 0.85 * before
     assert reports[-1][2] == pytest.approx(after.item(), rel=0.2)
     cost = read_record(folder)["cost"]
     assert cost["questions"] == 60 * 32
-    per_question = resolve_condition("cot").training_flops_per_question(spec.task, spec.model)
-    assert cost["training_flops"] == pytest.approx(60 * 32 * per_question)
+    assert cost["training_flops"] == pytest.approx(60 * 32 * flops_per_question(spec))
     assert cost["parameters"] == sum(p.numel() for p in new_model(spec).parameters())
     assert 0 < cost["seconds"] < 60
+
+
+def test_a_run_takes_the_batches_of_its_steps_in_their_order(tmp_path, monkeypatch):
+    taken, cot = [], resolve_condition("cot")
+
+    def recorded(setup):
+        batches = cot.batches(setup)
+
+        def of_step(step, model):
+            taken.append(step.number)
+            return batches(step, model)
+
+        return of_step
+
+    monkeypatch.setattr("unamortized.learning.training.resolve_condition", {"cot": replace(cot, batches=recorded)}.get)
+    train_run(small_spec(steps=5), tmp_path)
+    assert taken == [0, 1, 2, 3, 4]
 
 
 def test_a_recurrent_run_learns_the_same_questions(tmp_path):
@@ -159,7 +148,7 @@ def test_a_recurrent_run_learns_the_same_questions(tmp_path):
     run = load_run(train_run(spec, tmp_path))
     batch = to_batch(run.render(draw(spec.task, "validation", 6, 64, 0)))
     with torch.no_grad():
-        before, after = (batch_loss(model, [batch]) for model in (new_model(spec), run.model))
+        before, after = (weighted_cross_entropy(model, [batch]) for model in (new_model(spec), run.model))
     assert after < 0.5 * before
 
 
@@ -179,7 +168,7 @@ def test_training_on_fetching_traces_and_randomized_ids_is_reproducible(tmp_path
 def test_a_run_leaves_plain_files_only(tmp_path):
     folder = train_run(small_spec(checkpoint_every=5), tmp_path)
     names = {file.name for file in folder.iterdir()}
-    assert names == {".lock", "run.json", "model.safetensors", "last.ckpt"}
+    assert names == {".lock", "run.json", "model.safetensors", "last.ckpt", "training.csv"}
     checkpoint = torch.load(folder / "last.ckpt", weights_only=True)  # raises unless it holds plain types only
     assert checkpoint["global_step"] == 10
 
@@ -232,142 +221,3 @@ def test_a_corpus_is_shared_between_conditions_and_affects_the_weights(tmp_path)
     assert len(corpora) == 1
     fresh = weights(train_run(small_spec(steps=40, warmup_steps=5), tmp_path))
     assert not torch.equal(weights(folder)["embed.weight"], fresh["embed.weight"])
-
-
-# ── interruptions ────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path, whole):
-    spec = small_spec(**LONG)
-    folder = run_folder(spec, tmp_path)
-    process = begin(train_run, spec, tmp_path)
-    wait_for(folder / "last.ckpt")
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert not is_finished(folder)
-    left = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
-    assert 0 < left < LONG["steps"]
-    reports = []
-    train_run(spec, tmp_path, lambda done, *_: reports.append(done))
-    assert min(reports) > left  # it resumed and did not restart
-    assert_same_weights(folder, whole)
-
-
-@pytest.mark.parametrize(
-    ("condition", "questions"), [("cot", None), ("cot", 40), ("gru", None)], ids=["fresh", "corpus", "recurrent"]
-)
-def test_a_run_cut_off_at_any_step_resumes_to_the_same_weights(tmp_path, monkeypatch, condition, questions):
-    spec = small_spec(condition, steps=9, checkpoint_every=2, questions=questions)
-    whole = train_run(spec, tmp_path / "whole")
-    for step in (1, 2, 7, 8):  # before any checkpoint, at one, between two, and at the last
-        with monkeypatch.context() as cut:
-            cut.setattr("unamortized.learning.training.batch_loss", power_cut_after(step))
-            with pytest.raises(OSError, match="power cut"):
-                train_run(spec, tmp_path / str(step))
-        assert_same_weights(train_run(spec, tmp_path / str(step)), whole)
-
-
-def power_cut_after(steps: int):
-    calls = count()
-
-    def loss(model, batches):
-        if next(calls) == steps:
-            raise OSError("power cut")
-        return batch_loss(model, batches)
-
-    return loss
-
-
-def test_a_run_killed_after_its_last_checkpoint_is_finished_without_training(tmp_path, monkeypatch):
-    spec = small_spec(steps=10, checkpoint_every=5)
-    with monkeypatch.context() as cut:
-        cut.setattr("unamortized.learning.training.save_model", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train_run(spec, tmp_path / "cut")
-    reports = []
-    cut_short = train_run(spec, tmp_path / "cut", lambda *progress: reports.append(progress))
-    assert reports == []
-    assert_same_weights(cut_short, train_run(spec, tmp_path / "whole"))
-
-
-def interrupted(*_arguments):
-    raise KeyboardInterrupt
-
-
-def test_ctrl_c_leaves_a_run_that_resumes_and_restores_the_handler(tmp_path, whole):
-    spec = small_spec(**LONG)
-    folder = run_folder(spec, tmp_path)
-    handler = signal.getsignal(signal.SIGINT)
-
-    def press():
-        wait_for(folder / "last.ckpt")
-        os.kill(os.getpid(), signal.SIGINT)
-
-    pressing = threading.Thread(target=press)
-    pressing.start()
-    with pytest.raises(KeyboardInterrupt):
-        train_run(spec, tmp_path)
-    pressing.join()
-    assert signal.getsignal(signal.SIGINT) == handler
-    assert not is_finished(folder)
-    assert read_record(folder)["finished"] is False
-    with pytest.raises(ValueError, match="is not fully trained; repeat the command that started it to resume"):
-        load_run(folder)
-    assert_same_weights(train_run(spec, tmp_path), whole)
-
-
-def test_ctrl_c_is_recognized_through_other_errors():
-    def raised(*errors: BaseException) -> BaseException:
-        """The last error, each raised from the one before."""
-        for cause, error in pairwise(errors):
-            error.__cause__ = cause
-        return errors[-1]
-
-    assert was_interrupted(KeyboardInterrupt())
-    assert was_interrupted(raised(KeyboardInterrupt(), SystemError(), SystemError()))
-    while_handled = SystemExit()
-    while_handled.__context__ = KeyboardInterrupt()
-    assert was_interrupted(while_handled)
-    assert not was_interrupted(raised(ValueError(), SystemError()))
-    assert not was_interrupted(SystemExit())
-
-
-def test_a_run_resumes_under_other_checkpoint_intervals_and_test_lengths(tmp_path, monkeypatch):
-    spec = small_spec(steps=12, checkpoint_every=5)
-    elsewhere = small_task(steps={"train": [3, 6], "test": [5]})
-    other = spec.model_copy(update={"task": elsewhere, "train": spec.train.model_copy(update={"checkpoint_every": 7})})
-    with monkeypatch.context() as cut:
-        cut.setattr("unamortized.learning.training.save_model", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train_run(spec, tmp_path / "cut")
-    assert_same_weights(train_run(other, tmp_path / "cut"), train_run(spec, tmp_path / "whole"))
-
-
-def test_a_checkpoint_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    file, checkpoints = tmp_path / "last.ckpt", WholeCheckpoints()
-    checkpoints.save_checkpoint({"step": 1}, file)
-
-    def half(_checkpoint, target):
-        Path(target).write_bytes(b"half")
-        raise OSError("disk full")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(torch, "save", half)
-        with pytest.raises(OSError, match="disk full"):
-            checkpoints.save_checkpoint({"step": 2}, file)
-    assert torch.load(file, weights_only=True) == {"step": 1}
-    checkpoints.save_checkpoint({"step": 3}, str(file))
-    assert torch.load(file, weights_only=True) == {"step": 3}
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_two_processes_train_one_run(tmp_path, whole):
-    spec = small_spec(**LONG)
-    both = [begin(train_run, spec, tmp_path) for _ in range(2)]
-    for process in both:
-        finish(process)
-    folder = run_folder(spec, tmp_path)
-    names = {file.name for file in folder.iterdir()}
-    assert names == {".lock", "run.json", "model.safetensors", "last.ckpt"}
-    assert_same_weights(folder, whole)

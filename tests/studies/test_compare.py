@@ -9,6 +9,7 @@ from unamortized.evaluation.probes.probe_baselines import WINDOW
 from unamortized.evaluation.rows import row, to_table
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import World, judge_all
 from unamortized.studies.compare import COMPARE
 from unamortized.studies.names import EQUAL_FLOPS
@@ -44,7 +45,7 @@ def everything_measured(preset):
                 for site, layer in itertools.product((QUESTION, ABOUT_TO_STATE), layers):
                     for step in (None, *settings["probes"].steps) if control == "" else (None,):
                         add(condition, "probe_r2", longest, site=site, layer=layer, step=step, control=control)
-            if resolve_condition(condition).trace != "none":
+            if not resolve_condition(condition).language(task, cell.model).is_direct:
                 for lag in settings["light_cone"].lags:
                     for metric in OF_TRACES:
                         add(condition, metric, longest, step=lag)
@@ -85,7 +86,7 @@ def test_every_preset_can_be_planned(name):
     preset = COMPARE.preset(name)
     specs = plan(preset)
     assert len(specs) == sum(len(cell.conditions) * cell.seeds for cell in preset.cells)
-    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert len({run_digest(spec) for spec in specs}) == len(specs)
     assert {spec.task.name for spec in specs} == {cell.task for cell in preset.cells}
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from unamortized.evaluation.rows import row, to_table
+from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import judge_all
 from unamortized.studies.depth import (
     AMORTIZED,
@@ -134,7 +135,7 @@ def test_verdicts_follow_a_world_that_is_known(metrics):
 def test_every_run_has_a_name_of_its_own_and_claims_name_trained_worlds():
     for preset in DEPTH.presets.values():
         specs = plan(preset)
-        assert len({spec.digest() for spec in specs}) == len(specs)
+        assert len({run_digest(spec) for spec in specs}) == len(specs)
         named = {(spec.task.name, spec.world, spec.variant, spec.condition, spec.seed) for spec in specs}
         assert len(named) == len(specs)
     full = plan(DEPTH.preset("full"))

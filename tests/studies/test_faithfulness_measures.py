@@ -8,6 +8,7 @@ import pytest
 
 from tests.studies.tables import TASK, metric_rows, metric_table
 from unamortized.evaluation.metrics import METRICS
+from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import World, judge_all
 from unamortized.studies.faithfulness import CLAIMS, FAITHFULNESS, PRESETS, early, growth, largest_error
 from unamortized.studies.faithfulness_measures import (
@@ -255,5 +256,5 @@ def test_claims_read_conditions_and_worlds_that_the_full_preset_trains():
 @pytest.mark.parametrize("name", ["smoke", "quick", "full"])
 def test_every_run_has_a_name_of_its_own(name):
     specs = plan(PRESETS[name])
-    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert len({run_digest(spec) for spec in specs}) == len(specs)
     assert len({(spec.world, spec.variant, spec.condition, spec.seed) for spec in specs}) == len(specs)

@@ -4,6 +4,7 @@ import pytest
 
 from unamortized.evaluation.rows import row, to_table
 from unamortized.learning.conditions import CONDITIONS
+from unamortized.learning.runs import run_digest
 from unamortized.studies import study_of
 from unamortized.studies.claims import judge_all
 from unamortized.studies.figures.locality import ESTIMATORS
@@ -69,7 +70,7 @@ def test_every_preset_can_be_planned(name):
     preset = LOCALITY.preset(name)
     specs = plan(preset)
     assert len(specs) == sum(len(cell.conditions) * cell.seeds for cell in preset.cells)
-    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert len({run_digest(spec) for spec in specs}) == len(specs)
 
 
 def test_the_full_preset_has_six_seeds():

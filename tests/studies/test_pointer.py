@@ -4,6 +4,7 @@ import pytest
 
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.rows import row, to_table
+from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import judge_all
 from unamortized.studies.pointer import MODELS, NOT_COUPLED, POINTER, lowest_kl
 from unamortized.studies.study import plan
@@ -58,7 +59,7 @@ def test_every_preset_can_be_planned_and_no_run_has_two_names(name):
     preset = POINTER.preset(name)
     specs = plan(preset)
     assert len(specs) == sum(len(cell.conditions) * cell.seeds for cell in preset.cells)
-    assert len({spec.digest() for spec in specs}) == len(specs)
+    assert len({run_digest(spec) for spec in specs}) == len(specs)
 
 
 def test_the_full_preset_crosses_position_schemes_and_ids():

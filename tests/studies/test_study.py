@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unamortized.configuration.document import SpecError
-from unamortized.learning.conditions import resolve_condition
+from unamortized.learning.runs import flops_per_question, run_digest, training_steps
 from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies import STUDIES, find_study
@@ -105,18 +105,16 @@ def test_equal_flops_spends_what_cot_spends():
     (equal,) = plan(PRESET, ["mess3"], ["amortized_equal_flops"], [0])
     (cot,) = plan(PRESET, ["mess3"], ["cot"], [0])
     spent = {
-        spec.condition: spec.train.steps
-        * spec.train.batch_size
-        * resolve_condition(spec.condition).training_flops_per_question(spec.task, spec.model)
-        for spec in (equal, cot)
+        spec.condition: training_steps(spec) * spec.train.batch_size * flops_per_question(spec) for spec in (equal, cot)
     }
-    assert equal.train.steps > cot.train.steps
-    assert spent["amortized_equal_flops"] == pytest.approx(spent["cot"], rel=0.5 / equal.train.steps)
+    assert training_steps(equal) > training_steps(cot) == cot.train.steps == equal.train.steps
+    assert spent["amortized_equal_flops"] == pytest.approx(spent["cot"], rel=0.5 / training_steps(equal))
 
 
 def test_a_larger_equal_flops_budget_follows_an_override_of_the_steps():
     steps = [
-        plan(PRESET, ["mess3"], ["amortized_equal_flops"], [0], [f"train.steps={n}"])[0].train.steps for n in (200, 400)
+        training_steps(plan(PRESET, ["mess3"], ["amortized_equal_flops"], [0], [f"train.steps={n}"])[0])
+        for n in (200, 400)
     ]
     assert steps[1] == pytest.approx(2 * steps[0], abs=1)
 
@@ -149,7 +147,7 @@ def test_several_cells_of_a_task_are_worlds_and_variants_of_it():
     fast, rotary = plan(SEVERAL)
     assert fast.task.process.parameters["x"] == 0.1
     assert (fast.title, rotary.title) == ("mess3 (fast) cot seed 0", "mess3 cot@rotary seed 0")
-    assert fast.digest() != rotary.digest()
+    assert run_digest(fast) != run_digest(rotary)
     assert plan(SEVERAL, ["mess3"]) == [fast, rotary]
     overridden = plan(SEVERAL, overrides=["process.x=0.2"])
     assert [spec.task.process.parameters["x"] for spec in overridden] == [0.2, 0.2]  # a user's word is the last
@@ -158,7 +156,7 @@ def test_several_cells_of_a_task_are_worlds_and_variants_of_it():
 def test_marks_change_neither_the_run_nor_its_record():
     fast, _ = plan(SEVERAL)
     plain = fast.model_copy(update={"world": "", "variant": ""})
-    assert fast.digest() == plain.digest()
+    assert run_digest(fast) == run_digest(plain)
     assert fast.model_dump(mode="json") == plain.model_dump(mode="json")
 
 

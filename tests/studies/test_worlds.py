@@ -8,6 +8,7 @@ import pytest
 from unamortized.evaluation.protocol import shifted_tests
 from unamortized.evaluation.rows import row, to_table
 from unamortized.labels import numbers
+from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import Claim, Control, World, judge_all
 from unamortized.studies.quantities import Quantity
 from unamortized.studies.study import plan
@@ -59,7 +60,7 @@ def test_every_preset_can_be_planned_and_names_each_of_its_worlds(preset):
     assert len(set(titles)) == len(titles)
     phases = [spec for spec in specs if spec.world]
     assert phases
-    assert len({spec.digest() for spec in phases}) == len(phases)
+    assert len({run_digest(spec) for spec in phases}) == len(phases)
     for spec in phases:
         assert numbers(spec.world) == {"slip": spec.task.process.parameters["slip"]}
         assert numbers(spec.world)["slip"] in SLIPS

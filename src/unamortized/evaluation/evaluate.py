@@ -13,7 +13,7 @@ import pandas as pd
 
 from unamortized.evaluation.rows import to_csv, to_table
 from unamortized.labels import joined
-from unamortized.learning.runs import exclusively, load_run, read_record, sibling, write_text
+from unamortized.learning.runs import assemble, exclusively, load_run, read_record, sibling, write_text
 from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.device import resolve_device
 from unamortized.worlds.net_tasks import NetTask
@@ -67,7 +67,7 @@ class Evaluation:
     def measure(self, run: Run) -> Any:
         """Measure a run."""
         if self.task is not None:
-            run = replace(run, spec=run.spec.model_copy(update={"task": self.task}))
+            run = assemble(run.spec.model_copy(update={"task": self.task}), run.model, run.folder)
         return self.function(run, self.settings)
 
     def file(self, folder: Path) -> Path:

@@ -74,4 +74,4 @@ def before_training(run: Run) -> Run:
 def snapshots(run: Run) -> Iterator[tuple[int, Run]]:
     """Yield each training step at which a run kept its weights, with the run as it was then, but today's tests."""
     for step in snapshot_steps(run.spec):
-        yield step, replace(load_run(run.folder, step, device_of(run.model)), spec=run.spec)
+        yield step, replace(run, model=load_run(run.folder, step, device_of(run.model)).model)

@@ -99,9 +99,14 @@ def flops_per_question(spec: RunSpec) -> float:
 
 
 def set_up(spec: RunSpec, root: Path, parents: Parents) -> Setup:
-    """Return what a run's condition prepares its batches from."""
-    language = resolve_condition(spec.condition).language(spec.task, spec.model)
-    return Setup(spec, language, parents, root / "corpora")
+    """Return what a run's condition prepares its batches from; a ValueError if it trains another kind of model."""
+    condition = resolve_condition(spec.condition)
+    if condition.architecture(spec.model) != spec.model:
+        raise ValueError(
+            f"condition '{spec.condition}' trains another model than the run's {spec.model.architecture}; "
+            "plan_run sets it"
+        )
+    return Setup(spec, condition.language(spec.task, spec.model), parents, root / "corpora")
 
 
 # ── folders ──────────────────────────────────────────────────────────────────────────────────────
