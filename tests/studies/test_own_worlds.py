@@ -16,6 +16,7 @@ from unamortized.worlds.task_files import load_task
 pytestmark = pytest.mark.usefixtures("at_the_top")
 
 OWN = Cell("noisy_permutation", ("amortized", "cot", "distilled"), seeds=3, train=TrainSpec(steps=5), own_worlds=True)
+COT = replace(OWN, conditions=("cot",))
 
 
 def preset(*cells: Cell) -> Preset:
@@ -50,7 +51,7 @@ def test_each_seed_has_a_world_that_all_conditions_and_teachers_share():
 
 def test_only_the_seed_of_the_process_differs_from_the_task_file():
     file = load_task("noisy_permutation")
-    zero, one, _ = (spec.task for spec in plan(preset(OWN), conditions=["cot"]))
+    zero, one, _ = (spec.task for spec in plan(preset(COT)))
     assert zero == file
     assert run_digest(plan(preset(OWN))[0]) == run_digest(plan(preset(replace(OWN, own_worlds=False)))[0])
     changed = one.canonical()
@@ -61,15 +62,15 @@ def test_only_the_seed_of_the_process_differs_from_the_task_file():
 
 
 def test_an_override_fixes_the_world():
-    assert world_seeds(plan(preset(OWN), conditions=["cot"], overrides=["process.seed=7"])) == [(0, 7), (1, 7), (2, 7)]
-    other = plan(preset(OWN), conditions=["cot"], overrides=["process.slip=0.3"])  # of something else
+    assert world_seeds(plan(preset(COT), overrides=["process.seed=7"])) == [(0, 7), (1, 7), (2, 7)]
+    other = plan(preset(COT), overrides=["process.slip=0.3"])  # of something else
     assert world_seeds(other) == [(0, 0), (1, 1), (2, 2)]
     assert all(spec.task.process.parameters["slip"] == 0.3 for spec in other)
 
 
 def test_a_cell_may_have_a_world_of_its_own_beside_one_that_is_shared():
     shared = replace(OWN, conditions=("cot",), own_worlds=False, world="shared")
-    specs = plan(preset(replace(OWN, conditions=("cot",)), shared))
+    specs = plan(preset(COT, shared))
     assert world_seeds(specs) == [(0, 0), (1, 1), (2, 2), (0, 0), (1, 0), (2, 0)]
 
 
@@ -101,3 +102,12 @@ def test_a_seed_that_draws_generators_or_emissions_does():
         own = with_own_world(task, 4)
         assert own.process.parameters["seed"] == 4
         assert not np.array_equal(own.build().transitions, task.build().transitions)
+
+
+def test_a_cell_may_fix_its_world():
+    fixed = replace(COT, overrides=("process.seed=4",), world="fixed")
+    assert world_seeds(plan(preset(fixed))) == [(0, 4), (1, 4), (2, 4)]
+
+
+def test_a_condition_that_is_named_is_trained_on_the_world_of_the_file():
+    assert world_seeds(plan(preset(OWN), conditions=["cot"])) == [(0, 0), (1, 0), (2, 0)]
