@@ -26,7 +26,7 @@ from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.task_files import load_task
 from unamortized.worlds.tasks import Task
 
-WORLD_SEED = "process.seed"
+WORLD_SEED = "process.seed="
 PRESET = "the preset"  # as messages call what overrides of the learning change
 SMOKE = TrainSpec(steps=12, batch_size=32, warmup_steps=4)  # too short to learn anything
 HALF_SMOKE = TrainSpec(steps=6, batch_size=32, warmup_steps=4)
@@ -166,13 +166,13 @@ def plan(
     )
     named: dict[tuple[str, str], AnyTask] = {}
     specs: list[RunSpec] = []
-    fixed = any(text.startswith(f"{WORLD_SEED}=") for text in for_task)
     for cell, shared, learning in zip(cells, loaded, loaded[len(cells) :], strict=False):
         if named.setdefault((shared.name, cell.world), shared) != shared:
             raise ValueError(f"two different tasks are named '{shared.name}'; give one another 'name:' in its file")
+        drawn = cell.own_worlds and not any(text.startswith(WORLD_SEED) for text in (*cell.overrides, *for_task))
         for condition in cell.conditions:
             for seed in seeds or range(cell.seeds):
-                task = with_own_world(shared, seed) if cell.own_worlds and not fixed else shared
+                task = with_own_world(shared, seed) if drawn else shared
                 spec = plan_run(task, condition, seed, learning.model, learning.train, learning.options)
                 spec = spec.model_copy(update={"world": cell.world, "variant": cell.variant})
                 if spec not in specs:  # a task may be named twice, once by its file

@@ -30,10 +30,16 @@ class DistilledOptions(Spec):
 
 
 def teacher(spec: RunSpec) -> dict[str, RunSpec]:
-    """Return the run that the student learns from: of the same task, seed and model."""
+    """Return the run that the student learns from: of the same task, seed and model, on lengths of its own choice.
+
+    Raises:
+        ValueError: if the student is to learn from a corpus, whose questions its teacher would know.
+    """
+    if spec.train.questions is not None:
+        raise ValueError("condition distilled always draws fresh questions; leave out train.questions")
     options = DistilledOptions.model_validate(spec.options)
     steps = options.teacher_steps or spec.train.steps
-    train = spec.train.model_copy(update={"steps": steps, "snapshots": False})
+    train = spec.train.model_copy(update={"steps": steps, "snapshots": False, "lengths": "own"})
     return {"teacher": spec.model_copy(update={"condition": options.teacher, "train": train, "options": {}})}
 
 
