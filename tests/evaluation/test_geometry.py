@@ -116,7 +116,7 @@ def test_runs_are_compared_only_with_others_of_the_same_study(tmp_path):
 def test_a_model_is_compared_with_the_other_conditions_of_the_same_weights(tmp_path, monkeypatch):
     own, other = oracle_run(slow_task(), "cot"), oracle_run(slow_task(), "amortized")
     loaded = []
-    monkeypatch.setattr(geometry, "load_run", lambda folder: loaded.append(folder) or other)
+    monkeypatch.setattr(geometry, "load_run", lambda folder, **_: loaded.append(folder) or other)
     rows = between_conditions(replace(own, folder=tmp_path / "runs" / "x"), FEW)
     assert {row["control"] for row in rows} == {"amortized", "amortized_refit", "amortized_random_subspace"}
     assert loaded == [sibling(own.spec, "amortized", tmp_path)]
