@@ -14,7 +14,8 @@ from unamortized.evaluation.locality import Locality, locality
 from unamortized.evaluation.probes import Probes, by_layer
 from unamortized.evaluation.protocol import before_training
 from unamortized.evaluation.routes import ForcedTrace, ablations, forced_trace, patchings
-from unamortized.learning.runs import Run, RunSpec, new_model
+from unamortized.learning.runs import assemble, new_model
+from unamortized.learning.specification import Run, RunSpec
 from unamortized.models.device import device_of
 from unamortized.models.transformer import ModelSpec, Transformer
 from unamortized.worlds.splits import draw
@@ -67,5 +68,5 @@ def test_probes_and_their_baselines_read_any_device():
 def test_estimators_of_conditionals_write_on_any_device():
     spec = RunSpec(task=small_net_task(), condition="local_windows", model=ModelSpec(layers=1, width=16))
     with another_device():
-        rows = locality(Run(spec, new_model(spec).to(META), Path("no folder")), Locality(samples=2))
+        rows = locality(assemble(spec, new_model(spec).to(META), Path("no folder")), Locality(samples=2))
     assert {row["variant"] for row in rows} == {"direct", "scaffolded", "free", "negative_scaffold"}

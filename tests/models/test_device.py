@@ -119,12 +119,14 @@ def test_generation_takes_and_returns_tensors_on_the_cpu(name, sampled):
     patches = [Patch("hook_embed", 2, torch.zeros(3, 16))]
     with another_device() as copied:
         made = generate(model, some_tokens(), IDS, TRACE, block=BLOCK, sample=sample, taps=taps, patches=patches)
-    assert {each.device.type for each in (made.tokens, made.logits, *made.taps.values())} == {"cpu"}
+    assert {each.device.type for each in (made.tokens, made.logits, made.log_probabilities, *made.taps.values())} == {
+        "cpu"
+    }
     assert made.tokens.shape == (3, 9)
     assert made.logits.shape == (3, TOKENS)
     assert {made.taps[tap].shape for tap in taps} == {(3, 8, 16)}
     draws = 3 if sampled else 0  # only draws wait for the device at every written token
-    assert len(copied) == draws + 2 + len(taps)
+    assert len(copied) == draws + 3 + len(taps)
 
 
 class Recorder(nn.Module):

@@ -1,18 +1,19 @@
 """The headline study judges only what it trains and measures."""
 
 import itertools
+from functools import partial
 
 import pytest
 
 from unamortized.evaluation.baselines import baselines
 from unamortized.evaluation.probes.probe_baselines import WINDOW
-from unamortized.evaluation.rows import row, to_table
+from unamortized.evaluation.rows import COLUMNS, row, to_table
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
+from unamortized.learning.conditions import CONDITIONS as ALL_CONDITIONS
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import run_digest
 from unamortized.studies.claims import World, judge_all
 from unamortized.studies.compare import COMPARE
-from unamortized.studies.names import EQUAL_FLOPS
 from unamortized.studies.study import plan
 from unamortized.worlds.task_files import load_task
 
@@ -25,46 +26,56 @@ ANSWERED = ("answer_kl", "answer_tv", "map_agreement", "calibration_error")
 def everything_measured(preset):
     """Return a table with a row, over two seeds, for all that a preset measures of its tasks and conditions."""
     settings = {evaluation.name: evaluation.settings for evaluation in preset.evaluations}
-    rows = []
+    rows, different = [], itertools.count()
     for cell in preset.cells:
         task = load_task(cell.task)
         longest = task.steps.train[1]
 
         def add(condition, metric, n_steps, task=cell.task, **where):
             for seed in (0, 1):
-                value = 0.5 + seed / 10
+                value = 0.5 + seed / 10 + next(different) * 1e-5
                 rows.append(row(task, condition, seed, "length", metric, value, 1, n_steps=n_steps, **where))
 
-        for condition in (*cell.conditions, *baselines(task, 0)):
-            for metric in ANSWERED:
-                for n_steps in task.steps.test:
-                    add(condition, metric, n_steps)
+        for metric, n_steps in itertools.product(ANSWERED, task.steps.test):
+            for baseline in baselines(task, 0):
+                add(baseline, metric, n_steps)
         for condition in cell.conditions:
+            of_run = partial(add, condition, variant=cell.variant, run=f"{condition} {cell.variant}")
+            of_run("training_flops", None)
+            for metric, n_steps in itertools.product(ANSWERED, task.steps.test):
+                of_run(metric, n_steps)
             for control in ("", "untrained", "shuffled_belief", f"window_{WINDOW}"):
                 layers = [""] if "window" in control else [*map(str, range(cell.model.layers + 1)), "all"]
                 for site, layer in itertools.product((QUESTION, ABOUT_TO_STATE), layers):
                     for step in (None, *settings["probes"].steps) if control == "" else (None,):
-                        add(condition, "probe_r2", longest, site=site, layer=layer, step=step, control=control)
+                        of_run("probe_r2", longest, site=site, layer=layer, step=step, control=control)
             if not resolve_condition(condition).language(task, cell.model).is_direct:
                 for lag in settings["light_cone"].lags:
                     for metric in OF_TRACES:
-                        add(condition, metric, longest, step=lag)
-                    add(condition, "causal_reliance", longest, step=lag, control="wrong_counterfactual")
-    return to_table(rows)
+                        of_run(metric, longest, step=lag)
+                    of_run("causal_reliance", longest, step=lag, control="wrong_counterfactual")
+    return to_table(rows).drop_duplicates([column for column in COLUMNS if column != "value"])
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "full"])
 def test_every_claim_reads_what_the_preset_measures(name):
     preset = COMPARE.preset(name)
-    judged = {(entry["name"], entry["task"]): entry for entry in judge_all(COMPARE.claims, everything_measured(preset))}
-    for cell in preset.cells:
-        for claim in COMPARE.claims:
-            if claim.worlds is None and EQUAL_FLOPS not in cell.conditions:
-                continue  # a preset may leave a condition out on one task; the claim is then not measured there
-            if claim.worlds is None or World(cell.task) in claim.worlds:
-                entry = judged.pop((claim.name, cell.task))
-                assert (entry["seeds"], entry["control"]["seeds"]) == (2, 2), f"{claim.name} on {cell.task}"
-    assert {task for _, task in judged} <= {cell.task for cell in preset.cells if EQUAL_FLOPS not in cell.conditions}
+    trained = {(cell.task, condition, cell.variant) for cell in preset.cells for condition in cell.conditions}
+    missing = {"smoke": 5, "quick": 5, "full": 0}[name]  # claims about budgets or depth that the preset does not train
+    judged = judge_all(COMPARE.claims, everything_measured(preset))
+    assert {entry["task"] for entry in judged} <= {task for task, _, _ in trained}
+    unmeasured = {entry["name"] for entry in judged if min(entry["seeds"], entry["control"]["seeds"]) < 2}
+    assert len(unmeasured) == missing, unmeasured
+    claims = {claim.name: claim for claim in COMPARE.claims}
+    for entry in judged:
+        readings = [
+            *claims[entry["name"]].holds.quantity.readings(),
+            *claims[entry["name"]].control.holds.quantity.readings(),
+        ]
+        read = {(entry["task"], reading.condition, reading.variant) for reading in readings}
+        models = {place for place in read if place[1] in ALL_CONDITIONS}
+        if entry["name"] not in unmeasured:
+            assert models <= trained, entry["name"]
 
 
 def test_every_claim_is_about_a_task_that_the_full_preset_trains():
