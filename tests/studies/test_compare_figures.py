@@ -10,10 +10,16 @@ from unamortized.studies.figures.charts import Chart
 from unamortized.studies.figures.compare import COMPARED, FIGURES
 from unamortized.studies.figures.drawing import draw
 from unamortized.studies.figures.style import Tables, color
-from unamortized.studies.names import COT, EQUAL_FLOPS, PRIOR
+from unamortized.studies.flops_multiple import FlopsMultiple
+from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, after, deep
 
 CHARTS = {figure.name: figure for figure in FIGURES if isinstance(figure, Chart)}
 TASKS = {"noisy_permutation": "noisy permutation", "mess3": "mess3"}
+TRAINED = (
+    *((condition, after(steps)) for condition in (AMORTIZED, DENSE) for steps in (300, 1200)),
+    (DRAWN, after(1200)),
+    *((condition, deep(4)) for condition in (AMORTIZED, DENSE, COT)),
+)
 LENGTHS, LAGS, LAYERS = (4, 16, 64), (0, 4, 8), ("0", "1", "2", "all")
 
 
@@ -28,10 +34,16 @@ def synthetic(seeds: int = 3) -> Tables:
             groups.append(rows(metric, values, condition, task=task, split=split, **where))
 
     for n in LENGTHS:
-        for condition in (*COMPARED, "cot_state"):
-            add("answer_kl", condition, n_steps=n)
+        for condition in COMPARED:
             add("map_agreement", condition, n_steps=n)
-        add("answer_kl", "cot_state", variant="mean_4", n_steps=n)
+            add("answer_kl", condition, n_steps=n, run=condition)
+        for condition, variant in TRAINED:
+            add("answer_kl", condition, variant=variant, n_steps=n, run=f"{condition} {variant}")
+    for place, (condition, variant) in enumerate([(name, "") for name in COMPARED[:4]] + list(TRAINED)):
+        for task in TASKS:
+            values = [(place + 1) * 1e12] * seeds
+            run = f"{condition} {variant}".strip()
+            groups.append(rows("training_flops", values, condition, task=task, split="train", variant=variant, run=run))
     for lag in LAGS:
         for metric in ("edit_tv", "counterfactual_tv", "causal_reliance", "causal_reliance_frozen"):
             add(metric, n_steps=16, step=lag)
@@ -75,15 +87,40 @@ def test_curves_by_length_are_those_of_the_compared_conditions(found, name, metr
             np.testing.assert_allclose(line, list(zip(LENGTHS, wanted, strict=True)))
 
 
-def test_sampled_traces_stand_beside_their_average(found):
-    (axes,) = panels(drawn(CHARTS["sampled_states"], found)).values()
-    shown = {"CoT, sampled states", "CoT, sampled states, mean of 4", "CoT", "prior"}
-    assert shown <= set(texts(axes).values())
-    (averaged,) = lines(axes, color=color("cot_state", "mean_4"))
-    where = {"metric": "answer_kl", "task": "noisy_permutation", "condition": "cot_state", "variant": "mean_4"}
-    np.testing.assert_allclose(averaged[:, 1], [mean(found, n_steps=n, **where) for n in LENGTHS])
-    assert not lines(axes, color=color(EQUAL_FLOPS))
-    assert len(lines(axes, color=color(PRIOR))) == 1
+def test_answers_are_drawn_at_what_their_training_cost(found):
+    figure = drawn(CHARTS["kl_by_flops"], found)
+    assert list(panels(figure)) == ["n = 4", "n = 16", "n = 64"]
+    for n, axes in zip(LENGTHS, panels(figure).values(), strict=True):
+        for condition, longest in ((AMORTIZED, 1), (DENSE, 2)):
+            (line,) = lines(axes, color=color(condition))
+            variants = {place + 5: variant for place, (name, variant) in enumerate(TRAINED) if name == condition}
+            shown = {longest: ""} | {place: variant for place, variant in variants.items() if "steps" in variant}
+            where = {"metric": "answer_kl", "task": "noisy_permutation", "condition": condition, "n_steps": n}
+            wanted = [(place * 1e12, mean(found, variant=variant, **where)) for place, variant in sorted(shown.items())]
+            np.testing.assert_allclose(line, wanted)
+
+
+def test_the_multiple_is_drawn_for_each_length(found):
+    (axes,) = panels(drawn(CHARTS["flops_multiple"], found)).values()
+    own = found.metrics[found.metrics["task"] == "noisy_permutation"]
+    for condition in (AMORTIZED, DENSE):
+        (line,) = lines(axes, color=color(condition))
+        wanted = [np.log10(FlopsMultiple(condition, n).values(own)).mean() for n in LENGTHS]
+        np.testing.assert_allclose(line[:, 1], wanted)
+
+
+def test_equal_steps_stand_from_the_fewest_labels_to_writing(found):
+    (axes,) = panels(drawn(CHARTS["labels_and_writing"], found)).values()
+    assert ticks(axes) == [
+        *("no trace (1,200 steps)", "no trace, dense, drawn (1,200 steps)", "no trace, dense (1,200 steps)"),
+        *("no trace (4 layers)", "no trace, dense (4 layers)", "CoT", "CoT (4 layers)"),
+    ]
+    cells = [(AMORTIZED, after(1200)), (DRAWN, after(1200)), (DENSE, after(1200))]
+    cells += [(AMORTIZED, deep(4)), (DENSE, deep(4)), (COT, ""), (COT, deep(4))]
+    where = {"metric": "answer_kl", "task": "noisy_permutation", "n_steps": 16}
+    wanted = [mean(found, condition=condition, variant=variant, **where) for condition, variant in cells]
+    shown = sorted(float(np.asarray(line.get_xdata())[0]) for line in axes.lines)
+    np.testing.assert_allclose(shown, sorted(wanted))
 
 
 def test_the_answers_movement_stands_beside_the_exact_one(found):

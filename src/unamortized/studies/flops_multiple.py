@@ -65,7 +65,7 @@ class FlopsMultiple(SeedStatistic):
 
 
 def multiples(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the multiple of each condition with several budgets, by length and seed, as rows to draw."""
+    """Return the decimal logarithm of the multiple of each condition with several budgets, by length and seed."""
     found = []
     answered = rows[rows["metric"] == "answer_kl"]
     for (task, _), own in rows.groupby(["task", "world"]):
@@ -75,5 +75,7 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
                 statistic = FlopsMultiple(condition, n_steps)
                 for seed, value in statistic.values(own).dropna().items():
                     cell = own[(own["condition"] == condition) & (own["seed"] == seed)].iloc[0]
-                    found.append(cell.to_dict() | {"n_steps": n_steps, "value": value, "metric": "training_flops"})
+                    found.append(
+                        cell.to_dict() | {"n_steps": n_steps, "value": np.log10(value), "metric": "training_flops"}
+                    )
     return pd.DataFrame(found, columns=rows.columns).astype(rows.dtypes.to_dict())

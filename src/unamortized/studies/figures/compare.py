@@ -82,15 +82,13 @@ FIGURES = (
     Curves(
         name="flops_multiple",
         title="How many times CoT's training would match CoT?",
-        caption="The power law through three budgets, solved for CoT's KL: a lower bound.",
+        caption="The power law through three budgets, solved for CoT's KL: 0 is as much training as CoT's, 2 is a hundred times as much. A lower bound.",
         metrics=("training_flops", "answer_kl"),
         where={"condition": (AMORTIZED, DENSE), "variant": (), "task": ("noisy_permutation",)},
         prepare=multiples,
         x="n_steps",
-        references=(1.0,),
-        scale="log",
-        floor=1e-3,
-        label="training FLOPs that match CoT  [× CoT's]",
+        references=(0.0,),
+        label="log₁₀ of training FLOPs to match CoT  [× CoT's]",
         size=(3.6, 3.2),
     ),
     Dots(
