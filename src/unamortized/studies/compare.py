@@ -159,6 +159,13 @@ CLAIMS = (
         (gap(AMORTIZED, 64) - gap(AMORTIZED, 16)).between(-0.05, 0.05),
         Control("there is a gap at n = 16, of at least 0.10", gap(AMORTIZED, 16) >= 0.10),
     ),
+    on_noisy(
+        "equal_supervision_does_not_reach_out_of_length",
+        "The gap between the dense model and CoT (as a share of the prior's KL) grows by at least 0.20 from n = 16 to "
+        "n = 64 (stated after the first seeds were seen).",
+        gap(DENSE, 64) - gap(DENSE, 16) >= 0.20,
+        Control("CoT itself generalizes: at n = 64 its KL is at most 0.10 of the prior's", share(COT, 64) <= 0.10),
+    ),
     on_s5(
         "the_gap_grows_out_of_length",
         "On S5 the gap between the model without a trace and CoT (as a share of the prior's KL) grows by at least 0.20 "

@@ -82,8 +82,8 @@ FIGURES = (
     Curves(
         name="flops_multiple",
         title="How many times CoT's training would match CoT?",
-        caption="The power law through three budgets, solved for CoT's KL: 0 is as much training as CoT's, 2 a hundred times "
-        "as much. A lower bound.",
+        caption="The power law through three budgets, solved for CoT's KL: 0 is as much training as CoT's, 2 a "
+        "hundred times as much. A lower bound.",
         metrics=("training_flops", "answer_kl"),
         where={"condition": (AMORTIZED, DENSE), "variant": (), "task": ("noisy_permutation",)},
         prepare=multiples,
