@@ -99,8 +99,10 @@ def claims_table() -> str:
     for name, record in _records().items():
         verdicts = [claim["verdict"] for claim in record["claims"]]
         counts = [str(verdicts.count(verdict)) for verdict in ("supported", "refuted", "inconclusive", "not measured")]
-        rows.append((f"[{name}](../results/reference/{name}/claims.md)", record["question"], *counts))
-    return _table(("study", "question", "supported", "refuted", "inconclusive", "not measured"), rows)
+        made_as = str(record.get("format", 1))
+        rows.append((f"[{name}](../results/reference/{name}/claims.md)", record["question"], made_as, *counts))
+    headings = ("study", "question", "run format", "supported", "refuted", "inconclusive", "not measured")
+    return _table(headings, rows)
 
 
 def _records() -> dict[str, Any]:
