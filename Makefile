@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 .PHONY: help setup train-amortized train-cot compare study report preview describe docs test check bench format clean
 
 help: ## show this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { sub("%", "<condition>", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PRESET=quick|full|smoke   how much to compute (quick)"
 	@echo "  TASK=tasks/….yaml         the world (noisy_permutation; for a study: the study's own)"
@@ -38,7 +38,7 @@ setup: .venv/.stamp ## install everything into .venv
 train-amortized: .venv/.stamp ## train the model that answers at once
 	$(RUN) train $(ONE_TASK) --condition amortized $(SIZE) $(OVERRIDES)
 
-train-%: .venv/.stamp ## train under any condition: make train-amortized_dense
+train-%: .venv/.stamp ## train under any condition of docs/conditions.md
 	$(RUN) train $(ONE_TASK) --condition $* $(SIZE) $(OVERRIDES)
 
 train-cot: .venv/.stamp ## train the model that writes its beliefs down first

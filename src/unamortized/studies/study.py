@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +17,7 @@ from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import baselines_by_length, by_length
 from unamortized.evaluation.learning_curve import CurveSettings, learning_curve
 from unamortized.evaluation.protocol import SampleSize
+from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import plan_run
 from unamortized.learning.specification import AnyTask, RunSpec, TrainSpec
 from unamortized.models.transformer import ModelSpec
@@ -121,14 +122,17 @@ class Study:
         return self.presets[name]
 
 
-class Learning(BaseModel):
+Options = TypeVar("Options", bound=BaseModel)
+
+
+class Learning(BaseModel, Generic[Options]):
     """What overrides of a run may change: ``model.*``, ``train.*`` and the condition's ``options.*``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelSpec
     train: TrainSpec
-    options: dict[str, Any]
+    options: Options
 
 
 def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -173,7 +177,9 @@ def plan(
         for condition in cell.conditions:
             for seed in seeds or range(cell.seeds):
                 task = with_own_world(shared, seed) if drawn else shared
-                spec = plan_run(task, condition, seed, learning.model, learning.train, learning.options)
+                chosen = learning[condition]
+                options = chosen.options.model_dump(exclude_none=True)
+                spec = plan_run(task, condition, seed, chosen.model, chosen.train, options)
                 spec = spec.model_copy(update={"world": cell.world, "variant": cell.variant})
                 if spec not in specs:  # a task may be named twice, once by its file
                     specs.append(spec)
@@ -192,9 +198,12 @@ def with_own_world(task: AnyTask, seed: int) -> AnyTask:
     return task if same else own
 
 
-def _learning(cell: Cell, overrides: Sequence[str]) -> Learning:
+def _learning(cell: Cell, overrides: Sequence[str]) -> dict[str, Learning[Any]]:
+    """Return what each condition of a cell trains with."""
     defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump(), "options": dict(cell.options)}
-    return validate(Learning, apply_overrides(Document(PRESET, defaults), overrides))
+    document = apply_overrides(Document(PRESET, defaults), overrides)
+    schemas = {condition: resolve_condition(condition).options for condition in cell.conditions}
+    return {condition: validate(Learning[schema], document) for condition, schema in schemas.items()}
 
 
 def _all_right(*parts: Callable[[], Any]) -> list[Any]:
