@@ -198,8 +198,8 @@ def with_own_world(task: AnyTask, seed: int) -> AnyTask:
     return task if same else own
 
 
-def _learning(cell: Cell, overrides: Sequence[str]) -> dict[str, Learning[Any]]:
-    """Return what each condition of a cell trains with."""
+def _learning(cell: Cell, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what each condition of a cell trains with, a ``Learning`` with its own options."""
     defaults = {"model": cell.model.model_dump(), "train": cell.train.model_dump(), "options": dict(cell.options)}
     document = apply_overrides(Document(PRESET, defaults), overrides)
     schemas = {condition: resolve_condition(condition).options for condition in cell.conditions}
