@@ -136,7 +136,7 @@ def _short(value: float) -> str:
 def worked_problem() -> str:
     """Return one problem of noisy_permutation: observations, exact beliefs, beliefs that CoT states, and answers."""
     examples = pd.read_csv(REFERENCE / "compare" / "examples.csv.gz", keep_default_na=False, dtype={"layer": str})
-    own = examples[(examples["task"] == "noisy_permutation") & (examples["problem"] == 0)]
+    own = examples[(examples["task"] == "noisy_permutation") & (examples["problem"] == 0) & (examples["variant"] == "")]
     cot = own[own["condition"] == "cot"]
 
     def beliefs(source: str, rows: pd.DataFrame = cot) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from unamortized.studies.figures.compare import COMPARED, FIGURES
 from unamortized.studies.figures.drawing import draw
 from unamortized.studies.figures.style import Tables, color
 from unamortized.studies.flops_multiple import FlopsMultiple
-from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, after, deep
+from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, PRIOR, after, deep
 
 CHARTS = {figure.name: figure for figure in FIGURES if isinstance(figure, Chart)}
 TASKS = {"noisy_permutation": "noisy permutation", "mess3": "mess3"}
@@ -75,16 +75,38 @@ def mean(found: Tables, **where) -> float:
     return float(kept["value"].mean())
 
 
-@pytest.mark.parametrize("name, metric", [("kl_by_length", "answer_kl"), ("accuracy_by_length", "map_agreement")])
-def test_curves_by_length_are_those_of_the_compared_conditions(found, name, metric):
-    figure = drawn(CHARTS[name], found)
+def share(found: Tables, **where) -> float:
+    """The mean over seeds of a KL over the prior's."""
+    own, priors = (
+        found.metrics.query(f"metric == 'answer_kl' and task == '{where['task']}' and n_steps == {where['n_steps']}")
+        .query(f"condition == '{condition}' and variant == '{variant}'")
+        .set_index("seed")["value"]
+        for condition, variant in ((where["condition"], where.get("variant", "")), (PRIOR, ""))
+    )
+    assert len(own) == len(priors) == 3
+    return float((own / priors).mean())
+
+
+def test_right_answers_by_length_are_those_of_the_compared_conditions(found):
+    figure = drawn(CHARTS["accuracy_by_length"], found)
     assert list(panels(figure)) == list(TASKS.values())
     for axes, task in zip(panels(figure).values(), TASKS, strict=True):
         assert len(axes.lines) == len(COMPARED)
         for condition in COMPARED:
             (line,) = lines(axes, color=color(condition))
-            wanted = [mean(found, metric=metric, task=task, condition=condition, n_steps=n) for n in LENGTHS]
+            wanted = [mean(found, metric="map_agreement", task=task, condition=condition, n_steps=n) for n in LENGTHS]
             np.testing.assert_allclose(line, list(zip(LENGTHS, wanted, strict=True)))
+
+
+def test_kls_by_length_are_shares_of_the_priors(found):
+    figure = drawn(CHARTS["kl_by_length"], found)
+    assert list(panels(figure)) == list(TASKS.values())
+    for axes, task in zip(panels(figure).values(), TASKS, strict=True):
+        for condition in set(COMPARED) - {PRIOR}:
+            (line,) = lines(axes, color=color(condition))
+            wanted = [share(found, task=task, condition=condition, n_steps=n) for n in LENGTHS]
+            np.testing.assert_allclose(line, list(zip(LENGTHS, wanted, strict=True)))
+        assert not lines(axes, color=color(PRIOR))  # the dashed line at 1 is the prior
 
 
 def test_answers_are_drawn_at_what_their_training_cost(found):
@@ -95,8 +117,10 @@ def test_answers_are_drawn_at_what_their_training_cost(found):
             (line,) = lines(axes, color=color(condition))
             variants = {place + 5: variant for place, (name, variant) in enumerate(TRAINED) if name == condition}
             shown = {longest: ""} | {place: variant for place, variant in variants.items() if "steps" in variant}
-            where = {"metric": "answer_kl", "task": "noisy_permutation", "condition": condition, "n_steps": n}
-            wanted = [(place * 1e12, mean(found, variant=variant, **where)) for place, variant in sorted(shown.items())]
+            where = {"task": "noisy_permutation", "condition": condition, "n_steps": n}
+            wanted = [
+                (place * 1e12, share(found, variant=variant, **where)) for place, variant in sorted(shown.items())
+            ]
             np.testing.assert_allclose(line, wanted)
 
 
@@ -117,8 +141,8 @@ def test_equal_steps_stand_from_the_fewest_labels_to_writing(found):
     ]
     cells = [(AMORTIZED, after(1200)), (DRAWN, after(1200)), (DENSE, after(1200))]
     cells += [(AMORTIZED, deep(4)), (DENSE, deep(4)), (COT, ""), (COT, deep(4))]
-    where = {"metric": "answer_kl", "task": "noisy_permutation", "n_steps": 16}
-    wanted = [mean(found, condition=condition, variant=variant, **where) for condition, variant in cells]
+    where = {"task": "noisy_permutation", "n_steps": 16}
+    wanted = [share(found, condition=condition, variant=variant, **where) for condition, variant in cells]
     shown = sorted(float(np.asarray(line.get_xdata())[0]) for line in axes.lines)
     np.testing.assert_allclose(shown, sorted(wanted))
 

@@ -69,13 +69,14 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     found = []
     answered = rows[rows["metric"] == "answer_kl"]
     for (task, _), own in rows.groupby(["task", "world"]):
-        lengths = answered.loc[answered["task"] == task, "n_steps"].dropna().unique()
+        asked = answered[answered["task"] == task].dropna(subset="n_steps")
+        splits = dict(zip(asked["n_steps"].astype(int).tolist(), asked["split"].tolist(), strict=True))
         for condition in own.loc[own["metric"] == "training_flops", "condition"].unique():
-            for n_steps in sorted(map(int, lengths)) if condition != COT else ():
+            for n_steps in sorted(splits) if condition != COT else ():
                 statistic = FlopsMultiple(condition, n_steps)
                 for seed, value in statistic.values(own).dropna().items():
                     cell = own[(own["condition"] == condition) & (own["seed"] == seed)].iloc[0]
                     found.append(
-                        cell.to_dict() | {"n_steps": n_steps, "value": np.log10(value), "metric": "training_flops"}
+                        cell.to_dict() | {"n_steps": n_steps, "split": splits[n_steps], "value": np.log10(value)}
                     )
     return pd.DataFrame(found, columns=rows.columns).astype(rows.dtypes.to_dict())

@@ -19,7 +19,7 @@ from unamortized.studies.figures.style import legend_below, look, shades
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)))
 INK = "#222222"
-LARGEST_NUMBER = 10_000  # of an axis whose values are written out
+LARGEST_NUMBER, MOST_NUMBERS = 10_000, 12  # of an axis whose values are written out
 Looks = dict[Any, dict[str, Any]]
 Panel = tuple[Axes, pd.DataFrame]
 
@@ -129,7 +129,7 @@ def number_axis(axes: Axes, values: list[float], scale: Scale | None, label: str
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 4, 5, 10]) if whole else few)
         return
     axes.set_xscale(scale)
-    if values[-1] > LARGEST_NUMBER:
+    if values[-1] > LARGEST_NUMBER or len(values) > MOST_NUMBERS:
         return  # numbered in powers of ten
     powers = [value for value in values if math.log2(value).is_integer()]
     shown = powers if powers and len(values) > 8 else values

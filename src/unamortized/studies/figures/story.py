@@ -30,10 +30,11 @@ class Strip(NamedTuple):
 
 def one_problem(tables: Tables) -> Figure | None:
     """Draw the first problem of a task: observations, exact, stated and probed beliefs by step, and the answers."""
-    task = _task(tables.examples)
+    examples = tables.examples[tables.examples["variant"] == ""]
+    task = _task(examples)
     if task is None:
         return None
-    rows = tables.examples[tables.examples["task"] == task]
+    rows = examples[examples["task"] == task]
     rows = rows[rows["seed"] == rows["seed"].min()]
     rows = rows[rows["problem"] == rows["problem"].min()]
     strips = _strips(rows)
