@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 Preset = Annotated[
-    str, typer.Option(help="How much to compute: smoke (a minute), quick (about five), full (half an hour to an hour).")
+    str, typer.Option(help="How much to compute: smoke (a minute), quick (about five), full (up to two hours).")
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Number of seeds; each preset has its own.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Runs at a time, one thread each; default: all cores.")]

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from unamortized.evaluation.rows import row, to_table
-from unamortized.studies.flops_multiple import MOST, FlopsMultiple, multiple, multiples, with_flops
+from unamortized.studies.flops_multiple import REACH, FlopsMultiple, multiple, multiples, with_flops
 from unamortized.studies.names import AMORTIZED, COT, DENSE, after, deep
 
 BUDGETS = {300: after(300), 1200: after(1200), 4800: ""}
-SLOPES = {4: -1.0, 16: -0.25}  # of log KL along log FLOPs, by length
+SLOPES = {4: -1.0, 16: -0.5}  # of log KL along log FLOPs, by length
 COT_FLOPS, COT_KL = 6e12, 0.05
 
 
@@ -44,11 +44,18 @@ def test_the_multiple_is_where_the_power_law_reaches_the_kl_of_cot(n_steps):
     assert list(values.index) == [0, 1]
 
 
-def test_a_kl_that_does_not_fall_has_the_largest_multiple():
+def test_what_lies_beyond_the_reach_of_the_budgets_counts_as_their_reach():
     flops = np.array([1e11, 1e12, 1e13])
-    assert multiple(flops, np.array([0.3, 0.3, 0.31]), 1e12, 0.05) == MOST
-    assert multiple(flops, np.array([0.3, 0.299, 0.298]), 1e12, 0.05) == pytest.approx(MOST)  # far beyond it
+    farthest = REACH * 1e13 / 1e12
+    for kls in ([0.3, 0.3, 0.31], [0.3, 0.299, 0.298], [0.3, 0.2, 0.15]):  # rising, flat, falling slowly
+        assert multiple(flops, np.array(kls), 1e12, 0.01) == pytest.approx(farthest)
     assert np.isnan(multiple(flops[:1], np.array([0.3]), 1e12, 0.05))
+
+
+def test_a_kl_that_the_smallest_budget_reaches_has_the_smallest_multiple():
+    flops = np.array([1e11, 1e12])
+    for kls in ([0.01, 0.001], [0.01, 0.011]):
+        assert multiple(flops, np.array(kls), 1e12, 0.05) == pytest.approx(0.1)
 
 
 def test_nothing_is_read_without_budgets_or_without_cot():

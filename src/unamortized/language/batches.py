@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     weights: Float[Tensor, "*#batch column"]  # of the loss on the target of each column
     targets: Int[Tensor, "batch column"] | Float[Tensor, "batch column option"]  # tokens, or distributions over a block
     block: slice | None = None  # of the tokens that soft targets are about
+    least: float = 0.0  # the mean loss, in nats a target, of exact predictions
 
     @property
     def select(self) -> Bool[Tensor, "batch predicted"]:
@@ -34,10 +35,10 @@ class Batch(NamedTuple):
         return (self.weights[..., 1:] > 0).expand(len(self.tokens), -1)
 
 
-def to_batch(examples: Examples) -> Batch:
+def to_batch(examples: Examples, least: float = 0.0) -> Batch:
     """Convert columns to the tensors that a model takes; the targets are the tokens themselves."""
     tokens, positions, weights = map(torch.from_numpy, (examples.tokens, examples.positions, examples.weights))
-    return Batch(tokens, positions[None], weights, tokens)
+    return Batch(tokens, positions[None], weights, tokens, least=least)
 
 
 def stratified_lengths(first: int, last: int, strata: int, generator: np.random.Generator) -> list[int]:

@@ -11,15 +11,15 @@ MEMORY = 0.9  # of the running mean of the loss, a step
 
 @dataclass
 class Curriculum:
-    """The longest length allowed, and the running mean of the loss at it; part of a run's checkpoint."""
+    """The longest length allowed, and the running mean of the excess loss at it; part of a run's checkpoint."""
 
     longest: int
     last: int  # the longest training length
-    below: float  # the limit grows when the mean is lower; nats a token
+    below: float  # the limit grows when the mean is lower; nats a target above exact predictions
     mean: float | None = None
 
     def see(self, loss: float) -> None:
-        """Take in the loss of a step; the limit grows by one step, and the mean starts anew, when it is low enough."""
+        """Take in the excess loss of a step; the limit grows, and the mean starts anew, when it is low enough."""
         self.mean = loss if self.mean is None else MEMORY * self.mean + (1 - MEMORY) * loss
         if self.mean < self.below and self.longest < self.last:
             self.longest, self.mean = self.longest + 1, None

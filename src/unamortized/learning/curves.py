@@ -46,14 +46,15 @@ class Curves(Callback):
         self.losses.clear()
         row = (
             *(step, loss, rates[-1], rates[0] if len(rates) > 1 else None, float(pl_module.gradient_norm)),
-            *(curriculum and curriculum.longest, self._spent()),
+            *(curriculum and curriculum.longest, self.spent()),
         )
         self.rows.append(list(row))
         if trainer.logger:
             named = zip(COLUMNS[1:], row[1:], strict=True)
             trainer.logger.log_metrics({name: value for name, value in named if value is not None}, step)
 
-    def _spent(self) -> float:
+    def spent(self) -> float:
+        """Return the seconds spent training, in all processes that trained the run."""
         return round(self.seconds + time.monotonic() - self.began, 3)
 
     def state_dict(self) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Curves(Callback):
         return {
             "rows": [list(row) for row in self.rows],
             "losses": [float(x) for x in self.losses],
-            "seconds": self._spent(),
+            "seconds": self.spent(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -173,7 +173,7 @@ def write_bytes(file: Path, content: bytes) -> None:
 
 def write_record(spec: RunSpec, folder: Path, **facts: Any) -> None:
     """Write ``run.json``: specification, provenance, and further facts."""
-    made_by = {"seed": spec.seed, "versions": versions(), "git_commit": git_commit()}
+    made_by = {"seed": spec.seed, "format": RUN_FORMAT, "versions": versions(), "git_commit": git_commit()}
     record = {"spec": spec.model_dump(mode="json"), **made_by, **facts}
     write_text(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
@@ -211,6 +211,8 @@ def load_run(path: str | Path, step: int | None = None, device: torch.device | s
             spec = RunSpec.model_validate_json(file.metadata()["spec"])
         model = new_model(spec)
         safetensors.torch.load_model(model, weights)
+    except RuntimeError:  # sizes that do not fit
+        raise ValueError(f"{folder} was made in another run format than {RUN_FORMAT}; train it again") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise ValueError(f"{weights}: cannot be read ({error}); delete {folder} to train it again") from None
     return assemble(spec, model.eval().to(device), folder)

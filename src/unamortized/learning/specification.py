@@ -50,7 +50,7 @@ class TrainSpec(Spec):
     # mixed: all training lengths; longest: only the longest; growing: up to a limit that the loss raises;
     # own: as the condition prefers
     lengths: Literal["own", "mixed", "longest", "growing"] = "own"
-    grow_below: Annotated[float, Field(gt=0)] = 0.3  # nats a token: growing lengths grow while the loss is lower
+    grow_below: Annotated[float, Field(gt=0)] = 0.3  # nats a target above the least possible loss: lengths then grow
 
     @model_validator(mode="after")
     def _lengths_share_the_batch(self) -> "TrainSpec":
@@ -151,6 +151,13 @@ def weighted_cross_entropy(model: Model, batches: list[Batch]) -> Tensor:
             loss = -(targets * logits.log_softmax(dim=-1)[:, batch.block]).sum(dim=-1)
         total, weight = total + (loss * weights).sum(), weight + weights.sum()
     return torch.as_tensor(total / weight)
+
+
+def excess_loss(loss: float, batches: list[Batch]) -> float:
+    """Return how far a loss is above that of exact predictions, in nats a target."""
+    weights = [float(batch.weights[..., 1:].expand_as(batch.select).sum()) for batch in batches]
+    least = sum(batch.least * weight for batch, weight in zip(batches, weights, strict=True))
+    return loss - least / sum(weights)
 
 
 def fresh_weights(setup: Setup) -> Model:

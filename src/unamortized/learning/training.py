@@ -32,6 +32,7 @@ from unamortized.learning.runs import (
     is_finished,
     load_run,
     parents_of,
+    read_record,
     run_folder,
     save_model,
     set_up,
@@ -40,7 +41,7 @@ from unamortized.learning.runs import (
     write_record,
     written_whole,
 )
-from unamortized.learning.specification import Condition, RunSpec, Setup, Step, TrainSpec
+from unamortized.learning.specification import Condition, RunSpec, Setup, Step, TrainSpec, excess_loss
 from unamortized.models.device import resolve_device
 
 ReportStep = Callable[[int, int, float], None]  # steps done, total steps, latest loss
@@ -70,9 +71,10 @@ class Learner(lightning.LightningModule):
     def training_step(self, number: int, batch_index: int) -> Tensor:
         """Return the loss of a step; its batches are made here, because the model may act in them."""
         step = Step(number, self.curriculum and self.curriculum.longest)
-        loss = self.condition.loss(self.model, self.batches(step, self.model))
+        batches = self.batches(step, self.model)
+        loss = self.condition.loss(self.model, batches)
         if self.curriculum:
-            self.curriculum.see(loss.item())
+            self.curriculum.see(excess_loss(loss.item(), batches))
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -168,7 +170,6 @@ def _train(
     learned_from = {role: parent.name for role, parent in parents.items()}
     write_record(spec, folder, finished=False, parents=learned_from)
     checkpoint, curves = folder / "last.ckpt", Curves(folder, steps)
-    began = time.monotonic()
     trainer = _trainer(spec, folder, chosen, logger, AfterEachStep(spec, folder, report), curves)
     numbers = DataLoader(StepNumbers(learner), batch_size=None, num_workers=0)
     try:
@@ -180,11 +181,18 @@ def _train(
     cost = {
         "questions": steps * train.batch_size,
         "training_flops": flops_per_question(spec) * steps * train.batch_size,
-        "seconds": round(time.monotonic() - began, 1),
+        "parents_flops": sum(_all_flops(parent) for parent in parents.values()),
+        "seconds": round(curves.spent(), 1),
         "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
         "device": chosen.type,
     }
     write_record(spec, folder, finished=True, parents=learned_from, cost=cost)
+
+
+def _all_flops(folder: Path) -> float:
+    """Return the training FLOPs of a run and of all runs that it learned from."""
+    cost = read_record(folder)["cost"]
+    return cost["training_flops"] + cost["parents_flops"]
 
 
 def check_logger(name: str) -> None:

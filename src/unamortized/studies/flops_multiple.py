@@ -1,8 +1,9 @@
 """The FLOPs multiple: how many times CoT's training a model without a trace would need to answer as well as CoT.
 
 The KL of a condition trained for several budgets C, each with its own annealing, is fitted by a power law,
-log KL = a - b log C. It is solved for the KL of CoT. Where returns diminish faster than a power law, as they do where a
-model lacks depth, the true multiple is larger: read it as a lower bound.
+log KL = a - b log C. It is solved for the KL of CoT, within a hundred times the largest budget: what lies beyond is too
+far to extrapolate and counts as that. Where returns diminish faster than a power law, as they do where a model lacks
+depth, the true multiple is larger. So read it as a lower bound.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pandas as pd
 from unamortized.studies.names import COT
 from unamortized.studies.quantities import SeedStatistic
 
-MOST = 1e9  # a larger multiple, or none that would do, counts as this
+REACH = 100.0  # times the largest budget: farther extrapolations, and KLs that no budget reaches, count as this
 METRICS = ("answer_kl", "training_flops")
 
 
@@ -25,17 +26,21 @@ def with_flops(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def multiple(flops: np.ndarray, kls: np.ndarray, cot_flops: float, cot_kl: float) -> float:
-    """Return the multiple of CoT's FLOPs at which the power law through (flops, KL) reaches CoT's KL; at most ``MOST``.
+    """Return the multiple of CoT's FLOPs at which the power law through (flops, KL) reaches CoT's KL.
 
-    Not a number for fewer than two budgets.
+    At least the smallest budget over CoT's, and at most ``REACH`` times the largest. Not a number for fewer than two
+    budgets.
     """
     if len(set(flops)) < 2:
         return np.nan
+    least, most = flops.min() / cot_flops, REACH * flops.max() / cot_flops
     slope, at_one = np.polyfit(np.log(flops), np.log(np.maximum(kls, 1e-12)), 1)
+    if kls[np.argmin(flops)] <= cot_kl:
+        return float(least)
     if slope >= 0:
-        return MOST
-    log_needed = (np.log(max(cot_kl, 1e-12)) - at_one) / slope
-    return float(np.exp(min(log_needed - np.log(cot_flops), np.log(MOST))))
+        return float(most)
+    log_needed = (np.log(max(cot_kl, 1e-12)) - at_one) / slope - np.log(cot_flops)
+    return float(np.exp(np.clip(log_needed, np.log(least), np.log(most))))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from unamortized.evaluation.examples import example_problems
 from unamortized.evaluation.generalization import baselines_by_length, by_length
 from unamortized.evaluation.learning_curve import CurveSettings, learning_curve
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.learning.conditions import resolve_condition
+from unamortized.labels import numbers
+from unamortized.learning.conditions import check_fits, resolve_condition
 from unamortized.learning.runs import plan_run
 from unamortized.learning.specification import AnyTask, RunSpec, TrainSpec
 from unamortized.models.transformer import ModelSpec
@@ -27,7 +28,9 @@ from unamortized.worlds.net_tasks import NetTask
 from unamortized.worlds.task_files import load_task
 from unamortized.worlds.tasks import Task
 
-WORLD_SEED = "process.seed="
+TASKS = "tasks"  # the folder of the task files that studies know
+WORLD_SEED = "process.seed"
+NAMED = {"steps": "train.steps", "layers": "model.layers"}  # words of variants, and the fields that they are about
 PRESET = "the preset"  # as messages call what overrides of the learning change
 SMOKE = TrainSpec(steps=12, batch_size=32, warmup_steps=4)  # too short to learn anything
 HALF_SMOKE = TrainSpec(steps=6, batch_size=32, warmup_steps=4)
@@ -59,9 +62,12 @@ class Preset:
     def cells_of(self, task: str) -> tuple[Cell, ...]:
         """Return the cells of a task (a name or a file).
 
-        An unknown task is done like the first cell's, on the world that its file names.
+        An unknown task is done like the first cell's. A file that is not in ``tasks/`` keeps the world that it names.
         """
-        known = tuple(cell for cell in self.cells if cell.task == Path(task).stem)
+        ours = Path(task).parent.name in ("", TASKS)
+        known = tuple(
+            replace(cell, own_worlds=cell.own_worlds and ours) for cell in self.cells if cell.task == Path(task).stem
+        )
         first = self.cells[0]
         like = (cell for cell in self.cells if (cell.task, cell.world, cell.variant) == _place(first))
         made = (replace(cell, overrides=(), world="", variant="", own_worlds=False) for cell in like)
@@ -164,17 +170,19 @@ def plan(
         cells = [preset.cell_of(task, condition) for task in named_tasks for condition in conditions]
     else:
         cells = [cell for task in named_tasks for cell in preset.cells_of(task)]
+    cells = [cell for cell in cells if not _contradicts(cell.variant, for_learning)]
     loaded = _all_right(
         *(partial(load_task, cell.task, [*cell.overrides, *for_task]) for cell in cells),
         *(partial(_learning, cell, for_learning) for cell in cells),
     )
+    optional = not conditions and not {cell.task for cell in cells} & {cell.task for cell in preset.cells}
     named: dict[tuple[str, str], AnyTask] = {}
     specs: list[RunSpec] = []
     for cell, shared, learning in zip(cells, loaded, loaded[len(cells) :], strict=False):
         if named.setdefault((shared.name, cell.world), shared) != shared:
             raise ValueError(f"two different tasks are named '{shared.name}'; give one another 'name:' in its file")
-        drawn = cell.own_worlds and not any(text.startswith(WORLD_SEED) for text in (*cell.overrides, *for_task))
-        for condition in cell.conditions:
+        drawn = cell.own_worlds and WORLD_SEED not in map(_field, (*cell.overrides, *for_task))
+        for condition in _fitting(cell, shared) if optional else cell.conditions:
             for seed in seeds or range(cell.seeds):
                 task = with_own_world(shared, seed) if drawn else shared
                 chosen = learning[condition]
@@ -183,7 +191,25 @@ def plan(
                 spec = spec.model_copy(update={"world": cell.world, "variant": cell.variant})
                 if spec not in specs:  # a task may be named twice, once by its file
                     specs.append(spec)
+    for cell, shared in zip(cells, loaded, strict=False):
+        if not any(spec.task.name == shared.name for spec in specs):  # no condition of the study can learn it
+            check_fits(resolve_condition(cell.conditions[0]), shared)
     return specs
+
+
+def _field(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _contradicts(variant: str, overrides: Sequence[str]) -> bool:
+    """Whether an override changes what a variant names: such a cell would be mislabeled, and is left out."""
+    changed = set(map(_field, overrides))
+    return any(NAMED.get(word) in changed for word in numbers(variant))
+
+
+def _fitting(cell: Cell, task: AnyTask) -> Sequence[str]:
+    """Select the conditions that can learn a task which the study does not know."""
+    return [name for name in cell.conditions if not resolve_condition(name).unsupported(task)]
 
 
 def with_own_world(task: AnyTask, seed: int) -> AnyTask:

@@ -18,7 +18,7 @@ from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 NOISY, S5, S3 = "noisy_permutation", "group_word_s5", "group_word_s3"
 MUON, ADAMW = "muon", "adamw"
-ADAMW_RATE = 4e-3  # at which all results were made before there was Muon
+ADAMW_RATE = 4e-3  # as in all runs before there was Muon; neither rate was tuned to this study
 GROUP_RATE = 3e-3  # of growing lengths on S3, where the loss has no noise to average over
 LONGEST, MIXED, GROWING = "longest", "mixed", "growing"
 
@@ -85,8 +85,8 @@ on_noisy = partial(Claim, worlds=NOISY_WORLD)
 CLAIMS = (
     on_noisy(
         "muon_trains_faster_without_a_trace",
-        "After 1,200 steps without a trace, Muon's KL at n = 16 is at least 0.03 (as a share of the prior's) below "
-        "AdamW's.",
+        "After 1,200 steps without a trace, Muon's KL at n = 16 (rate .01) is at least 0.03 (as a share of the "
+        "prior's) below AdamW's (rate .004).",
         share(AMORTIZED, 16, ADAMW, after(1200)) - share(AMORTIZED, 16, MUON, after(1200)) >= 0.03,
         Control(
             "AdamW learns: its KL falls by at least 0.03 from 300 to 1,200 steps",
@@ -108,12 +108,12 @@ CLAIMS = (
     ),
     on_noisy(
         "a_long_question_teaches_the_short_ones",
-        "Dense supervision on the longest questions alone has a KL at n = 16 no more than 0.03 (as a share of the "
+        "Dense supervision on the longest questions alone has a KL at n = 4 no more than 0.03 (as a share of the "
         "prior's) above that on mixed lengths.",
-        share(DENSE, 16, MUON, after(300)) - share(DENSE, 16, MUON, MIXED, after(300)) <= 0.03,
+        share(DENSE, 4, MUON, after(300)) - share(DENSE, 4, MUON, MIXED, after(300)) <= 0.03,
         Control(
-            "nor is it worse on short questions: at n = 4 by at most 0.03",
-            share(DENSE, 4, MUON, after(300)) - share(DENSE, 4, MUON, MIXED, after(300)) <= 0.03,
+            "nor is it worse on the longest questions: at n = 16 by at most 0.03",
+            share(DENSE, 16, MUON, after(300)) - share(DENSE, 16, MUON, MIXED, after(300)) <= 0.03,
         ),
     ),
     on_noisy(

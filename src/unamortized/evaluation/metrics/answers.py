@@ -47,7 +47,7 @@ ANSWERS = (
         "training_flops",
         "FLOPs",
         "3 (24 d^2 a token, 4 d a pair of tokens, per layer; 2 d V a target), over all questions",
-        "What the whole training of a run cost; for a student, with what its teacher wrote for it.",
+        "What the training of a run cost; for a student, with what its teacher wrote, without its teacher's training.",
         label="training",
     ),
     Metric(

@@ -1,7 +1,7 @@
 """Dense supervision: no trace, but a target at every observation, the answer so far, all in one pass.
 
-With exact targets the model is told what CoT is told, and may not write it down: what CoT gains over it is due to
-writing.
+With exact targets and a question about the latest state, the model is told what CoT is told, and may not write it down:
+what CoT gains over it is due to writing.
 """
 
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.special import entr
 
 from unamortized.language.batches import Batch, to_batch
 from unamortized.language.edits import counterfactual_answers
@@ -34,7 +35,8 @@ def answers_so_far(task: Task, problems: Problems, beliefs: Float[np.ndarray, "b
 def dense_batch(language: Language, problems: Problems, answers: Answers, drawn: bool) -> Batch:
     """Make a batch whose targets are the answers after each observation, or a token drawn from each."""
     examples, vocabulary = language.render(problems), language.vocabulary
-    batch, columns = to_batch(examples), np.flatnonzero(examples.weights)
+    least = float(entr(answers).sum(axis=2).mean())
+    batch, columns = to_batch(examples, least), np.flatnonzero(examples.weights)
     if drawn:
         tokens = examples.tokens.copy()
         tokens[:, columns] = vocabulary.answer(draw_each(problems, answers))

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import entr
 
-from unamortized.language.batches import to_batch
+from unamortized.language.batches import Batch, to_batch
 from unamortized.language.rendering import AnyLanguage, Language
 from unamortized.learning.questions import MIXED, questions, training_lengths
 from unamortized.learning.specification import AnyTask, BatchesOf, Condition, RunSpec, Setup
 from unamortized.models.flops import training_flops
 from unamortized.models.transformer import ModelSpec
 from unamortized.worlds.net_tasks import NetTask
+from unamortized.worlds.problems import Problems
 from unamortized.worlds.splits import draw
 from unamortized.worlds.tasks import Task, with_process
 
@@ -54,13 +56,21 @@ def supervised_batches(setup: Setup) -> BatchesOf:
     """Return batches of rendered problems: each column's target is its own token."""
     problems, language = questions(setup), setup.language
     assert isinstance(language, Language)
-    return lambda step, model: [to_batch(language.render(group)) for group in problems(step)]
+
+    def batch(group: Problems) -> Batch:
+        examples = language.render(group)
+        undecided = (
+            entr(group.answer_distribution).sum(axis=1).mean()
+        )  # of the answer; what else is written counts as 0
+        return to_batch(examples, float(undecided / max(1.0, examples.weights.sum(axis=-1).mean())))
+
+    return lambda step, model: [batch(group) for group in problems(step)]
 
 
 def supervised_flops(language: AnyLanguage, spec: RunSpec, lengths: str = MIXED) -> float:
     """Return the FLOPs of training on a question, averaged over the training lengths.
 
-    ``lengths`` is the condition's own choice. Growing lengths count as mixed, which is at most what they cost.
+    ``lengths`` is the condition's own choice. Growing lengths count as mixed, which is at least what they cost.
     """
     assert isinstance(language, Language)
     json = spec.task.model_dump_json(), spec.model.model_dump_json()

@@ -8,7 +8,7 @@ from unamortized.studies.figures.charts import Curves, Dots, Picture
 from unamortized.studies.figures.simplex import belief_simplex
 from unamortized.studies.figures.story import one_problem
 from unamortized.studies.flops_multiple import multiples, with_flops
-from unamortized.studies.names import AMORTIZED, COT, DENSE, GRU, PRIOR, WINDOW
+from unamortized.studies.names import AMORTIZED, COT, DENSE, GRU, PRIOR, WINDOW, after
 
 EDITS = {
     ("causal_reliance", ""): "CoT",
@@ -44,7 +44,9 @@ def budgets(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_sixteen(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep questions of sixteen observations, with KLs as shares of the prior's."""
+    """Keep questions of sixteen observations, with shares of the prior's KL; nothing if no budget was varied."""
+    if not (rows["variant"] == after(1200)).any():
+        return rows[:0]
     return as_shares(rows[rows["n_steps"].eq(16).fillna(False)])
 
 
@@ -127,7 +129,7 @@ FIGURES = (
         name="edit_effect",
         title="How far does an edited step move the answer?",
         caption="One step of CoT's trace is replaced by another problem's: the answer moves as far as exact Bayes "
-        "says (on S3 and S5 the lines coincide), and less far on mess3, which forgets the step within a few more.",
+        "says (on S5 the lines coincide), and less far on mess3, which forgets the step within a few more.",
         metrics=("edit_tv", "counterfactual_tv"),
         where={"condition": (COT,)},
         names={"edit_tv": "CoT's answer", "counterfactual_tv": "the exact answer"},
@@ -155,7 +157,7 @@ FIGURES = (
         name="triangle_along_trace",
         title="Along the trace, do the stated, the probed and the exact belief agree?",
         caption="CoT states nearly the exact belief at every step; the probe reads it less well than CoT states it "
-        "(on S3 and S5 the two lines of the probe coincide).",
+        "(on S5 the two lines of the probe coincide).",
         metrics=("stated_kl", "probed_kl", "stated_probed_kl"),
         where={"condition": (COT,), "metric": ("stated_kl", "probed_kl", "stated_probed_kl")},
         prepare=at_longest,
@@ -170,7 +172,7 @@ FIGURES = (
         name="probe_r2_by_layer",
         title="Where can the exact belief be read, and would a control read it as well?",
         caption="Where CoT is about to state a step, layers 1 and 2 hold far more of the belief than any control on "
-        "the noisy permutation and S5; on mess3 and S3 an untrained network holds nearly as much.",
+        "the noisy permutation and S5; on mess3 an untrained network holds nearly as much.",
         metrics=("probe_r2",),
         where={
             "condition": (COT,),

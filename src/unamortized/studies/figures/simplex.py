@@ -41,7 +41,7 @@ class Clouds(NamedTuple):
 def belief_simplex(tables: Tables) -> Figure | None:
     """Draw exact, stated and probed beliefs of three-state tasks side by side, for the same problems and steps."""
     rows = tables.examples
-    rows = rows[(rows["site"] == "") & (rows["control"] == "")] if len(rows) else rows
+    rows = rows[(rows["site"] == "") & (rows["control"] == "") & (rows["variant"] == "")] if len(rows) else rows
     found = [clouds for _, own in rows.groupby(["task", "world"], sort=False) if (clouds := _clouds(own))]
     stating = [clouds for clouds in found if any("stated" in title for title in clouds.points)]
     title = "Do the stated and the probed beliefs have the geometry of the exact ones?"
