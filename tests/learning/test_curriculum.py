@@ -1,6 +1,7 @@
 """The curriculum: lengths grow when the loss is low, never beyond the last, and an interruption changes nothing."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -8,14 +9,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import entr
 
 from tests.learning.short_runs import assert_same_run, short_spec, train_until_power_cut
+from tests.small_tasks import small_task
+from unamortized.learning import training
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.curriculum import MEMORY, Curriculum, curriculum
-from unamortized.learning.runs import set_up
-from unamortized.learning.specification import RunSpec
+from unamortized.learning.runs import new_model, set_up
+from unamortized.learning.specification import RunSpec, Step, excess_loss
 from unamortized.learning.training import Learner, train_run
 from unamortized.models.architectures import Model
+from unamortized.worlds.splits import draw
 
 LOSSES = st.lists(st.floats(0, 4), max_size=30)
 
@@ -50,6 +55,31 @@ def test_a_curriculum_continues_from_its_state(before, after):
         whole.see(loss)
         continued.see(loss)
     assert continued == whole
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_loss_is_in_excess():
+    """Let the tests of runs choose losses; ``test_the_excess_is_what_is_left_of_the_loss`` is about the difference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "excess_loss", lambda loss, batches: loss)
+        yield
+
+
+def test_the_excess_is_what_is_left_of_the_loss_when_all_that_is_uncertain_is_known():
+    task = small_task()
+    problems = draw(task, "train", 5, 64, 0)
+    undecided = entr(problems.answer_distribution).sum(axis=1).mean()
+    along = entr(problems.beliefs[:, 1:]).sum(axis=2).mean()
+    least = {"amortized": undecided, "cot": undecided / 6, "amortized_dense": along, "amortized_dense_drawn": along}
+    for condition, expected in least.items():
+        spec = short_spec(condition, task=task)
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("supervised", "dense"):
+                home = import_module(f"unamortized.learning.conditions.{module}")
+                patch.setattr(home, "questions", lambda *_, **__: lambda step: [problems])
+            batches = resolve_condition(condition).batches(set_up(spec, Path(), {}))(Step(0), new_model(spec))
+        assert batches[0].least == pytest.approx(expected, rel=1e-6)
+        assert excess_loss(2.0, batches) == pytest.approx(2.0 - expected, rel=1e-6)
 
 
 def test_only_growing_lengths_have_a_curriculum_and_it_begins_with_the_shortest():

@@ -284,3 +284,10 @@ def test_a_run_records_its_teacher_and_both_are_left_finished(tmp_path):
     assert read_record(teacher)["parents"] == {}
     cost = read_record(folder)["cost"]
     assert cost["training_flops"] == pytest.approx(flops_per_question(spec) * 5 * 8)
+
+
+def test_the_cost_of_a_student_names_that_of_its_teacher(tmp_path):
+    spec = student_spec(options={"teacher_steps": 2})
+    student = read_record(train_run(spec, tmp_path))["cost"]
+    teacher = read_record(train_run(teacher_of(spec), tmp_path))["cost"]
+    assert student["parents_flops"] == teacher["training_flops"] > 0 == teacher["parents_flops"]

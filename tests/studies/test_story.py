@@ -68,3 +68,13 @@ def test_it_takes_another_task_of_few_states_if_it_has_to(examples):
     assert "mess3" in story(examples[examples["task"] == "mess3"]).get_suptitle()
     assert story(examples.assign(state=examples["state"] * 30)) is None
     assert story(examples[:0]) is None
+
+
+def test_runs_with_a_variant_are_not_mixed_in(examples):
+    other = examples.assign(variant="steps_300", value=examples["value"] / 2)
+    alone, beside = story(examples), story(pd.concat([examples, other]))
+    assert alone is not None
+    assert beside is not None
+    for one, two in zip(alone.axes, beside.axes, strict=True):
+        for mesh, same in zip(one.collections, two.collections, strict=True):
+            np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), -1), np.ma.filled(same.get_array(), -1))

@@ -168,3 +168,31 @@ def test_two_worlds_of_one_name_are_refused_and_one_named_twice_is_done_once(tmp
     other.write_text(Path("tasks/noisy_permutation.yaml").read_text().replace("slip: 0.02", "slip: 0.5"))
     with pytest.raises(ValueError, match="two different tasks are named 'noisy_permutation'"):
         plan(preset, ["noisy_permutation", str(other)])
+
+
+def test_a_task_file_that_is_not_ours_keeps_its_world(tmp_path):
+    file = tmp_path / "noisy_permutation.yaml"
+    file.write_text(Path("tasks/noisy_permutation.yaml").read_text().replace("seed: 0 ", "seed: 7 "))
+    preset = find_study("compare").preset("smoke")
+    assert {spec.task.process.parameters["seed"] for spec in plan(preset, [str(file)])} == {7}
+    ours = plan(preset, ["tasks/noisy_permutation.yaml"])
+    assert {spec.task.process.parameters["seed"] for spec in ours} == {0, 1}
+
+
+def test_of_an_unknown_task_what_cannot_be_learned_is_left_out(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(Path("tasks/mess3.yaml").read_text().replace("query: filter", "query: smooth 0"))
+    preset = find_study("compare").preset("smoke")
+    assert {spec.condition for spec in plan(preset, [str(file)])} == {"amortized", "cot", "gru"}
+    with pytest.raises(ValueError, match="condition 'amortized_dense' cannot learn mine"):
+        plan(preset, [str(file)], ["amortized_dense"])
+    with pytest.raises(ValueError, match="condition 'amortized' cannot learn local_chain"):
+        plan(preset, ["local_chain"])
+
+
+def test_cells_that_name_what_an_override_changes_are_left_out():
+    preset = find_study("compare").preset("full")
+    variants = {spec.variant for spec in plan(preset, ["noisy_permutation"], overrides=["train.steps=5"])}
+    assert variants == {"", "layers_4"}
+    variants = {spec.variant for spec in plan(preset, ["noisy_permutation"], overrides=["model.layers = 1"])}
+    assert variants == {"", "steps_300", "steps_1200", "longest_steps_1200"}
