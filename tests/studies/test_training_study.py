@@ -57,7 +57,7 @@ def test_every_claim_reads_what_the_full_preset_measures():
 
 def test_ways_of_training_are_named_apart_from_what_is_trained():
     variants = (joined("muon", "growing", after(2400)), joined("adamw", deep(4), after(1200)), "muon_steps_300")
-    table = pd.DataFrame({"condition": ["amortized", "amortized", "cot"], "variant": variants})
+    table = pd.DataFrame({"task": "mess3", "condition": ["amortized", "amortized", "cot"], "variant": variants})
     named = named_training(table)
     assert named["training"].tolist() == ["muon growing", "adamw", "muon"]
     assert named["learner"].tolist() == ["no trace, 2,400 steps", "no trace, 4 layers, 1,200 steps", "CoT, 300 steps"]
@@ -71,7 +71,7 @@ def test_the_figure_has_a_row_for_each_learner_and_a_dot_for_each_training():
     ]
     figure = drawn(FIGURES[0], tables(*groups))
     assert len(panels(figure)) == 3  # a panel for each length
-    assert ticks(next(iter(panels(figure).values()))) == ["CoT, 300 steps"]
+    assert ticks(next(iter(panels(figure).values()))) == ["mess3: CoT, 300 steps"]
     for axes in panels(figure).values():
         means = sorted(float(np.asarray(line.get_xdata())[0]) for line in axes.lines)
         np.testing.assert_allclose(means, [0.105, 0.205, 0.305])

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from unamortized.labels import display, numbers, stem
+from unamortized.labels import display, numbers, place, stem
 from unamortized.studies.figures.charts import Dots
 
 
 def named_training(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add ``learner``, the condition with its layers and steps, and ``training``, optimizer and lengths."""
+    """Add ``learner`` (condition, layers, steps), ``learner_in`` (with its task) and ``training`` (the rest)."""
     learners, trainings = [], []
     for condition, variant in zip(rows["condition"], rows["variant"], strict=True):
         found = numbers(variant)
@@ -15,7 +15,8 @@ def named_training(rows: pd.DataFrame) -> pd.DataFrame:
         steps = f", {found['steps']:,.0f} steps" if "steps" in found else ""
         learners.append(f"{display(condition)}{layers}{steps}")
         trainings.append(stem(variant).removesuffix("steps").replace("layers", "").replace("_", " ").strip())
-    return rows.assign(learner=learners, training=trainings)
+    where = [f"{place(task)}: {learner}" for task, learner in zip(rows["task"], learners, strict=True)]
+    return rows.assign(learner=learners, training=trainings, learner_in=where)
 
 
 TRAININGS = ("adamw", "muon", "muon mixed", "muon longest", "muon growing")
@@ -36,10 +37,9 @@ FIGURES = (
         metrics=("answer_kl",),
         where={"variant": (), "training": TRAININGS, "n_steps": (4, 8, 16)},
         prepare=named_training,
-        y="learner",
+        y="learner_in",
         line="training",
         panel="n_steps",
-        row="place",
         names=NAMES | {("n_steps", n): f"n = {n}" for n in (4, 8, 16)},
         shared=False,
         size=(3.0, 0),
