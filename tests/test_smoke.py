@@ -19,7 +19,7 @@ TOP = Path(__file__).parents[1]
 CONDITIONS = {"amortized", "amortized_dense", "cot", "gru"}
 RUNS = 6  # of a seed: two of the conditions have a second budget
 BASELINES = {"prior", "window_8", "particle_64", "codebook_floor", "codebook_recursive"}
-LEFT_OUT = {"belief_simplex", "sampled_states"}  # figures of what smoke leaves out
+LEFT_OUT = {"belief_simplex", "labels_and_writing"}  # figures of what smoke leaves out
 FIGURES = {figure.name for figure in (*COMPARE.figures, TRAINING_LOSS)} - LEFT_OUT
 SPLITS = {"train", "in_distribution", "length", "parameters", "start", "rare", "composition"}
 

@@ -57,7 +57,7 @@ def batches(examples: ExamplesOf, steps: Iterable[int]) -> list[list[Batch]]:
 def assert_equal(one: list[Batch], other: list[Batch]) -> None:
     assert len(one) == len(other)
     for a, b in zip(one, other, strict=True):
-        for column, again in zip(a[:-1], b[:-1], strict=True):
+        for column, again in zip(a[:4], b[:4], strict=True):
             assert torch.equal(column, again)
         assert a.block is b.block is None
 

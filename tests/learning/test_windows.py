@@ -56,7 +56,7 @@ def test_the_batches_of_a_step_have_the_windows_of_that_step(name, kind):
         drawn = draw_windows(task, kind, 8, 0, step)
         for batch, group in zip(batches_of(name, task, 0, 8, step), drawn, strict=True):
             expected = to_batch(lay_out_windows(group, net_vocabulary(task)))
-            assert all(map(torch.equal, batch[:-1], expected[:-1]))
+            assert all(map(torch.equal, batch[:4], expected[:4]))
             assert batch.block is None
 
 
