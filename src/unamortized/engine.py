@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 from unamortized.evaluation.evaluate import Evaluation, Measured, collect, evaluate_run, evaluate_task, task_folder
 from unamortized.learning.runs import (
     RUN_FORMAT,
-    flops_per_question,
     is_finished,
     parents_of,
     run_digest,
+    run_flops,
     run_folder,
     training_steps,
     with_parents,
@@ -85,7 +85,7 @@ class RunJob:
     @property
     def cost(self) -> float:
         """FLOPs of training; the longest job starts first, so that no core idles at the end."""
-        return flops_per_question(self.spec) * training_steps(self.spec) * self.spec.train.batch_size
+        return run_flops(self.spec)
 
     def is_done(self) -> bool:
         folder = self.folder

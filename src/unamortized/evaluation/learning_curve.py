@@ -7,7 +7,7 @@ import pandas as pd
 
 from unamortized.evaluation.protocol import Rows
 from unamortized.evaluation.rows import row
-from unamortized.learning.runs import flops_per_question, training_steps
+from unamortized.learning.runs import run_flops, training_steps
 from unamortized.learning.specification import Run
 
 
@@ -30,4 +30,4 @@ def learning_curve(run: Run, settings: CurveSettings) -> Rows:
     record = partial(row, spec.task.name, spec.condition, spec.seed, "train")
     losses = zip(kept["step"], kept["loss"], strict=True)
     rows = [record("training_loss", loss, size, step=int(step)) for step, loss in losses]
-    return [*rows, record("training_flops", flops_per_question(spec) * last * size, last * size)]
+    return [*rows, record("training_flops", run_flops(spec), last * size)]

@@ -98,6 +98,11 @@ def flops_per_question(spec: RunSpec) -> float:
     return condition.flops(condition.language(spec.task, spec.model), spec)
 
 
+def run_flops(spec: RunSpec) -> float:
+    """Return the FLOPs of training a run, without those of its parents."""
+    return flops_per_question(spec) * training_steps(spec) * spec.train.batch_size
+
+
 def set_up(spec: RunSpec, root: Path, parents: Parents) -> Setup:
     """Return what a run's condition prepares its batches from; a ValueError if it trains another kind of model."""
     condition = resolve_condition(spec.condition)

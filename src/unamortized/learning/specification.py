@@ -6,7 +6,7 @@ A condition is a frozen dataclass of functions. ``learning/conditions/`` has one
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -119,7 +119,7 @@ Parents = Mapping[str, Run]  # finished runs that a run learns from, by role
 
 
 class Setup(NamedTuple):
-    """What a condition prepares its batches from."""
+    """Specification, language, parents and corpora, from which a condition makes its batches."""
 
     spec: RunSpec
     language: AnyLanguage
@@ -203,7 +203,3 @@ class Condition:
     steps: Callable[[RunSpec], int] = _steps_asked_for  # trained
     unsupported: Callable[[AnyTask], str] = _learns_all  # why a task cannot be learned, and what to do; empty if it can
     options: type[Spec] = NoOptions
-
-    def options_of(self, spec: RunSpec) -> Any:
-        """Return the options of a run, with defaults filled in; a pydantic ValidationError names what is wrong."""
-        return self.options.model_validate(spec.options)

@@ -28,11 +28,11 @@ from unamortized.learning.curves import Curves
 from unamortized.learning.optimizers import build_optimizer
 from unamortized.learning.runs import (
     exclusively,
-    flops_per_question,
     is_finished,
     load_run,
     parents_of,
     read_record,
+    run_flops,
     run_folder,
     save_model,
     set_up,
@@ -180,7 +180,7 @@ def _train(
     curves.write()
     cost = {
         "questions": steps * train.batch_size,
-        "training_flops": flops_per_question(spec) * steps * train.batch_size,
+        "training_flops": run_flops(spec),
         "parents_flops": sum(_all_flops(parent) for parent in parents.values()),
         "seconds": round(curves.spent(), 1),
         "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),

@@ -12,8 +12,8 @@ from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.compare import FIGURES
 from unamortized.studies.flops_multiple import FlopsMultiple
-from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, GRU, PRIOR, WINDOW, after, deep
-from unamortized.studies.quantities import Expression, Quantity
+from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, GRU, WINDOW, after, deep
+from unamortized.studies.quantities import Expression, Quantity, prior_share
 from unamortized.studies.study import (
     HALF_SMOKE,
     SMOKE,
@@ -99,14 +99,9 @@ kl, right, reliance = Quantity("answer_kl"), Quantity("map_agreement"), Quantity
 r2 = partial(Quantity("probe_r2"), site=ABOUT_TO_STATE, step=None)
 
 
-def share(condition: str, n_steps: int, variant: str = "") -> Expression:
-    """Return a KL as a share of the prior's, which is comparable over worlds: 0 is exact, 1 knows nothing."""
-    return kl(condition, n_steps=n_steps, variant=variant).share_of(kl(PRIOR, n_steps=n_steps))
-
-
 def gap(condition: str, n_steps: int, variant: str = "") -> Expression:
     """Return how much further from exact than CoT a condition is, as a share of the prior's KL."""
-    return share(condition, n_steps, variant) - share(COT, n_steps)
+    return prior_share(condition, n_steps, variant) - prior_share(COT, n_steps)
 
 
 on_noisy, on_s5 = partial(Claim, worlds=NOISY), partial(Claim, worlds=S5)
@@ -114,14 +109,14 @@ CLAIMS = (
     on_noisy(
         "cot_generalizes_in_length",
         "CoT's KL at n = 64, four times the training length, is at most 0.10 of the prior's.",
-        share(COT, 64) <= 0.10,
-        Control("exact inference from the last eight observations does not suffice", share(WINDOW, 64) >= 0.10),
+        prior_share(COT, 64) <= 0.10,
+        Control("exact inference from the last eight observations does not suffice", prior_share(WINDOW, 64) >= 0.10),
     ),
     on_noisy(
         "cot_does_not_drift",
         "CoT's KL at n = 64 is at most 2.5 times its KL at n = 16.",
         kl(COT, n_steps=64) / kl(COT, n_steps=16) <= 2.5,
-        Control("its KL at n = 16 is low to begin with: at most 0.10 of the prior's", share(COT, 16) <= 0.10),
+        Control("its KL at n = 16 is low to begin with: at most 0.10 of the prior's", prior_share(COT, 16) <= 0.10),
     ),
     on_noisy(
         "amortized_is_worse_at_its_longest_budget",
@@ -130,7 +125,7 @@ CLAIMS = (
         gap(AMORTIZED, 16) >= 0.15,
         Control(
             "it has learned short questions: at n = 4 its KL is at most 0.15 of the prior's",
-            share(AMORTIZED, 4) <= 0.15,
+            prior_share(AMORTIZED, 4) <= 0.15,
         ),
     ),
     on_noisy(
@@ -139,7 +134,8 @@ CLAIMS = (
         "is at least 0.10 (as a share of the prior's) above CoT's.",
         gap(DENSE, 16) >= 0.10,
         Control(
-            "it has learned short questions: at n = 4 its KL is at most 0.15 of the prior's", share(DENSE, 4) <= 0.15
+            "it has learned short questions: at n = 4 its KL is at most 0.15 of the prior's",
+            prior_share(DENSE, 4) <= 0.15,
         ),
     ),
     on_noisy(
@@ -163,20 +159,24 @@ CLAIMS = (
         "At the longest budget, the gap between the dense model and CoT (as a share of the prior's KL) grows by at "
         "least 0.20 from n = 16 to n = 64. (Stated after the results were seen.)",
         gap(DENSE, 64) - gap(DENSE, 16) >= 0.20,
-        Control("CoT itself generalizes: at n = 64 its KL is at most 0.10 of the prior's", share(COT, 64) <= 0.10),
+        Control(
+            "CoT itself generalizes: at n = 64 its KL is at most 0.10 of the prior's", prior_share(COT, 64) <= 0.10
+        ),
     ),
     on_s5(
         "the_gap_grows_out_of_length",
         "On S5 the gap between the model without a trace and CoT (as a share of the prior's KL) grows by at least 0.20 "
         "from n = 8 to n = 32: the shortcut does not generalize.",
         gap(AMORTIZED, 32) - gap(AMORTIZED, 8) >= 0.20,
-        Control("CoT itself generalizes: at n = 32 its KL is at most 0.10 of the prior's", share(COT, 32) <= 0.10),
+        Control(
+            "CoT itself generalizes: at n = 32 its KL is at most 0.10 of the prior's", prior_share(COT, 32) <= 0.10
+        ),
     ),
     on_noisy(
         "more_labels_help",
         "At equal steps on the longest questions alone, a drawn answer after every observation lowers the KL at n = 16 "
         "by at least 0.02 (as a share of the prior's) below that of one drawn answer at the end.",
-        share(AMORTIZED, 16, LONGEST_ALONE) - share(DRAWN, 16, EQUAL_STEPS) >= 0.02,
+        prior_share(AMORTIZED, 16, LONGEST_ALONE) - prior_share(DRAWN, 16, EQUAL_STEPS) >= 0.02,
         Control(
             "neither has reached CoT: the drawn labels leave a gap of at least 0.05",
             gap(DRAWN, 16, EQUAL_STEPS) >= 0.05,
@@ -186,7 +186,7 @@ CLAIMS = (
         "soft_labels_help",
         "At equal steps, exact beliefs as labels lower the KL at n = 16 by at least 0.02 (as a share of the prior's) "
         "below that of drawn answers.",
-        share(DRAWN, 16, EQUAL_STEPS) - share(DENSE, 16, EQUAL_STEPS) >= 0.02,
+        prior_share(DRAWN, 16, EQUAL_STEPS) - prior_share(DENSE, 16, EQUAL_STEPS) >= 0.02,
         Control(
             "soft labels have not reached CoT: they leave a gap of at least 0.05", gap(DENSE, 16, EQUAL_STEPS) >= 0.05
         ),
@@ -212,7 +212,8 @@ CLAIMS = (
         "At n = 64 CoT's KL (as a share of the prior's) is at least 0.05 below that of a GRU without a trace.",
         gap(GRU, 64) >= 0.05,
         Control(
-            "the GRU has learned short questions: at n = 4 its KL is at most 0.15 of the prior's", share(GRU, 4) <= 0.15
+            "the GRU has learned short questions: at n = 4 its KL is at most 0.15 of the prior's",
+            prior_share(GRU, 4) <= 0.15,
         ),
         (*NOISY, *S5),
     ),

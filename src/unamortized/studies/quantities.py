@@ -13,6 +13,7 @@ import pandas as pd
 
 from unamortized.evaluation.metrics import METRICS
 from unamortized.labels import LAST_LAYER, last_layer
+from unamortized.studies.names import PRIOR
 from unamortized.studies.statistics import Estimate, estimate
 
 BySeed = pd.Series  # float values, indexed by seed
@@ -283,3 +284,9 @@ class SeedStatistic(Expression):
     def values(self, table: pd.DataFrame) -> BySeed:
         found = {seed: self.of_seed(own) for seed, own in self.points(table).groupby("seed")}
         return pd.Series(found, dtype=float)
+
+
+def prior_share(condition: str, n_steps: int, variant: str = "") -> Share:
+    """Return a KL as a share of the prior's, which is comparable over worlds: 0 is exact, 1 knows nothing."""
+    kl = Quantity("answer_kl")
+    return Share(kl(condition, n_steps=n_steps, variant=variant), kl(PRIOR, n_steps=n_steps))

@@ -132,7 +132,7 @@ Options = TypeVar("Options", bound=BaseModel)
 
 
 class Learning(BaseModel, Generic[Options]):
-    """What overrides of a run may change: ``model.*``, ``train.*`` and the condition's ``options.*``."""
+    """The fields that overrides of a run may change: ``model.*``, ``train.*`` and the condition's ``options.*``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

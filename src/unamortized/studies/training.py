@@ -12,8 +12,8 @@ from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.training import FIGURES
-from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, GRU, PRIOR, after, deep
-from unamortized.studies.quantities import Expression, Quantity
+from unamortized.studies.names import AMORTIZED, COT, DENSE, DRAWN, GRU, after, deep
+from unamortized.studies.quantities import Expression, Quantity, prior_share
 from unamortized.studies.study import Cell, Preset, Study, answer_evaluations
 
 NOISY, S5, S3 = "noisy_permutation", "group_word_s5", "group_word_s3"
@@ -72,13 +72,13 @@ PRESETS = {
     ),
 }
 
-kl, right = Quantity("answer_kl"), Quantity("map_agreement")
+right = Quantity("map_agreement")
 NOISY_WORLD, S5_WORLD, S3_WORLD = ((World(task),) for task in (NOISY, S5, S3))
 
 
 def share(condition: str, n_steps: int, *variant: str) -> Expression:
-    """Return a KL as a share of the prior's."""
-    return kl(condition, n_steps=n_steps, variant=joined(*variant)).share_of(kl(PRIOR, n_steps=n_steps))
+    """Return the KL of a way of training as a share of the prior's."""
+    return prior_share(condition, n_steps, joined(*variant))
 
 
 on_noisy = partial(Claim, worlds=NOISY_WORLD)

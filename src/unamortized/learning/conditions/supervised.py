@@ -59,9 +59,7 @@ def supervised_batches(setup: Setup) -> BatchesOf:
 
     def batch(group: Problems) -> Batch:
         examples = language.render(group)
-        undecided = (
-            entr(group.answer_distribution).sum(axis=1).mean()
-        )  # of the answer; what else is written counts as 0
+        undecided = entr(group.answer_distribution).sum(axis=1).mean()  # all else that is written counts as certain
         return to_batch(examples, float(undecided / max(1.0, examples.weights.sum(axis=-1).mean())))
 
     return lambda step, model: [batch(group) for group in problems(step)]
