@@ -24,10 +24,12 @@ from unamortized.studies.study import (
     examples_evaluation,
 )
 
-NOISY, S5 = (World("noisy_permutation"),), (World("group_word_s5"),)
+NOISY, GROUPS = (World("noisy_permutation"),), (World("group_word_s5"), World("group_word_s3"))
 FOUR_LAYERS = deep(4)
 EQUAL_STEPS = after(1200)  # the budget at which labels and writing are compared
 LONGEST_ALONE = joined("longest", EQUAL_STEPS)  # as the dense models train
+# The longest words of S3 teach nothing before the short ones are known, and its loss has no noise to average over.
+GROWING: dict[str, Any] = {"lengths": "growing", "learning_rate": 3e-3, "muon_learning_rate": 3e-3}
 
 
 def cell(task: str, condition: str, seeds: int, steps: int, variant: str = "", **changes: Any) -> Cell:
@@ -63,9 +65,9 @@ PRESETS = {
     ),
     "quick": Preset(
         cells=(
-            cell("noisy_permutation", AMORTIZED, 3, 300),
+            cell("noisy_permutation", AMORTIZED, 3, 600),
             cell("noisy_permutation", DENSE, 3, 300),
-            cell("noisy_permutation", COT, 3, 150),
+            cell("noisy_permutation", COT, 3, 300),
             cell("noisy_permutation", GRU, 3, 300),
             cell("group_word_s5", AMORTIZED, 1, 600),
             cell("group_word_s5", DENSE, 1, 300),
@@ -88,6 +90,9 @@ PRESETS = {
             cell("group_word_s5", AMORTIZED, 6, 4800),
             *(cell("group_word_s5", each, 6, 1200) for each in (DENSE, GRU)),
             cell("group_word_s5", COT, 6, 300),
+            cell("group_word_s3", AMORTIZED, 6, 6000, **GROWING),
+            *(cell("group_word_s3", each, 6, 1200) for each in (DENSE, GRU)),
+            cell("group_word_s3", COT, 6, 300),
             cell("mess3", AMORTIZED, 6, 300),
             cell("mess3", DENSE, 6, 300),
             cell("mess3", COT, 6, 150),
@@ -104,7 +109,7 @@ def gap(condition: str, n_steps: int, variant: str = "") -> Expression:
     return prior_share(condition, n_steps, variant) - prior_share(COT, n_steps)
 
 
-on_noisy, on_s5 = partial(Claim, worlds=NOISY), partial(Claim, worlds=S5)
+on_noisy, on_groups = partial(Claim, worlds=NOISY), partial(Claim, worlds=GROUPS)
 CLAIMS = (
     on_noisy(
         "cot_generalizes_in_length",
@@ -163,10 +168,10 @@ CLAIMS = (
             "CoT itself generalizes: at n = 64 its KL is at most 0.10 of the prior's", prior_share(COT, 64) <= 0.10
         ),
     ),
-    on_s5(
+    on_groups(
         "the_gap_grows_out_of_length",
-        "On S5 the gap between the model without a trace and CoT (as a share of the prior's KL) grows by at least 0.20 "
-        "from n = 8 to n = 32: the shortcut does not generalize.",
+        "On a group the gap between the model without a trace and CoT (as a share of the prior's KL) grows by at least "
+        "0.20 from n = 8 to n = 32: the shortcut does not generalize.",
         gap(AMORTIZED, 32) - gap(AMORTIZED, 8) >= 0.20,
         Control(
             "CoT itself generalizes: at n = 32 its KL is at most 0.10 of the prior's", prior_share(COT, 32) <= 0.10
@@ -215,7 +220,7 @@ CLAIMS = (
             "the GRU has learned short questions: at n = 4 its KL is at most 0.15 of the prior's",
             prior_share(GRU, 4) <= 0.15,
         ),
-        (*NOISY, *S5),
+        (*NOISY, *GROUPS),
     ),
     on_noisy(
         "answer_follows_the_trace",
@@ -241,25 +246,28 @@ CLAIMS = (
             "the last ten observations do not explain it", r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1
         ),
     ),
-    on_s5(
-        "cot_solves_s5_at_any_length",
-        "On S5 CoT gives the right answer to at least 95 % of questions at n = 64.",
+    on_groups(
+        "cot_solves_groups_at_any_length",
+        "On a group CoT gives the right answer to at least 95 % of questions at n = 64.",
         right(COT, n_steps=64) >= 0.95,
-        Control("the last eight observations do not suffice", right(WINDOW, n_steps=64) <= 0.05),
+        Control(
+            "the last eight observations do not suffice: exact inference from them has at least 0.9 of the prior's KL",
+            prior_share(WINDOW, 64) >= 0.9,
+        ),
     ),
-    on_s5(
-        "amortized_fails_s5_out_of_length",
-        "On S5 the model without a trace, trained at least three times as many steps as CoT, is right in at most half "
-        "of the questions at n = 32.",
+    on_groups(
+        "amortized_fails_groups_out_of_length",
+        "On a group the model without a trace, trained at least three times as many steps as CoT, is right in at most "
+        "half of the questions at n = 32.",
         right(AMORTIZED, n_steps=32) <= 0.5,
         Control(
             "it has learned short questions: it is right in at least 95 % at n = 8", right(AMORTIZED, n_steps=8) >= 0.95
         ),
     ),
-    on_s5(
-        "dense_fails_s5_out_of_length",
-        "On S5 the model told the right state after every observation is right in at most half of the questions at "
-        "n = 32, too.",
+    on_groups(
+        "dense_fails_groups_out_of_length",
+        "On a group the model told the right state after every observation is right in at most half of the questions "
+        "at n = 32, too.",
         right(DENSE, n_steps=32) <= 0.5,
         Control(
             "it has learned short questions: it is right in at least 95 % at n = 8", right(DENSE, n_steps=8) >= 0.95
