@@ -253,20 +253,23 @@ def expand_grid(grid: Sequence[str]) -> tuple[list[int], list[list[str]]]:
 def show_claims(claims: list[dict[str, Any]], console: Console) -> None:
     """Print claims with estimate, interval, control and verdict, as a table."""
     from unamortized.labels import place
-    from unamortized.studies.claims import measured, wanted
+    from unamortized.studies.claims import measured, p_value, qualified, wanted
 
     if not claims:
         console.print("No claim of this study applies to these tasks and lengths; see its table and figures.")
         return
-    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not measured": "dim"}
-    table = Table(title="Claims: mean over seeds and 95 % t-interval", title_justify="left", show_lines=True)
+    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "void": "yellow", "not measured": "dim"}
+    table = Table(
+        title="Claims: mean over seeds and 95 % interval; p (after Holm)", title_justify="left", show_lines=True
+    )
     table.add_column("verdict")
     for heading in ("claim", "measured", "control"):
         table.add_column(heading, ratio=1)
     for claim in claims:
         control = claim["control"]
         table.add_row(
-            f"[{colors[claim['verdict']]}]{claim['verdict']}[/]",
+            f"[{colors[claim['verdict']]}]{qualified(claim)}[/]"
+            + (f"\np {p_value(claim)}" if claim["p"] is not None else ""),
             f"[bold]{place(claim['task'], claim['world'])}[/]: {claim['statement']}",
             f"{measured(claim)}; wanted {wanted(claim)}",
             f"{control['description']}: {measured(control)}; wanted {wanted(control)}",

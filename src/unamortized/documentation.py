@@ -20,6 +20,7 @@ from unamortized.evaluation.metrics import METRICS
 from unamortized.labels import display
 from unamortized.learning.conditions import CONDITIONS, resolve_condition
 from unamortized.learning.runs import write_text
+from unamortized.studies.claims import VERDICTS
 from unamortized.studies.figures.charts import with_column
 from unamortized.studies.figures.training import NAMES, named_training
 from unamortized.studies.output import read_metrics
@@ -98,10 +99,11 @@ def claims_table() -> str:
     rows = []
     for name, record in _records().items():
         verdicts = [claim["verdict"] for claim in record["claims"]]
-        counts = [str(verdicts.count(verdict)) for verdict in ("supported", "refuted", "inconclusive", "not measured")]
+        stand = [claim for claim in record["claims"] if claim["p_holm"] is not None and claim["p_holm"] <= 0.05]
+        counts = [str(verdicts.count(verdict)) for verdict in VERDICTS] + [str(len(stand))]
         made_as = str(record.get("format", 1))
         rows.append((f"[{name}](../results/reference/{name}/claims.md)", record["question"], made_as, *counts))
-    headings = ("study", "question", "run format", "supported", "refuted", "inconclusive", "not measured")
+    headings = ("study", "question", "run format", *VERDICTS, "stand after Holm")
     return _table(headings, rows)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tests.studies.tables import metric_rows, metric_table
 from unamortized.studies.claims import Claim, Control, World, judge_all, to_json, to_markdown
@@ -32,13 +33,13 @@ def metrics(cot, gru=(), world=MESS3, **columns):
     [
         ("holds", "holds", "supported"),
         ("holds", "unsure", "inconclusive"),
-        ("holds", "fails", "inconclusive"),
+        ("holds", "fails", "void"),
         ("unsure", "holds", "inconclusive"),
         ("unsure", "unsure", "inconclusive"),
-        ("unsure", "fails", "inconclusive"),
+        ("unsure", "fails", "void"),
         ("fails", "holds", "refuted"),
-        ("fails", "unsure", "refuted"),
-        ("fails", "fails", "refuted"),
+        ("fails", "unsure", "inconclusive"),
+        ("fails", "fails", "void"),
         ("holds", "absent", "not measured"),
         ("fails", "absent", "not measured"),
         ("absent", "holds", "not measured"),
@@ -77,6 +78,7 @@ def test_a_judged_claim_shows_its_numbers_its_control_and_its_runs():
         "estimate": 2.5,
         "interval": judged["interval"],
         "seeds": 2,
+        "ceiling": None,
         "unit": "nats",
         "range": [1.0, None],
         "control": {
@@ -84,10 +86,13 @@ def test_a_judged_claim_shows_its_numbers_its_control_and_its_runs():
             "estimate": 2.0,
             "interval": None,
             "seeds": 1,
+            "ceiling": None,
             "unit": "nats",
             "range": [1.0, None],
         },
         "verdict": "not measured",
+        "exploratory": False,
+        "p": None,
         "runs": ["a", "b"],
     }
     assert [2.5 - judged["interval"][0], judged["interval"][1] - 2.5] == [half, half]
@@ -169,9 +174,39 @@ def test_claims_are_written_with_seven_digits_and_no_number_that_json_lacks():
 
 
 def test_the_table_of_claims_names_world_statement_numbers_and_verdict():
-    judged = CLAIM.judge(World("mess3", "slip_0.1"), metrics([2.0, 2.0], [0.5]))
-    (line,) = to_markdown([judged]).splitlines()[2:]
+    table = metrics([2.0, 2.0], [0.5], World("mess3", "slip_0.1"))
+    (line,) = to_markdown(judge_all((CLAIM,), table)).splitlines()[2:]
     assert line == (
         "| mess3 (slip 0.1) | CoT's KL is at least one. | 2 nats (2 to 2; 2 seeds) | ≥ 1 | so is the GRU's: 0.5 nats "
-        "(no interval; 1 seed), wanted ≥ 1 | **not measured** |"
+        "(no interval; 1 seed), wanted ≥ 1 | **not measured** |  |"
     )
+
+
+def test_a_claim_stated_after_seeds_were_seen_is_judged_on_fresh_ones():
+    seen = replace(CLAIM, seeds_seen=3)
+    holds, fails = CLEAR["holds"], CLEAR["fails"]
+    fresh = seen.judge(MESS3, metrics([*holds, *fails], [*holds, *holds]))
+    assert (fresh["verdict"], fresh["exploratory"], fresh["seeds"]) == ("refuted", False, 3)
+    few = seen.judge(MESS3, metrics([*holds, 0.1], [*holds, 2.0]))  # one fresh seed is not enough
+    assert (few["verdict"], few["exploratory"], few["seeds"]) == ("inconclusive", True, 4)
+    (line,) = to_markdown(judge_all((seen,), metrics(holds, holds))).splitlines()[2:]
+    assert "**supported, exploratory**" in line
+    assert not CLAIM.judge(MESS3, metrics(holds, holds))["exploratory"]
+
+
+def test_the_p_value_is_that_of_the_weaker_of_claim_and_control():
+    claim, control = np.array(CLEAR["holds"]), np.array([1.5, 2.5, 3.5])
+    judged = CLAIM.judge(MESS3, metrics(claim, control))
+    weaker = 2 * stats.ttest_1samp(control, 1.0, alternative="greater").pvalue
+    assert judged["p"] == pytest.approx(weaker)
+    void = CLAIM.judge(MESS3, metrics(claim, CLEAR["fails"]))
+    assert void["p"] == pytest.approx(2 * stats.ttest_1samp(CLEAR["fails"], 1.0, alternative="less").pvalue)
+    refuted = CLAIM.judge(MESS3, metrics(CLEAR["fails"], (9.0, 9.1, 9.2)))
+    assert refuted["p"] == pytest.approx(2 * stats.ttest_1samp(CLEAR["fails"], 1.0, alternative="less").pvalue)
+
+
+def test_p_values_are_corrected_for_the_claims_that_were_measured():
+    table = metrics(CLEAR["holds"], CLEAR["holds"])
+    absent = replace(CLAIM, name="absent", holds=kl("dense") >= 1.0)
+    judged = judge_all((CLAIM, replace(CLAIM, name="again"), absent), table)
+    assert [each["p_holm"] for each in judged] == [pytest.approx(2 * judged[0]["p"])] * 2 + [None]

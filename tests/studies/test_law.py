@@ -12,11 +12,11 @@ from unamortized.studies.law import (
     LAGS,
     LAW,
     TOLD,
+    RankOverCells,
     by_cell,
     extreme,
     intercept,
     points,
-    rank,
     slope,
 )
 from unamortized.studies.study import plan
@@ -91,9 +91,9 @@ def test_a_cell_is_one_point_a_seed(metrics):
 def test_statistics_are_over_cells_within_each_seed(metrics):
     alphas, distances = ([np.mean([gap(*cell, n) ** power for n in (1, 2, 3)]) for cell in CELLS] for power in (1, 2))
     for statistic, expected in (
-        (rank("alpha", "gap"), 1.0),
-        (rank("alpha", "gap", at_each_lag=True), 1.0),
-        (rank("distance", "kl"), 1.0),  # in order, but on no line
+        (RankOverCells("alpha", "gap"), 1.0),
+        (RankOverCells("alpha", "gap", at_each_lag=True), 1.0),
+        (RankOverCells("distance", "kl"), 1.0),  # in order, but on no line
         (slope, 1.0),
         (intercept, -0.04),  # lags 0 to 2 against n = 4
         (extreme("max", "alpha"), max(alphas)),
@@ -112,8 +112,8 @@ def test_a_rank_at_each_lag_counts_every_lag_of_a_cell(metrics):
     turned = metrics.assign(
         value=metrics["value"].where(~backwards, metrics["value"] - 0.04 * metrics["step"].fillna(0))
     )
-    assert rank("alpha", "gap").values(turned).tolist() == pytest.approx([1.0] * SEEDS)
-    assert (rank("alpha", "gap", at_each_lag=True).values(turned) < 0.999).all()
+    assert RankOverCells("alpha", "gap").values(turned).tolist() == pytest.approx([1.0] * SEEDS)
+    assert (RankOverCells("alpha", "gap", at_each_lag=True).values(turned) < 0.999).all()
 
 
 def test_a_line_needs_three_cells(metrics):
@@ -122,7 +122,7 @@ def test_a_line_needs_three_cells(metrics):
 
 
 def test_the_runs_of_a_statistic_are_those_of_its_points(metrics):
-    assert rank("alpha", "gap").runs(metrics) == {DIAL, "direct"}
+    assert RankOverCells("alpha", "gap").runs(metrics) == {DIAL, "direct"}
     assert extreme("max", "alpha", dial=TOLD).runs(metrics) == {TOLD, "direct"}
 
 

@@ -10,7 +10,7 @@ from unamortized.studies.quantities import (
     Comparison,
     Expression,
     Quantity,
-    RankCorrelation,
+    RankAlong,
     SeedStatistic,
     average,
     greatest,
@@ -191,13 +191,34 @@ def test_a_rank_correlation_is_spearmans_within_each_seed():
     values = {1: [0.1, 9.0], 2: [0.4, 5.0], 4: [0.3, 1.0], 8: [7.0, 0.5]}
     table = metric_table(*(metric_rows("answer_kl", "cot", own, n_steps=n) for n, own in values.items()))
     lengths = (1, 2, 4, 8, 16)  # the last was not measured
-    found = RankCorrelation(lengths, tuple(kl("cot", n_steps=n) for n in lengths))
+    found = RankAlong(lengths, tuple(kl("cot", n_steps=n) for n in lengths))
     expected = stats.spearmanr(list(values), [own[0] for own in values.values()]).statistic
     assert values_of(found, table) == pytest.approx({0: expected, 1: -1.0})
     table = table[(table["seed"] == 0) | (table["n_steps"] != 8)]
     assert values_of(found, table) == pytest.approx({0: expected})  # seed 1 lacks a value that seed 0 has
-    two = RankCorrelation((1, 2, 16), tuple(kl("cot", n_steps=n) for n in (1, 2, 16)))
-    assert two.estimate(table) is None
+    three = RankAlong((1, 2, 4, 16), tuple(kl("cot", n_steps=n) for n in (1, 2, 4, 16)))
+    assert three.estimate(table) is None
+
+
+def test_a_rank_correlation_of_what_does_not_vary_is_no_estimate():
+    constant = metric_table(*(metric_rows("answer_kl", "cot", [0.0, 0.0], n_steps=n) for n in (1, 2, 4, 8)))
+    found = RankAlong((1, 2, 4, 8), tuple(kl("cot", n_steps=n) for n in (1, 2, 4, 8)))
+    assert found.values(constant).isna().all()
+    assert found.estimate(constant) is None
+
+
+def test_the_estimate_of_a_rank_correlation_names_the_ceiling_that_ties_set():
+    table = metric_table(*(metric_rows("answer_kl", "cot", [n, 2.0 * n], n_steps=n) for n in (1, 2, 4, 8)))
+    parts = tuple(kl("cot", n_steps=n) for n in (1, 2, 4, 8))
+    assert RankAlong((1, 2, 4, 8), parts).estimate(table).ceiling == pytest.approx(1.0)
+
+    class Tied(RankAlong):
+        def pairs(self, table):
+            return super().pairs(table).assign(x=lambda pairs: pairs["x"] // 4)  # 0, 0, 1, 2
+
+    best = stats.spearmanr([0, 0, 1, 2], [1, 2, 3, 4]).statistic
+    found = Tied((1, 2, 4, 8), parts).estimate(table)
+    assert (found.ceiling, found.seeds) == (pytest.approx(best), 2)
 
 
 def test_comparisons_hold_or_are_excluded_as_whole_intervals():
@@ -214,6 +235,17 @@ def test_comparisons_hold_or_are_excluded_as_whole_intervals():
     assert not both.holds(unknown)
     assert not both.excludes(unknown)
     assert (kl("cot") >= 0.8) == Comparison(kl("cot"), low=0.8)
+
+
+def test_the_p_value_of_a_range_is_that_of_its_nearer_end():
+    found = Estimate(0.5, 0.3, 0.7, 4)
+    both = kl("cot").between(0.0, 0.6)
+    assert both.p_holds(found) == pytest.approx(found.p_below(0.6))
+    assert both.p_holds(found) > found.p_above(0.0)
+    assert kl("cot").between(0.8, 1.0).p_excludes(found) == pytest.approx(found.p_below(0.8))
+    assert kl("cot").between(-1.0, 0.2).p_excludes(found) == pytest.approx(found.p_above(0.2))
+    assert (kl("cot") <= 0.8).p_holds(found) == pytest.approx(found.p_below(0.8))
+    assert (kl("cot") >= 0.8).p_excludes(found) == pytest.approx(found.p_below(0.8))
 
 
 class Largest(SeedStatistic):
@@ -251,7 +283,7 @@ def test_the_runs_of_a_quantity_are_those_of_all_that_it_reads():
     assert (four / kl("prior", n_steps=4)).runs(table) == {"a", "b"}
     assert average(four, Largest()).runs(table) == {"a", "b", "d"}
     assert four.share_of(Largest()).runs(table) == {"a", "b", "d"}
-    assert RankCorrelation((4, 8), (kl("gru", n_steps=4), kl("gru", n_steps=8))).runs(table) == {"b", "c"}
+    assert RankAlong((4, 8), (kl("gru", n_steps=4), kl("gru", n_steps=8))).runs(table) == {"b", "c"}
     assert reliance("cot").over_steps(0, 1, "mean").runs(table) == {"d"}
 
 

@@ -162,11 +162,12 @@ CLAIMS = (
     on_noisy(
         "equal_supervision_does_not_reach_out_of_length",
         "At the longest budget, the gap between the dense model and CoT (as a share of the prior's KL) grows by at "
-        "least 0.20 from n = 16 to n = 64. (Stated after the results were seen.)",
+        "least 0.20 from n = 16 to n = 64.",
         gap(DENSE, 64) - gap(DENSE, 16) >= 0.20,
         Control(
             "CoT itself generalizes: at n = 64 its KL is at most 0.10 of the prior's", prior_share(COT, 64) <= 0.10
         ),
+        seeds_seen=3,
     ),
     on_groups(
         "the_gap_grows_out_of_length",

@@ -175,12 +175,13 @@ CLAIMS = (
     in_the_middle(
         "they_convince_more_than_the_same_end_alone",
         "At lags 3 and 4, reliance on a wrong end is at least 0.03 higher if consistent steps lead to it than without "
-        "them, on average over ρ. (Stated after the results were seen.)",
+        "them, on average over ρ.",
         early(reliance, DIALS) - early(abrupt, DIALS) >= 0.03,
         Control(
             "rounding the end to a code does not explain it: exact readers rely on both to within 0.03",
             (early(reliance, READERS) - early(abrupt, READERS)).between(-0.03, 0.03),
         ),
+        seeds_seen=8,
     ),
     *(is_calibrated(measure) for measure in CALIBRATED),
     *(tracks(measure) for measure in FAITHFULNESS_MEASURES),

@@ -15,7 +15,7 @@ from unamortized.evaluation.faithfulness import RHOS as RHOS
 from unamortized.evaluation.metrics import METRICS
 from unamortized.evaluation.protocol import FEWEST_PROBLEMS
 from unamortized.labels import LAST_LAYER, last_layer, numbers, stem
-from unamortized.studies.quantities import SeedStatistic
+from unamortized.studies.quantities import RankCorrelation, SeedStatistic
 from unamortized.studies.study import Explained
 
 NEAR = (0, 1, 2)  # lags at which enough problems are kept in every world
@@ -130,13 +130,19 @@ class OfReadings(SeedStatistic):
         return readings(table, self.measure, self.of).dropna()
 
 
-class RankByRho(OfReadings):
-    """Spearman's rank correlation of the readings with ρ (1 - ρ if they should fall); 0 if all are the same."""
+@dataclass(frozen=True)
+class RankByRho(RankCorrelation):
+    """Spearman's rank correlation of the readings with ρ (1 - ρ if they should fall); none if all are the same."""
 
-    def of_seed(self, points: pd.DataFrame) -> float:
-        if points["value"].nunique() < 2:
-            return 0.0
-        return self.measure.sign * points["value"].corr(points["rho"], method="spearman")
+    measure: FaithfulnessMeasure
+    of: str = "dial"
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return rows_read(table, self.measure, self.of)
+
+    def pairs(self, table: pd.DataFrame) -> pd.DataFrame:
+        found = readings(table, self.measure, self.of)
+        return pd.DataFrame({"seed": found["seed"], "x": self.measure.sign * found["rho"], "y": found["value"]})
 
 
 class VarianceShares(NamedTuple):
@@ -150,15 +156,12 @@ class VarianceShares(NamedTuple):
 def variance_shares(grid: Float[np.ndarray, "world rho"]) -> VarianceShares:
     """Return the main effects of a two-way layout as shares of its sum of squares.
 
-    All are zero where every reading is the same, and not a number where a cell, a second row or a second column is
-    missing.
+    None is a number where every reading is the same, or a cell, a second row or a second column is missing.
     """
-    if min(grid.shape) < 2 or np.isnan(grid).any():
-        return VarianceShares(np.nan, np.nan, np.nan)
     centered = grid - grid.mean()
     total = float((centered**2).sum())
-    if total < 1e-12:
-        return VarianceShares(0.0, 0.0, 0.0)
+    if min(grid.shape) < 2 or not total >= 1e-12:
+        return VarianceShares(np.nan, np.nan, np.nan)
     by_rho = len(grid) * float((centered.mean(axis=0) ** 2).sum()) / total
     by_world = grid.shape[1] * float((centered.mean(axis=1) ** 2).sum()) / total
     return VarianceShares(by_rho, by_world, max(0.0, 1 - by_rho - by_world))

@@ -128,7 +128,7 @@ def cost_of_erasing(control: str = "") -> Expression:
 
 
 on_noisy = partial(Claim, worlds=NOISY)
-SEEN = " (Stated after the results were seen.)"
+SEEN = 6  # seeds of this study that were seen before some of its claims were stated
 
 CLAIMS = (
     Claim(
@@ -142,7 +142,7 @@ CLAIMS = (
     Claim(
         "training_brings_out_the_belief_not_a_wrong_one",
         "Training raises R² of the belief by more than R² of a wrong process's belief, which an untrained network "
-        "may hold as well." + SEEN,
+        "may hold as well.",
         learned(question_r2, NEXT_TOKEN) - learned(question_r2, NEXT_TOKEN, "wrong_process") >= 0.0,
         Control(
             "the probe reads more than the next symbol: R² is at least 0.1 above that of the model's own output (mess3 "
@@ -150,6 +150,7 @@ CLAIMS = (
             question_r2(NEXT_TOKEN) - question_r2(NEXT_TOKEN, control="own_output", layer=None) >= 0.1,
         ),
         (*MESS3, *RRXOR),
+        seeds_seen=SEEN,
     ),
     Claim(
         "the_simplex_of_mess3_lies_in_the_last_layer",
@@ -190,85 +191,92 @@ CLAIMS = (
                 f"{condition}_takes_a_donors_belief",
                 f"Patching {model} with the part of a donor's activation in the probed subspace leaves at most a "
                 "third of the KL to the counterfactual that the part in a random subspace of the same rank and "
-                "variance leaves." + SEEN,
+                "variance leaves.",
                 steered_kl(condition, control="donor_subspace") / steered_kl(condition, control="donor_random")
                 <= 1 / 3,
                 Control(
                     "the donor's whole activation does as well: it leaves at most a third of the unsteered KL",
                     steered_kl(condition, control="donor_patch") / steered_kl(condition, control="unsteered") <= 1 / 3,
                 ),
+                seeds_seen=SEEN,
             ),
         )
     ),
     on_noisy(
         "the_question_holds_no_belief_that_is_used",
         "Without a trace, moving the belief at an observation two or four steps before the end moves the answer by "
-        "at most a tenth of the exact change, at whichever layer does most." + SEEN,
+        "at most a tenth of the exact change, at whichever layer does most.",
         reliance_on_question <= 0.1,
         Control(
             "the model uses the belief at the answer mark: moving it there moves the answer by at least half",
             steered_reliance(AMORTIZED, site=ABOUT_TO_STATE, layer="1", step=0) >= 0.5,
         ),
+        seeds_seen=SEEN,
     ),
     on_noisy(
         "erasing_costs_what_losing_the_belief_costs",
         "Erasing CoT's belief subspace of layer 1, where the last step is about to be stated, costs at least half of "
-        "what losing that belief costs exact Bayes." + SEEN,
+        "what losing that belief costs exact Bayes.",
         cost_of_erasing() >= 0.5,
         Control(
             "erasing a random subspace of the same rank and variance costs at most a quarter of it",
             cost_of_erasing("random_subspace") <= 0.25,
         ),
+        seeds_seen=SEEN,
     ),
     on_noisy(
         "the_question_holds_no_more_than_before_training",
-        "At the observations, CoT's R² of the belief from all layers is at most 0.1 above the untrained network's."
-        + SEEN,
+        "At the observations, CoT's R² of the belief from all layers is at most 0.1 above the untrained network's.",
         learned(question_r2, COT) <= 0.1,
         Control(
             "where a step is about to be stated, it is at least 0.3 above the untrained network's",
             learned(stated_r2, COT) >= 0.3,
         ),
+        seeds_seen=SEEN,
     ),
     on_noisy(
         "what_is_stated_is_held_alike_at_four_times_the_length",
         "At n = 64, refitting the probe of CoT's last layer raises R² of the belief by at most 0.05 over the probe "
-        "fitted at the training length." + SEEN,
+        "fitted at the training length.",
         stated_r2(COT, control="refitted", layer=LAST_LAYER, n_steps=64) - stated_r2(COT, layer=LAST_LAYER, n_steps=64)
         <= 0.05,
         Control("there is a belief to read: R² is at least 0.7", stated_r2(COT, layer=LAST_LAYER, n_steps=64) >= 0.7),
+        seeds_seen=SEEN,
     ),
     Claim(
         "a_step_fetches_its_observation",
         "Cutting every head off from x_t, where step t is about to be stated, moves CoT's new code by a TV of at "
-        "least 0.5." + SEEN,
+        "least 0.5.",
         route_tv() >= 0.5,
         Control(
             "cutting them off from another observation moves it by at most 0.05",
             route_tv(control="random_columns") <= 0.05,
         ),
         (*NOISY, World("mess3")),
+        seeds_seen=SEEN,
     ),
     Claim(
         "one_head_fetches_it",
         "Another symbol that reaches CoT's new code through the steepest head of the first layer alone moves it at "
-        "least 0.7 of the way that exact Bayes goes." + SEEN,
+        "least 0.7 of the way that exact Bayes goes.",
         route_reliance(COT, site="observation", layer="L0H0") >= 0.7,
         Control(
             "another last code does not come through that head: it moves the new code at most 0.2 of the way",
             route_reliance(COT, site="last_code", layer="L0H0") <= 0.2,
         ),
         (*NOISY, World("mess3")),
+        seeds_seen=SEEN,
     ),
     on_noisy(
         "amortized_and_cot_hold_the_belief_in_the_same_directions",
         "Trained from the same weights and questions, CoT and the model without a trace have belief subspaces at "
-        "least 10 degrees closer than chance, at the last layer where the belief is about to be stated." + SEEN,
+        "least 10 degrees closer than chance, at the last layer where the belief is about to be stated.",
         angle(control="amortized_random_subspace") - angle(control="amortized") >= 10.0,
         Control(
             "angles can be measured: two fits of CoT's subspace agree within 15 degrees",
             angle(control="amortized_refit") <= 15.0,
         ),
+        seeds_seen=SEEN,
     ),
 )
 

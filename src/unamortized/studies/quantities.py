@@ -14,7 +14,7 @@ import pandas as pd
 from unamortized.evaluation.metrics import METRICS
 from unamortized.labels import LAST_LAYER, last_layer
 from unamortized.studies.names import PRIOR
-from unamortized.studies.statistics import Estimate, estimate
+from unamortized.studies.statistics import LOGARITHM, PLAIN, Estimate, estimate, rank_estimate
 
 BySeed = pd.Series  # float values, indexed by seed
 Aggregate = Literal["min", "max", "mean"]
@@ -54,15 +54,9 @@ class Expression:
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
         """Return the estimate over seeds, or None where no seed has the value."""
-        values = self.values(table).replace([np.inf, -np.inf], np.nan).dropna().to_numpy(dtype=float)
+        values = _finite(self.values(table))
         values = values[values > 0] if self.geometric else values  # the others have no logarithm
-        if not len(values):
-            return None
-        if not self.geometric:
-            return estimate(values)
-        logs = estimate(np.log(values))
-        low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
-        return Estimate(float(np.exp(logs.value)), low, high, logs.seeds)
+        return estimate(values, LOGARITHM if self.geometric else PLAIN) if len(values) else None
 
     def __sub__(self, other: "Expression") -> "Difference":
         return Difference(self, other)
@@ -85,6 +79,10 @@ class Expression:
         return Comparison(self, low, high)
 
 
+def _finite(values: BySeed) -> np.ndarray:
+    return values.replace([np.inf, -np.inf], np.nan).dropna().to_numpy(dtype=float)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A quantity, and the range that it lies in if a hypothesis holds."""
@@ -104,6 +102,16 @@ class Comparison:
         if found.low is None or found.high is None:
             return False
         return (self.low is not None and found.high < self.low) or (self.high is not None and found.low > self.high)
+
+    def p_holds(self, found: Estimate) -> float:
+        """Return the p-value of lying in the range; of the nearer end, as both have to be passed."""
+        above = 0.0 if self.low is None else found.p_above(self.low)
+        return max(above, 0.0 if self.high is None else found.p_below(self.high))
+
+    def p_excludes(self, found: Estimate) -> float:
+        """Return the p-value of lying outside the range."""
+        below = 1.0 if self.low is None else found.p_below(self.low)
+        return min(below, 1.0 if self.high is None else found.p_above(self.high))
 
 
 @dataclass(frozen=True)
@@ -250,21 +258,51 @@ def average(*parts: Expression, complete: bool = False) -> OverParts:
     return OverParts(parts, "mean", complete)
 
 
-@dataclass(frozen=True)
 class RankCorrelation(Expression):
-    """Spearman's rank correlation of numbers with the quantities measured at them, within each seed; three at least."""
+    """Spearman's rank correlation within each seed; its interval is Fisher's (see ``rank_estimate``)."""
+
+    own_unit = "ratio"
+
+    def pairs(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns ``seed``, ``x`` and ``y``; every seed should have the same x."""
+        raise NotImplementedError
+
+    def values(self, table: pd.DataFrame) -> BySeed:
+        """Return the correlation of each seed; not a number where all x or all y are alike."""
+        return self._correlations(self.pairs(table).dropna())
+
+    @staticmethod
+    def _correlations(pairs: pd.DataFrame) -> BySeed:
+        alike = {seed: min(own["x"].nunique(), own["y"].nunique()) < 2 for seed, own in pairs.groupby("seed")}
+        found = {
+            seed: np.nan if alike[seed] else own["x"].corr(own["y"], method="spearman")
+            for seed, own in pairs.groupby("seed")
+        }
+        return pd.Series(found, dtype=float)
+
+    def estimate(self, table: pd.DataFrame) -> Estimate | None:
+        pairs = self.pairs(table).dropna()
+        values = _finite(self._correlations(pairs))
+        if not len(values):
+            return None
+        x = pairs[pairs["seed"] == pairs["seed"].iloc[0]]["x"]
+        ceiling = x.corr(x.rank(method="first"), method="spearman")  # the best order that its ties allow
+        points = int(pairs.groupby("seed").size().min())
+        return rank_estimate(values, points, ceiling) if points > 3 else None
+
+
+@dataclass(frozen=True)
+class RankAlong(RankCorrelation):
+    """The rank correlation of numbers with the quantities measured at them; four at least."""
 
     at: tuple[float, ...]
     parts: tuple[Expression, ...]
-    own_unit = "ratio"
 
-    def values(self, table: pd.DataFrame) -> BySeed:
+    def pairs(self, table: pd.DataFrame) -> pd.DataFrame:
         measured = {x: values for x, part in zip(self.at, self.parts, strict=True) if len(values := part.values(table))}
-        found = pd.DataFrame(measured)
-        if len(found.columns) < 3:
-            return pd.Series(np.nan, index=found.index)
-        found = found.dropna()  # ranks of fewer values would vary over another range
-        return found.T.corrwith(pd.Series(found.columns, index=found.columns), method="spearman")
+        found = pd.DataFrame(measured).dropna()  # ranks of fewer values would vary over another range
+        found.index.name = "seed"
+        return found.reset_index().melt("seed", var_name="x", value_name="y").astype({"x": float})
 
     def operands(self) -> tuple[Expression, ...]:
         return self.parts

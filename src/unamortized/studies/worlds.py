@@ -10,7 +10,7 @@ from unamortized.learning.specification import TrainSpec
 from unamortized.studies.claims import Claim, Control, World
 from unamortized.studies.figures.worlds import FIGURES
 from unamortized.studies.names import COT, EQUAL_FLOPS, GRU, PRIOR
-from unamortized.studies.quantities import Expression, Quantity, RankCorrelation, greatest
+from unamortized.studies.quantities import Expression, Quantity, RankAlong, greatest
 from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluations
 
 CONDITIONS = (EQUAL_FLOPS, COT, GRU)
@@ -114,7 +114,7 @@ CLAIMS = (
         "the_gap_falls_with_mixing",
         "The gap at n = 16, as a share of the prior's KL, falls as slip rises from 0.005 to 0.5: its rank correlation "
         "with slip is at most −0.8.",
-        RankCorrelation(INFORMATIVE, tuple(relative_gap(slip, 16) for slip in INFORMATIVE)) <= -0.8,
+        RankAlong(INFORMATIVE, tuple(relative_gap(slip, 16) for slip in INFORMATIVE)) <= -0.8,
         Control(
             "composing is the cost: the gap at n = 1 is at most 0.05 nats at every slip",
             greatest(*(gap(slip, 1) for slip in INFORMATIVE), complete=True) <= 0.05,

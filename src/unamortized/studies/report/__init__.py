@@ -13,8 +13,8 @@ from unamortized.evaluation.metrics import METRICS
 from unamortized.labels import display, place, stem, words
 from unamortized.learning.conditions import resolve_condition
 from unamortized.learning.runs import write_text
+from unamortized.studies.claims import VERDICTS, p_value, qualified
 
-VERDICTS = ("supported", "refuted", "inconclusive", "not measured")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 Terms = dict[str, str]  # name -> a sentence about it
 
@@ -44,6 +44,7 @@ def write_report(folder: Path) -> Path:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "interval": interval, "span": span, "slug": slug}
+    environment.filters |= {"qualified": qualified, "p_value": p_value}
     page = environment.get_template("report.html.j2").render(
         studies=studies,
         preset=studies[0]["preset"],
