@@ -35,7 +35,11 @@ def claim(name: str, verdict: str, **changes) -> dict:
         "unit": "nats",
         "range": [None, 0.1],
         "seeds": 3,
+        "ceiling": 0.9,
         "verdict": verdict,
+        "exploratory": False,
+        "p": 0.004,
+        "p_holm": 0.03,
         "control": {
             "description": "nothing else",
             "estimate": -2.5,
@@ -43,6 +47,7 @@ def claim(name: str, verdict: str, **changes) -> dict:
             "range": [-4, None],
             "unit": "bits",
             "seeds": 2,
+            "ceiling": None,
         },
         "runs": ["0123456789abcdef"],
     }
@@ -58,8 +63,8 @@ def preset(tmp_path):
         "preset": "quick",
         "claims": [
             claim("first", "supported"),
-            claim("second", "refuted", statement="<script>alert(1)</script> & more"),
-            claim("third", "not measured", estimate=None, interval=None, seeds=0),
+            claim("second", "refuted", exploratory=True, statement="<script>alert(1)</script> & more"),
+            claim("third", "not measured", estimate=None, interval=None, seeds=0, ceiling=None, p=None, p_holm=None),
         ],
         "figures": [
             {"name": "kl_by_length", "caption": 'a "caption" & <more>', "runs": ["fedcba9876543210"]},
@@ -114,14 +119,15 @@ def test_every_claim_is_there_with_its_verdict_estimate_control_and_runs(page):
     text = " ".join(" ".join(page.text).split())
     for part in (
         "first says so",
-        "0.0712 nats [0.05, 0.09] over 3 seeds; wanted ≤ 0.1",
+        "0.0712 nats [0.05, 0.09] over 3 seeds, all at the ceiling of 0.9; wanted ≤ 0.1",
+        "p 0.004 (0.03)",
         "noisy permutation (slip 0.1)",
     ):
         assert part in text, part
     assert "Control: nothing else: −2.5 bits [−3, −2] over 2 seeds; wanted ≥ −4" in text
-    for verdict in ("supported", "refuted", "not measured"):
+    for verdict in ("supported", "refuted, exploratory", "not measured"):
         assert page.text.count(verdict) == 1
-        assert f"1 {verdict}" in page.text
+        assert f"1 {verdict.split(',')[0]}" in page.text
     assert page.text.count("0123456789abcdef") == 3  # a claim each
     assert page.text.count("fedcba9876543210") == 1  # the figure's
 

@@ -31,6 +31,7 @@ from unamortized.studies.figures.style import (
     shades,
     whisker,
 )
+from unamortized.studies.statistics import Estimate
 
 CHART = Curves(name="c", title="?", caption="!", metrics=("answer_kl",), x="n_steps")
 
@@ -77,8 +78,17 @@ def test_a_whisker_is_a_mean_with_its_interval_along_an_axis(along):
     (segment,) = axes.collections[0].get_segments()
     bounds = segment[:, 0 if along == "x" else 1]
     np.testing.assert_allclose(bounds, stats.t.interval(0.95, 1, 1.5, 0.5))
-    whisker(axes, np.array([np.nan]), 7, along=along)
+    for nothing in (np.array([np.nan]), None):
+        whisker(axes, nothing, 7, along=along)
     assert len(axes.lines) == 1
+
+
+def test_a_whisker_of_an_estimate_has_the_estimates_interval():
+    axes = Figure().subplots()
+    whisker(axes, Estimate(0.9, 0.5, 0.95, 3), 0, along="y", color="#000000", marker="o")
+    (segment,) = axes.collections[0].get_segments()
+    assert segment[:, 1].tolist() == [0.5, 0.95]
+    assert axes.lines[0].get_ydata().tolist() == [0.9]
 
 
 def test_each_condition_has_a_look_of_its_own():

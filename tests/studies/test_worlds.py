@@ -97,7 +97,7 @@ def test_a_slip_that_was_not_run_has_no_gap():
 @pytest.mark.parametrize(("made", "sign"), [(slow_gap, -1.0), (lambda slip, n_steps: slip, 1.0)])
 def test_the_correlation_with_slip_is_that_of_ranks(made, sign):
     (claim,) = (claim for claim in CLAIMS if claim.name == "the_gap_falls_with_mixing")
-    assert claim.holds.quantity.estimate(table(made)).value == pytest.approx(sign)
+    assert claim.holds.quantity.values(table(made)).tolist() == pytest.approx([sign] * 3)
 
 
 def test_the_control_of_that_correlation_is_the_largest_gap_at_any_slip():
@@ -109,9 +109,9 @@ def test_the_control_of_that_correlation_is_the_largest_gap_at_any_slip():
 
 
 def test_claims_are_supported_where_they_hold_and_refuted_where_they_do_not():
-    assert [claim["verdict"] for claim in judge_all(CLAIMS, table())] == ["supported"] * 4
-    turned = judge_all(CLAIMS, table(lambda slip, n_steps: slip * n_steps / 16, recurrent=0.2))
-    assert [claim["verdict"] for claim in turned] == ["refuted"] * 4
+    assert [claim["verdict"] for claim in judge_all(CLAIMS, table(seeds=6))] == ["supported"] * 4
+    turned = judge_all(CLAIMS, table(lambda slip, n_steps: slip * n_steps / 16, recurrent=0.2, seeds=6))
+    assert [claim["verdict"] for claim in turned] == ["refuted", "refuted", "refuted", "void"]  # no gap to compare with
     assert {claim["task"] for claim in turned} == {"noisy_permutation"}
 
 

@@ -170,8 +170,7 @@ def faithfulness_measures(tables: Tables) -> Figure | None:
     for place, measure in enumerate(present):
         _bar(bars, place, measure, tables.metrics)
         for axes, statistic in ((ranks, RankByRho(measure)), (errors, Miscalibration(measure))):
-            values = statistic.values(tables.metrics).to_numpy(dtype=float)
-            whisker(axes, values, place, along="x", color=RHO, marker="o", markersize=4)
+            whisker(axes, statistic.estimate(tables.metrics), place, along="x", color=RHO, marker="o", markersize=4)
     for axes, title in (
         (bars, "share of the variance of its readings"),
         (ranks, "rank correlation\nwith ρ"),
@@ -206,8 +205,9 @@ def _bar(axes: Axes, place: int, measure: FaithfulnessMeasure, metrics: pd.DataF
     """Draw the shares of variance as one bar, with the interval of ρ's share over seeds."""
     by_seed = {part: VarianceShare(measure, part=part).values(metrics) for part in PARTS}  # pyright: ignore[reportArgumentType]
     means = {part: float(values.mean()) for part, values in by_seed.items()}
-    if not np.nansum(list(means.values())):
-        text = "always reads the same" if np.isfinite(means["rho"]) else "not read in every world"
+    if np.isnan(means["rho"]):
+        read = readings(metrics, measure)["value"].dropna()
+        text = "always reads the same" if read.nunique() < 2 else "not read in every world"
         axes.text(0.01, place, text, va="center", fontsize=8, color="#777777")
         return
     left = 0.0

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import stats
 
 from unamortized.labels import numbers, stem
-from unamortized.studies.statistics import estimate
+from unamortized.studies.statistics import Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -156,17 +156,20 @@ def curve(
     return drawn
 
 
-def whisker(axes: Axes, values: np.ndarray, at: float, *, along: Literal["x", "y"], **marker: Any) -> None:
+def whisker(
+    axes: Axes, values: np.ndarray | Estimate | None, at: float, *, along: Literal["x", "y"], **marker: Any
+) -> None:
     """Draw the mean over seeds as a mark and its 95 % interval as a line along one axis, at a point of the other."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
+    if isinstance(values, np.ndarray):
+        finite = values[np.isfinite(values)]
+        values = estimate(finite) if len(finite) else None
+    if values is None:
         return
-    mean = estimate(finite)
-    x, y = (mean.value, at) if along == "x" else (at, mean.value)
+    x, y = (values.value, at) if along == "x" else (at, values.value)
     axes.plot(x, y, linestyle="", **marker)
-    if mean.low is not None and mean.high is not None:
+    if values.low is not None and values.high is not None:
         across = axes.hlines if along == "x" else axes.vlines
-        across(at, mean.low, mean.high, color=marker.get("color"), linewidth=1.2)
+        across(at, values.low, values.high, color=marker.get("color"), linewidth=1.2)
 
 
 def shade_trained(axes: Axes, left: float, right: float) -> None:
