@@ -2,13 +2,14 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from tests.evaluation.oracle import oracle_run, slow_task
 from unamortized.evaluation.probes.activations import respond_with_activations
-from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, RANDOM_FEATURES, BaselineInput
+from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, RANDOM_FEATURES, BaselineInput, exact_window
 from unamortized.evaluation.probes.targets import TARGETS, resolve_target, stationary_belief, wrong_process
 from unamortized.language.meanings import code_meanings
 from unamortized.worlds.problems import sample_problems
@@ -190,6 +191,27 @@ def test_the_window_holds_the_last_ten_observations_of_each_step(given):
     symbols = seen.argmax(axis=3) - 1  # -1 stands for none yet
     np.testing.assert_array_equal(symbols[:, 0], [[-1] * 9 + [first] for first in problems.observations[:, 0]])
     np.testing.assert_array_equal(symbols[:, 1], problems.observations[:, 2:12])
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_an_exact_window_is_bayes_on_the_last_observations_by_enumeration(given, size):
+    features = PROBE_BASELINES.get(f"window_{size}_exact", partial(exact_window, size=size))(given)
+    process, problems = given.run.task.build(), given.problems
+    for row, step in itertools.product(range(3), (1, 3, 6)):
+        unseen = max(0, step - size)
+        total = np.zeros(process.n_states)
+        for earlier in itertools.product(range(process.n_symbols), repeat=unseen):
+            belief = process.initial
+            for symbol in (*earlier, *problems.observations[row, unseen:step]):
+                belief = belief @ process.transitions[symbol]
+            total += belief
+        np.testing.assert_allclose(features[row, step - 1], total / total.sum(), atol=1e-12)
+
+
+def test_a_window_as_long_as_the_question_is_the_exact_belief_and_one_of_nothing_is_the_prior(given):
+    np.testing.assert_allclose(PROBE_BASELINES["window_10_exact"](given), given.problems.beliefs[:, given.steps])
+    nothing = exact_window(given, size=0)
+    assert np.ptp(nothing, axis=0).max() < 1e-12  # alike for all questions
 
 
 def test_random_features_are_of_the_last_ten_observations_and_alike_each_time(given):

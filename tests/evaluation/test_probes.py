@@ -95,21 +95,16 @@ def test_a_probe_of_one_step_is_there_where_the_trace_states_that_step(rows):
 
 
 def test_only_the_belief_in_the_trained_model_gets_probes_of_single_steps(rows):
+    everywhere = {"", "untrained", "shuffled_belief", "untrained+shuffled_belief", "window_4_exact"}
     for found in rows.values():
         assert {row["control"] for row in found if row["step"] is not None} == {""}
-        assert {row["control"] for row in found} == {
-            "",
-            "untrained",
-            "shuffled_belief",
-            "untrained+shuffled_belief",
-            "window_10",
-        }
+        assert everywhere <= {row["control"] for row in found} <= everywhere | {"last_statement"}
 
 
 def test_the_window_is_a_control_without_layers(rows):
     for found in rows.values():
         for site in SITES:
-            assert 0.05 < value(found, "probe_r2", control="window_10", site=site) < 0.9
+            assert 0.05 < value(found, "probe_r2", control="window_4_exact", site=site) < 0.99
 
 
 def test_the_untrained_network_reads_the_trained_ones_trace(monkeypatch):

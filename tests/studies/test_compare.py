@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 
 from unamortized.evaluation.baselines import baselines
-from unamortized.evaluation.probes.probe_baselines import WINDOW
 from unamortized.evaluation.rows import COLUMNS, row, to_table
 from unamortized.labels import ABOUT_TO_STATE, QUESTION
 from unamortized.learning.conditions import CONDITIONS as ALL_CONDITIONS
@@ -44,7 +43,7 @@ def everything_measured(preset):
             of_run("training_flops", None)
             for metric, n_steps in itertools.product(ANSWERED, task.steps.test):
                 of_run(metric, n_steps)
-            for control in ("", "untrained", "shuffled_belief", f"window_{WINDOW}"):
+            for control in ("", "untrained", "shuffled_belief", "window_4_exact"):
                 layers = [""] if "window" in control else [*map(str, range(cell.model.layers + 1)), "all"]
                 for site, layer in itertools.product((QUESTION, ABOUT_TO_STATE), layers):
                     for step in (None, *settings["probes"].steps) if control == "" else (None,):

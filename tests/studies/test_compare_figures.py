@@ -57,7 +57,8 @@ def synthetic(seeds: int = 3) -> Tables:
             for control in ("", "untrained", "shuffled_belief"):
                 add("probe_r2", control=control, site=site, layer=layer, n_steps=16)
             add("probe_r2", site=site, layer=layer, n_steps=16, step=3)  # one step alone, which no figure pools
-        add("probe_r2", control="window_10", site=site, n_steps=16)
+        for control in ("window_4_exact", "last_statement"):
+            add("probe_r2", control=control, site=site, n_steps=16)
     return tables(*groups)
 
 
@@ -191,11 +192,12 @@ def test_probes_are_pooled_over_steps_and_stand_beside_their_controls(found):
     assert len(panels(figure)) == 4
     axes = next(axes for title, axes in panels(figure).items() if "about to state" in title and "mess3" in title)
     assert ticks(next(iter(panels(figure).values()))) == ["embedding", "layer 1", "layer 2", "all layers", "no network"]
-    assert legend(figure) == ["trained network", "before training", "last ten observations", "shuffled beliefs"]
+    names = ["exact, last four observations", "last code and observation"]
+    assert legend(figure) == ["trained network", "before training", *names, "shuffled beliefs"]
     drawn_means = sorted(float(np.asarray(line.get_xdata())[0]) for line in axes.lines)
     where = {"metric": "probe_r2", "task": "mess3", "site": ABOUT_TO_STATE, "step": None}
     cells = [(control, layer) for control in ("", "untrained", "shuffled_belief") for layer in LAYERS]
-    cells.append(("window_10", ""))
+    cells += [("window_4_exact", ""), ("last_statement", "")]
     expected = [mean(found, control=control, layer=layer, **where) for control, layer in cells]
     np.testing.assert_allclose(drawn_means, sorted(expected))
 

@@ -23,7 +23,9 @@ BASELINES = {
 CONTROLS = {
     # in place of the trained network, or of its activations
     "untrained": "The network before training.",
-    "window_10": "The last ten observations, without a network.",
+    "window_10": "The last ten observations, one-hot, without a network.",
+    "window_4_exact": "Exact Bayes's belief from the start and the last four observations.",
+    "window_10_exact": "Exact Bayes's belief from the start and the last ten observations.",
     "random_relu": "512 random features of the last ten observations.",
     "own_output": "The model's own distribution over the next token.",
     "last_statement": "The last stated belief times the next observation.",

@@ -6,7 +6,7 @@ from typing import Any
 from unamortized.evaluation import faithfulness, probes, triangle
 from unamortized.evaluation.evaluate import Evaluation
 from unamortized.evaluation.protocol import SampleSize
-from unamortized.labels import ABOUT_TO_STATE, joined
+from unamortized.labels import ABOUT_TO_STATE, ALL_LAYERS, joined
 from unamortized.learning.specification import TrainSpec
 from unamortized.models.transformer import ModelSpec
 from unamortized.studies.claims import Claim, Control, World
@@ -240,12 +240,14 @@ CLAIMS = (
     ),
     on_noisy(
         "belief_is_read_where_it_is_stated",
-        "Where a step is about to be stated, the last layer's R² of the belief is at least 0.1 above the untrained "
+        "Where a step is about to be stated, R² of the belief from all layers is at least 0.1 above the untrained "
         "network's.",
-        r2(COT, layer="last") - r2(COT, control="untrained", layer="last") >= 0.1,
+        r2(COT, layer=ALL_LAYERS) - r2(COT, control="untrained", layer=ALL_LAYERS) >= 0.1,
         Control(
-            "the last ten observations do not explain it", r2(COT, layer="last") - r2(COT, control="window_10") >= 0.1
+            "the last four observations do not explain it: R² is at least 0.1 above that of exact inference from them",
+            r2(COT, layer=ALL_LAYERS) - r2(COT, control="window_4_exact") >= 0.1,
         ),
+        seeds_seen=3,
     ),
     on_groups(
         "cot_solves_groups_at_any_length",

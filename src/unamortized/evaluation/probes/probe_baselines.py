@@ -4,6 +4,7 @@ A probe of the residual stream tells something of the network only where it beat
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,6 +14,7 @@ from unamortized.labels import ABOUT_TO_STATE
 from unamortized.language.meanings import code_meanings
 from unamortized.learning.rollouts import Response
 from unamortized.learning.specification import Run
+from unamortized.worlds.inference import filter_beliefs
 from unamortized.worlds.problems import Problems
 from unamortized.worlds.randomness import stream
 
@@ -39,6 +41,23 @@ def window(given: BaselineInput) -> BaselineFeatures:
     padded = np.pad(given.problems.observations + 1, ((0, 0), (WINDOW, 0)))
     windows = np.stack([padded[:, step : step + WINDOW] for step in given.steps], axis=1)
     return np.eye(given.run.vocabulary.n_symbols + 1)[windows].reshape(*windows.shape[:2], -1)
+
+
+def exact_window(given: BaselineInput, size: int) -> BaselineFeatures:
+    """Return the exact belief from the start and the last ``size`` observations: no function of them holds more.
+
+    The steps before the window move the start belief as they would on average, without their observations.
+    """
+    problems, process = given.problems, given.problems.process
+    before = [problems.start_beliefs]
+    for _ in range(problems.n_steps):
+        before.append((before[-1][:, None] @ process.state_transitions)[:, 0])
+    beliefs = []
+    for step in given.steps.tolist():
+        first = max(0, step - size)
+        seen = problems.observations[:, first:step]
+        beliefs.append(filter_beliefs(process.transitions, before[first], seen, readout=process.readout).beliefs[:, -1])
+    return np.stack(beliefs, axis=1)
 
 
 def random_relu(given: BaselineInput) -> BaselineFeatures:
@@ -78,6 +97,7 @@ def last_statement(given: BaselineInput) -> BaselineFeatures | None:
 
 PROBE_BASELINES = {  # by the name that the column ``control`` gives them
     f"window_{WINDOW}": window,
+    **{f"window_{size}_exact": partial(exact_window, size=size) for size in (4, WINDOW)},
     "random_relu": random_relu,
     "own_output": own_output,
     "last_statement": last_statement,

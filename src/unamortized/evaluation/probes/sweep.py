@@ -22,6 +22,7 @@ from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
 UNTRAINED = "untrained"
+STANDARD = (UNTRAINED, "shuffled_belief", "window_4_exact", "last_statement")
 EVERYTHING = (UNTRAINED, *PROBE_BASELINES, *TARGETS)
 SMALLEST, LARGEST = 8, 512  # problems in the first and in the largest chunk
 
@@ -33,7 +34,7 @@ class Probes:
     problems: int = 512  # to score on
     fitted: int | None = None  # problems to fit on; ``problems`` by default
     steps: tuple[int, ...] = ()  # steps at which the belief also gets a probe of its own
-    beside: tuple[str, ...] = (UNTRAINED, "shuffled_belief", "window_10")  # baselines and further targets
+    beside: tuple[str, ...] = STANDARD  # baselines and further targets
 
     def __post_init__(self) -> None:
         for name in self.targets:

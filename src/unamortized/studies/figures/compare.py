@@ -176,7 +176,7 @@ FIGURES = (
         metrics=("probe_r2",),
         where={
             "condition": (COT,),
-            "control": ("", "untrained", "window_10", "shuffled_belief"),
+            "control": ("", "untrained", "window_4_exact", "last_statement", "shuffled_belief"),
             "site": (ABOUT_TO_STATE, QUESTION),
             "layer": ("0", "1", "2", "all", ""),
             "step": (None,),
@@ -185,7 +185,8 @@ FIGURES = (
             ("layer", ""): "no network",
             ("control", ""): "trained network",
             "untrained": "before training",
-            "window_10": "last ten observations",
+            "window_4_exact": "exact, last four observations",
+            "last_statement": "last code and observation",
             "shuffled_belief": "shuffled beliefs",
             ABOUT_TO_STATE: "about to state",
             QUESTION: "in the question",

@@ -135,6 +135,8 @@ BASELINES = {  # controls that read the belief from less than the trained networ
     "last_statement": "last code and observation",
     "random_relu": "random features",
     "window_10": "last ten observations",
+    "window_4_exact": "exact Bayes on the last four",
+    "window_10_exact": "exact Bayes on the last ten",
 }
 TARGETS = {  # targets that the same probes read from the trained network
     "": "belief",
