@@ -99,7 +99,8 @@ def claims_table() -> str:
     rows = []
     for name, record in _records().items():
         verdicts = [claim["verdict"] for claim in record["claims"]]
-        stand = [claim for claim in record["claims"] if claim["p_holm"] is not None and claim["p_holm"] <= 0.05]
+        decided = [claim for claim in record["claims"] if claim["verdict"] in ("supported", "refuted")]
+        stand = [claim for claim in decided if claim["p_holm"] <= 0.05]
         counts = [str(verdicts.count(verdict)) for verdict in VERDICTS] + [str(len(stand))]
         made_as = str(record.get("format", 1))
         rows.append((f"[{name}](../results/reference/{name}/claims.md)", record["question"], made_as, *counts))

@@ -79,3 +79,12 @@ def test_rows_to_draw_are_the_multiples_of_each_length_and_seed():
     assert sorted(map(tuple, drawn[["n_steps", "seed"]].astype(int).to_numpy())) == [(4, 0), (4, 1), (16, 0), (16, 1)]
     for n_steps, own in drawn.groupby("n_steps"):
         np.testing.assert_allclose(own["value"], np.log10(FlopsMultiple(AMORTIZED, int(n_steps)).values(table())))
+
+
+def test_an_estimate_at_the_reach_of_the_budgets_says_so():
+    assert FlopsMultiple(AMORTIZED, 16).estimate(table()).ceiling is None
+    flat = table()
+    flat.loc[(flat["condition"] == AMORTIZED) & (flat["metric"] == "answer_kl"), "value"] = 0.3
+    found = FlopsMultiple(AMORTIZED, 16).estimate(flat)
+    assert found.ceiling == pytest.approx(REACH * 4800e9 / COT_FLOPS) == pytest.approx(found.value)
+    assert FlopsMultiple(DENSE, 16).estimate(flat) is None

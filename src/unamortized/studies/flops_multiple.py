@@ -6,13 +6,14 @@ far to extrapolate and counts as that. Where returns diminish faster than a powe
 depth, the true multiple is larger. So read it as a lower bound.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from unamortized.studies.names import COT
 from unamortized.studies.quantities import SeedStatistic
+from unamortized.studies.statistics import Estimate
 
 REACH = 100.0  # times the largest budget: farther extrapolations, and KLs that no budget reaches, count as this
 METRICS = ("answer_kl", "training_flops")
@@ -59,6 +60,15 @@ class FlopsMultiple(SeedStatistic):
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
         return with_flops(self.rows(table))
+
+    def estimate(self, table: pd.DataFrame) -> Estimate | None:
+        """Estimate the multiple, and say so if every seed is at the largest that is told apart."""
+        found, points = super().estimate(table), self.points(table)
+        if found is None:
+            return None
+        flops = points.groupby("condition")["training_flops"].max()
+        most = REACH * float(flops[self.condition] / flops[COT])
+        return replace(found, ceiling=most if np.isclose(found.value, most) else None)
 
     def of_seed(self, points: pd.DataFrame) -> float:
         own = points[points["condition"] == self.condition]
