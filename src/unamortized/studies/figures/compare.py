@@ -142,8 +142,8 @@ FIGURES = (
     Curves(
         name="light_cone",
         title="Does the answer follow an edited step as far as exact Bayes would?",
-        caption="CoT follows an edited step as far as exact Bayes (1) on all worlds but mess3, which forgets; with "
-        "the later steps frozen, an early edit moves hardly anything (0), as it should.",
+        caption="CoT follows an edited step nearly as far as exact Bayes (1) on all worlds but mess3, which forgets; "
+        "with the later steps frozen, an early edit moves hardly anything (0), as it should.",
         metrics=("causal_reliance", "causal_reliance_frozen"),
         where={"condition": (COT,), "control": ("", "wrong_counterfactual")},
         prepare=name_edits,
