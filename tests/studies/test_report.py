@@ -37,6 +37,7 @@ def claim(name: str, verdict: str, **changes) -> dict:
         "seeds": 3,
         "ceiling": 0.9,
         "verdict": verdict,
+        "seeds_seen": 0,
         "exploratory": False,
         "p": 0.004,
         "p_holm": 0.03,
