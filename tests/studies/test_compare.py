@@ -46,8 +46,7 @@ def everything_measured(preset):
             for control in ("", "untrained", "shuffled_belief", "window_4_exact"):
                 layers = [""] if "window" in control else [*map(str, range(cell.model.layers + 1)), "all"]
                 for site, layer in itertools.product((QUESTION, ABOUT_TO_STATE), layers):
-                    for step in (None, *settings["probes"].steps) if control == "" else (None,):
-                        of_run("probe_r2", longest, site=site, layer=layer, step=step, control=control)
+                    of_run("probe_r2", longest, site=site, layer=layer, control=control)
             if not resolve_condition(condition).language(task, cell.model).is_direct:
                 for lag in settings["light_cone"].lags:
                     for metric in OF_TRACES:
