@@ -48,6 +48,13 @@ def test_a_stale_table_or_number_is_written_anew():
     assert render(fresh) == fresh
 
 
+def test_a_page_may_name_the_verdict_of_a_claim():
+    claims = json.loads((REFERENCE / "compare" / "claims.json").read_text())["claims"]
+    verdict = next(claim["verdict"] for claim in claims if claim["name"] == "cot_does_not_drift")
+    marked = "<!-- n: compare cot_does_not_drift verdict -->refuted or not<!-- /n -->"
+    assert render(marked) == f"<!-- n: compare cot_does_not_drift verdict -->{verdict}<!-- /n -->"
+
+
 @pytest.mark.parametrize(
     "page",
     [
