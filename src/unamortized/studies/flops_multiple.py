@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from unamortized.studies.names import COT
+from unamortized.labels import numbers
+from unamortized.studies.names import COT, after
 from unamortized.studies.quantities import SeedStatistic
 from unamortized.studies.statistics import Estimate
 
@@ -24,6 +25,12 @@ def with_flops(rows: pd.DataFrame) -> pd.DataFrame:
     costs = rows[rows["metric"] == "training_flops"].drop_duplicates("run").set_index("run")["value"]
     answers = rows[(rows["metric"] == "answer_kl") & rows["run"].isin(costs.index)]
     return answers.assign(training_flops=answers["run"].map(costs).astype(float))
+
+
+def is_budget(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are of runs that differ from those without a variant in nothing but the number of steps."""
+    named = {name: not name or name == after(int(numbers(name).get("steps", 0))) for name in rows["variant"].unique()}
+    return rows["variant"].map(named).astype(bool)
 
 
 def multiple(flops: np.ndarray, kls: np.ndarray, cot_flops: float, cot_kl: float) -> float:
@@ -46,7 +53,7 @@ def multiple(flops: np.ndarray, kls: np.ndarray, cot_flops: float, cot_kl: float
 
 @dataclass(frozen=True)
 class FlopsMultiple(SeedStatistic):
-    """The FLOPs multiple of a condition at one length, over all its budgets; of models with two layers."""
+    """The FLOPs multiple of a condition at one length, over all its budgets."""
 
     condition: str
     n_steps: int
@@ -55,7 +62,7 @@ class FlopsMultiple(SeedStatistic):
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         own = table[table["metric"].isin(METRICS) & (table["control"] == "")]
-        own = own[own["condition"].isin((self.condition, COT)) & ~own["variant"].str.contains("layers")]
+        own = own[own["condition"].isin((self.condition, COT)) & is_budget(own)]
         return own[own["n_steps"].eq(self.n_steps).fillna(False) | (own["metric"] == "training_flops")]
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
