@@ -94,6 +94,15 @@ def interrupted(*_arguments):
     raise KeyboardInterrupt
 
 
+@pytest.fixture
+def attentive():
+    """Heed Ctrl-C as in the foreground: a process started in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("attentive")
 def test_ctrl_c_leaves_a_run_that_resumes_and_restores_the_handler(tmp_path, whole):
     spec = small_spec(**LONG)
     folder = run_folder(spec, tmp_path)

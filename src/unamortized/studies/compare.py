@@ -169,6 +169,16 @@ CLAIMS = (
         ),
         seeds_seen=3,
     ),
+    on_noisy(
+        "nor_does_it_at_equal_steps",
+        "Trained for as many steps as CoT, the dense model falls behind CoT by at least 0.05 more (as a share of the "
+        "prior's KL) at n = 64 than at n = 16.",
+        gap(DENSE, 64, EQUAL_STEPS) - gap(DENSE, 16, EQUAL_STEPS) >= 0.05,
+        Control(
+            "CoT itself generalizes: at n = 64 its KL is at most 0.10 of the prior's", prior_share(COT, 64) <= 0.10
+        ),
+        seeds_seen=6,
+    ),
     on_groups(
         "the_gap_grows_out_of_length",
         "On a group the gap between the model without a trace and CoT (as a share of the prior's KL) grows by at least "

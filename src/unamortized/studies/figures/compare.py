@@ -85,8 +85,8 @@ FIGURES = (
     Curves(
         name="kl_by_flops",
         title="Would longer training close the gap?",
-        caption="Longer training brings models without a trace to CoT's KL at short lengths, but not beyond the "
-        "lengths seen in training (n = 64).",
+        caption="Longer training brings models without a trace to CoT's KL or below it at n = 4 and 8, but not at "
+        "n = 16, the longest seen in training; at n = 64 the longest dense training is worse than shorter ones.",
         metrics=("answer_kl", "training_flops"),
         where=BUDGETS | {"task": ("noisy_permutation",)},
         prepare=budgets,
@@ -113,8 +113,8 @@ FIGURES = (
     Dots(
         name="labels_and_writing",
         title="What closes the gap: more labels, softer labels, depth, or writing?",
-        caption="KL at n = 16, trained for 1,200 steps each: one drawn answer, a drawn answer after every observation, "
-        "the exact belief there, four layers, and CoT.",
+        caption="KL at n = 16, trained for 1,200 steps each: one drawn answer (on questions of all lengths), a drawn "
+        "answer after every observation, the exact belief there, four layers, and CoT.",
         metrics=("answer_kl",),
         where={
             "name": (*STEPWISE, *DEEP[:2], "CoT", DEEP[2]),
@@ -130,7 +130,7 @@ FIGURES = (
         name="edit_effect",
         title="How far does an edited step move the answer?",
         caption="One step of CoT's trace is replaced by another problem's: the answer moves as far as exact Bayes "
-        "says (on S5 the lines coincide), and less far on mess3, which forgets the step within a few more.",
+        "says (on S5 and S3 the lines coincide), but not as far on mess3 if one of the last four steps is edited.",
         metrics=("edit_tv", "counterfactual_tv"),
         where={"condition": (COT,)},
         names={"edit_tv": "CoT's answer", "counterfactual_tv": "the exact answer"},
@@ -143,8 +143,8 @@ FIGURES = (
     Curves(
         name="light_cone",
         title="Does the answer follow an edited step as far as exact Bayes would?",
-        caption="CoT follows an edited step nearly as far as exact Bayes (1) on all worlds but mess3, which forgets; "
-        "with the later steps frozen, an early edit moves hardly anything (0), as it should.",
+        caption="CoT follows an edited step nearly as far as exact Bayes (1), but on mess3 only an edit four steps "
+        "back; with the later steps frozen, an early edit moves hardly anything (0), as it should.",
         metrics=("causal_reliance", "causal_reliance_frozen"),
         where={"condition": (COT,), "control": ("", "wrong_counterfactual")},
         prepare=name_edits,
@@ -172,8 +172,8 @@ FIGURES = (
     Dots(
         name="probe_r2_by_layer",
         title="Where can the exact belief be read, and would a control read it as well?",
-        caption="Where CoT is about to state a step, layers 1 and 2 hold far more of the belief than any control on "
-        "the noisy permutation and S5; on mess3 an untrained network holds nearly as much.",
+        caption="Where CoT is about to state a step, training adds most of what layers 1 and 2 hold of the belief on "
+        "the noisy permutation and S5, little on S3 and mess3; the last code and the observation hold as much.",
         metrics=("probe_r2",),
         where={
             "condition": (COT,),
@@ -208,7 +208,7 @@ FIGURES = (
     Picture(
         "one_problem",
         "One problem, not hand-picked: CoT states nearly the exact belief after each observation; without a trace, "
-        "the answer is spread over wrong states.",
+        "the answer is less exact.",
         one_problem,
     ),
 )
