@@ -85,7 +85,7 @@ def test_every_claim_has_an_estimate_and_a_verdict(output):
             assert measured["seeds"] == 2
             assert measured["interval"][0] <= measured["estimate"] <= measured["interval"][1]
     unmeasured = [claim["name"] for claim in record["claims"] if claim["verdict"] == "not measured"]
-    assert len(unmeasured) == 5  # those about budgets or depth that only larger presets have
+    assert len(unmeasured) == 6  # those about budgets or depth that only larger presets have
     assert {figure["name"] for figure in record["figures"]} == FIGURES
 
 
