@@ -53,6 +53,13 @@ def test_seeds_that_all_agree_have_the_p_value_of_a_sign_test():
     assert (found.p_above(0.9), found.p_below(0.9)) == (1.0, 2**-5)
 
 
+@pytest.mark.parametrize("value", [0.05, 0.1, 0.7, 0.95])
+@pytest.mark.parametrize("seeds", [3, 5, 6])
+def test_equal_seeds_are_estimated_without_rounding(value, seeds):
+    found = estimate(np.full(seeds, value))
+    assert (found.value, found.low, found.high) == (value, value, value)
+
+
 def test_a_rank_correlation_has_fishers_interval_within_one():
     found = rank_estimate(np.array([0.98, 0.9, 1.0]), 10, 1.0)
     assert -1 < found.low < found.value < found.high < 1

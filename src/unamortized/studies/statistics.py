@@ -37,9 +37,10 @@ class Estimate:
     ceiling: float | None = None  # the largest value that can be read, if every seed has it
 
     def p_above(self, bound: float) -> float:
-        """Return the two-sided p-value of lying above a bound: at most .05 if the whole interval does.
+        """Return the two-sided p-value of lying above a bound: at most .05 if the whole interval does and has a width.
 
-        Seeds that all have the same value have no spread; then it is that of a sign test, 2^(1 - seeds).
+        Seeds that all have the same value have no spread. It is then that of a sign test, 2^(1 - seeds), so that fewer
+        than six such seeds have a larger p-value than their interval suggests.
         """
         return self._p(bound, 1)
 
@@ -71,10 +72,13 @@ def estimate(values: np.ndarray, scale: Scale = PLAIN, least_error: float = 0.0)
     With five seeds a percentile bootstrap would cover 84 % where it says 95 %.
     """
     scaled = scale.to(values)
-    mean, seeds = float(scaled.mean()), len(values)
+    seeds = len(values)
+    alike = bool((scaled == scaled[0]).all())  # then a sum over seeds would only add a rounding error
+    mean = float(scaled[0] if alike else scaled.mean())
     if seeds < 2:
         return Estimate(float(scale.back(np.array(mean))), None, None, seeds, scale)
-    half = _critical(seeds) * max(float(scaled.std(ddof=1) / np.sqrt(seeds)), least_error)
+    error = 0.0 if alike else float(scaled.std(ddof=1) / np.sqrt(seeds))
+    half = _critical(seeds) * max(error, least_error)
     value, low, high = scale.back(np.array([mean, mean - half, mean + half])).tolist()
     return Estimate(value, low, high, seeds, scale)
 
