@@ -273,11 +273,10 @@ class RankCorrelation(Expression):
 
     @staticmethod
     def _correlations(pairs: pd.DataFrame) -> BySeed:
-        alike = {seed: min(own["x"].nunique(), own["y"].nunique()) < 2 for seed, own in pairs.groupby("seed")}
-        found = {
-            seed: np.nan if alike[seed] else own["x"].corr(own["y"], method="spearman")
-            for seed, own in pairs.groupby("seed")
-        }
+        found = {}
+        for seed, own in pairs.groupby("seed"):
+            varies = own["x"].nunique() > 1 and own["y"].nunique() > 1
+            found[seed] = own["x"].corr(own["y"], method="spearman") if varies else np.nan
         return pd.Series(found, dtype=float)
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:

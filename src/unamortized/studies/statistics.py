@@ -5,7 +5,7 @@ Fisher's z. The same scale gives the p-value of lying on one side of a bound.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -101,7 +101,7 @@ def rank_estimate(correlations: np.ndarray, points: int, ceiling: float) -> Esti
         np.clip(correlations, -most, most), FISHER, float(np.sqrt(1.06 / (points - 3) / len(correlations)))
     )
     reached = ceiling if np.allclose(correlations, ceiling, atol=1e-9) else None
-    return Estimate(found.value, found.low, found.high, found.seeds, FISHER, reached)
+    return replace(found, ceiling=reached)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
