@@ -191,6 +191,8 @@ def test_a_claim_stated_after_seeds_were_seen_is_judged_on_fresh_ones():
     assert qualified(fresh) == "refuted, on fresh seeds"
     few = seen.judge(MESS3, metrics([*holds, 0.1], [*holds, 2.0]))  # one fresh seed is not enough
     assert (few["verdict"], few["exploratory"], few["seeds"]) == ("inconclusive", True, 4)
+    alone = seen.judge(MESS3, metrics([*holds, *holds], holds))  # the control has no fresh seed
+    assert (alone["exploratory"], alone["control"]["seeds"]) == (True, 3)
     (line,) = to_markdown(judge_all((seen,), metrics(holds, holds))).splitlines()[2:]
     assert "**supported, exploratory**" in line
     assert not CLAIM.judge(MESS3, metrics(holds, holds))["exploratory"]

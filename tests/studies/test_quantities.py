@@ -205,6 +205,9 @@ def test_a_rank_correlation_of_what_does_not_vary_is_no_estimate():
     found = RankAlong((1, 2, 4, 8), tuple(kl("cot", n_steps=n) for n in (1, 2, 4, 8)))
     assert found.values(constant).isna().all()
     assert found.estimate(constant) is None
+    once = metric_table(*(metric_rows("answer_kl", "cot", [n, 0.0, n], n_steps=n) for n in (1, 2, 4, 8)))
+    assert found.estimate(once) is None  # the seeds that do vary would not be a random choice
+    assert found.estimate(once[once["seed"] != 1]).seeds == 2
 
 
 def test_the_estimate_of_a_rank_correlation_names_the_ceiling_that_ties_set():
@@ -287,9 +290,13 @@ def test_the_runs_of_a_quantity_are_those_of_all_that_it_reads():
     assert reliance("cot").over_steps(0, 1, "mean").runs(table) == {"d"}
 
 
-def test_values_without_a_logarithm_are_no_part_of_a_ratio():
+@pytest.mark.parametrize(
+    ("own", "other"), [([0.0, 2.0], [1.0, 1.0]), ([-1.0, 2.0], [1.0, 1.0]), ([1.0, 2.0], [0.0, 1.0])]
+)
+def test_a_seed_without_a_logarithm_leaves_no_estimate_of_a_ratio(own, other):
     table = metric_table(
-        metric_rows("answer_kl", "cot", [1.0, 2.0, 0.0, 3.0]), metric_rows("answer_kl", "gru", [1.0, 1.0, 1.0, 0.0])
+        metric_rows("answer_kl", "cot", [*own, 3.0, 4.0]), metric_rows("answer_kl", "gru", [*other, 1.0])
     )
-    found = (kl("cot") / kl("gru")).estimate(table)
-    assert (found.value, found.seeds) == (pytest.approx(np.sqrt(2.0)), 2)
+    assert (kl("cot") / kl("gru")).estimate(table) is None
+    positive = (kl("cot") / kl("gru")).estimate(table[table["seed"] > 0])  # seed 3 was not measured for both
+    assert (positive.value, positive.seeds) == (pytest.approx(np.sqrt(6.0)), 2)

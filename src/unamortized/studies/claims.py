@@ -65,10 +65,12 @@ class Claim:
         control's in its own. Void: the control's lies wholly outside, so that the measurement cannot speak.
         Inconclusive: anything else. ``p`` is the p-value of the verdict nearest at hand.
         """
-        fresh = table[table["seed"] >= self.seeds_seen]
-        exploratory = self.seeds_seen > 0 and fresh["seed"].nunique() < 2
-        used = table if exploratory else fresh
-        found, beside = (holds.quantity.estimate(used) for holds in (self.holds, self.control.holds))
+        used = table[table["seed"] >= self.seeds_seen]
+        found, beside = self._estimates(used)
+        exploratory = self.seeds_seen > 0 and not (_over_seeds(found) and _over_seeds(beside))
+        if exploratory:
+            used = table
+            found, beside = self._estimates(used)
         runs = {run for holds in (self.holds, self.control.holds) for run in holds.quantity.runs(used)}
         verdict, p = _verdict(found, self.holds, beside, self.control.holds)
         return {
@@ -85,11 +87,18 @@ class Claim:
             "runs": sorted(runs),
         }
 
+    def _estimates(self, table: pd.DataFrame) -> tuple[Estimate | None, Estimate | None]:
+        return self.holds.quantity.estimate(table), self.control.holds.quantity.estimate(table)
+
+
+def _over_seeds(found: Estimate | None) -> bool:
+    return found is not None and found.seeds >= 2
+
 
 def _verdict(
     found: Estimate | None, holds: Comparison, beside: Estimate | None, control: Comparison
 ) -> tuple[Verdict, float | None]:
-    if found is None or beside is None or found.seeds < 2 or beside.seeds < 2:
+    if found is None or beside is None or min(found.seeds, beside.seeds) < 2:
         return "not measured", None
     valid = control.p_holds(beside)  # both have to hold: the larger p-value counts
     p = min(max(holds.p_holds(found), valid), max(holds.p_excludes(found), valid), control.p_excludes(beside))

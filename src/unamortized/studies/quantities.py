@@ -53,10 +53,12 @@ class Expression:
         return set(self.rows(table)["run"]) - {""}
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
-        """Return the estimate over seeds, or None where no seed has the value."""
-        values = _finite(self.values(table))
-        values = values[values > 0] if self.geometric else values  # the others have no logarithm
-        return estimate(values, LOGARITHM if self.geometric else PLAIN) if len(values) else None
+        """Return the estimate over seeds, or None where no seed has the value, or one has no logarithm to average."""
+        values = self.values(table)
+        if self.geometric and not np.isfinite(np.log(values[values.notna()].where(values > 0))).all():
+            return None  # seeds left out would not be a random choice
+        finite = _finite(values)
+        return estimate(finite, LOGARITHM if self.geometric else PLAIN) if len(finite) else None
 
     def __sub__(self, other: "Expression") -> "Difference":
         return Difference(self, other)
@@ -280,9 +282,10 @@ class RankCorrelation(Expression):
         return pd.Series(found, dtype=float)
 
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
+        """Return the estimate over seeds, or None where one has no order: the others would not be a random choice."""
         pairs = self.pairs(table).dropna()
-        values = _finite(self._correlations(pairs))
-        if not len(values):
+        values = self._correlations(pairs).to_numpy(dtype=float)
+        if not len(values) or np.isnan(values).any():
             return None
         x = pairs[pairs["seed"] == pairs["seed"].iloc[0]]["x"]
         ceiling = x.corr(x.rank(method="first"), method="spearman")  # the best order that its ties allow
