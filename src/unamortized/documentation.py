@@ -20,7 +20,7 @@ from unamortized.evaluation.metrics import METRICS
 from unamortized.labels import display
 from unamortized.learning.conditions import CONDITIONS, resolve_condition
 from unamortized.learning.runs import write_text
-from unamortized.studies.claims import VERDICTS
+from unamortized.studies.claims import VERDICTS, qualified
 from unamortized.studies.figures.charts import with_column
 from unamortized.studies.figures.training import NAMES, named_training
 from unamortized.studies.output import read_metrics
@@ -99,7 +99,8 @@ def claims_table() -> str:
     rows = []
     for name, record in _records().items():
         verdicts = [claim["verdict"] for claim in record["claims"]]
-        stand = [claim for claim in record["claims"] if claim["p_holm"] is not None and claim["p_holm"] <= 0.05]
+        decided = [claim for claim in record["claims"] if claim["verdict"] in ("supported", "refuted")]
+        stand = [claim for claim in decided if claim["p_holm"] <= 0.05]
         counts = [str(verdicts.count(verdict)) for verdict in VERDICTS] + [str(len(stand))]
         made_as = str(record.get("format", 1))
         rows.append((f"[{name}](../results/reference/{name}/claims.md)", record["question"], made_as, *counts))
@@ -113,16 +114,19 @@ def _records() -> dict[str, Any]:
 
 
 def _number(key: str) -> str:
-    """Return the estimate of a claim of the reference results, with its interval."""
+    """Return the estimate of a claim of the reference results with its interval, or its verdict."""
     study, name, *more = key.split()
-    where = [word for word in more if word not in ("control", "value")]
+    where = [word for word in more if word not in ("control", "value", "verdict")]
     file = REFERENCE / study / "claims.json"
     claims = json.loads(file.read_text(encoding="utf-8"))["claims"] if file.is_file() else []
     named = [claim for claim in claims if claim["name"] == name]
     if where:
         named = [claim for claim in named if [claim["task"], claim["world"]] == [*where, ""][:2]]
     if len(named) != 1:
-        raise ValueError(f"{key}: must name one claim (got {len(named)}); write STUDY CLAIM TASK WORLD control value")
+        form = "STUDY CLAIM TASK WORLD control value, or verdict in place of the last two"
+        raise ValueError(f"{key}: must name one claim (got {len(named)}); write {form}")
+    if "verdict" in more:
+        return qualified(named[0])
     entry = named[0]["control"] if "control" in more else named[0]
     unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
     interval = "" if "value" in more else " ({} to {})".format(*map(_short, entry["interval"]))

@@ -52,6 +52,15 @@ def test_a_feature_that_does_not_vary_is_left_out():
     np.testing.assert_allclose(probe.weights[:-1], fit(x, y).weights, atol=1e-12)
 
 
+def test_a_feature_that_hardly_varies_gets_no_weight_as_it_may_vary_elsewhere():
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(200, 3)), draw.normal(size=(200, 2))
+    x[:, 1] *= 1e-7
+    probe = ridge_probe(moments(x, y))
+    assert (probe.weights[1] == 0).all()
+    np.testing.assert_allclose(probe.weights[[0, 2]], ridge_probe(moments(x[:, [0, 2]], y)).weights)
+
+
 def test_targets_side_by_side_are_fitted_as_if_alone():
     x, y = data(80)
     alone, together = fit(x, y[:, 1:3]), fit(x, y)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from tests.studies.tables import metric_rows, metric_table
-from unamortized.studies.claims import Claim, Control, World, judge_all, to_json, to_markdown
+from unamortized.studies.claims import Claim, Control, World, judge_all, qualified, to_json, to_markdown
 from unamortized.studies.quantities import Quantity
 
 kl = Quantity("answer_kl")
@@ -91,6 +91,7 @@ def test_a_judged_claim_shows_its_numbers_its_control_and_its_runs():
             "range": [1.0, None],
         },
         "verdict": "not measured",
+        "seeds_seen": 0,
         "exploratory": False,
         "p": None,
         "runs": ["a", "b"],
@@ -187,6 +188,7 @@ def test_a_claim_stated_after_seeds_were_seen_is_judged_on_fresh_ones():
     holds, fails = CLEAR["holds"], CLEAR["fails"]
     fresh = seen.judge(MESS3, metrics([*holds, *fails], [*holds, *holds]))
     assert (fresh["verdict"], fresh["exploratory"], fresh["seeds"]) == ("refuted", False, 3)
+    assert qualified(fresh) == "refuted, on fresh seeds"
     few = seen.judge(MESS3, metrics([*holds, 0.1], [*holds, 2.0]))  # one fresh seed is not enough
     assert (few["verdict"], few["exploratory"], few["seeds"]) == ("inconclusive", True, 4)
     (line,) = to_markdown(judge_all((seen,), metrics(holds, holds))).splitlines()[2:]

@@ -46,8 +46,7 @@ def everything_measured(preset):
             for control in ("", "untrained", "shuffled_belief", "window_4_exact"):
                 layers = [""] if "window" in control else [*map(str, range(cell.model.layers + 1)), "all"]
                 for site, layer in itertools.product((QUESTION, ABOUT_TO_STATE), layers):
-                    for step in (None, *settings["probes"].steps) if control == "" else (None,):
-                        of_run("probe_r2", longest, site=site, layer=layer, step=step, control=control)
+                    of_run("probe_r2", longest, site=site, layer=layer, control=control)
             if not resolve_condition(condition).language(task, cell.model).is_direct:
                 for lag in settings["light_cone"].lags:
                     for metric in OF_TRACES:
@@ -100,12 +99,11 @@ def test_every_preset_can_be_planned(name):
     assert {spec.task.name for spec in specs} == {cell.task for cell in preset.cells}
 
 
-def test_every_lag_and_step_lies_within_the_trace():
+def test_every_lag_lies_within_the_trace():
     for preset in COMPARE.presets.values():
         longest = min(load_task(cell.task).steps.train[1] for cell in preset.cells)
         settings = [evaluation.settings for evaluation in preset.evaluations]
         assert max(lag for each in settings for lag in getattr(each, "lags", ())) < longest
-        assert max(step for each in settings for step in getattr(each, "steps", ())) <= longest
 
 
 def test_the_full_preset_has_six_seeds():

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from unamortized.evaluation.rows import row, to_table
+from unamortized.labels import joined
 from unamortized.studies.flops_multiple import REACH, FlopsMultiple, multiple, multiples, with_flops
 from unamortized.studies.names import AMORTIZED, COT, DENSE, after, deep
 
@@ -14,7 +15,7 @@ COT_FLOPS, COT_KL = 6e12, 0.05
 
 
 def table(seeds: int = 2) -> pd.DataFrame:
-    """Runs whose KL is 0.8 (FLOPs / 1e12)^slope, beside one CoT run; deep runs that no fit may use."""
+    """Runs whose KL is 0.8 (FLOPs / 1e12)^slope, and one CoT run; those that differ in more than steps fit no law."""
     rows = []
     for seed in range(seeds):
 
@@ -31,6 +32,7 @@ def table(seeds: int = 2) -> pd.DataFrame:
             flops = steps * 1e9
             add(AMORTIZED, variant, flops, {n: 0.8 * (flops / 1e12) ** slope for n, slope in SLOPES.items()})
         add(AMORTIZED, deep(4), 1e13, {4: 9.0, 16: 9.0})
+        add(AMORTIZED, joined("longest", after(1200)), 2e12, {4: 9.0, 16: 9.0})
         add(COT, "", COT_FLOPS, {4: COT_KL, 16: COT_KL})
         add(COT, after(300), 1e12, {4: 3.0, 16: 3.0})
     return to_table(rows)
@@ -79,3 +81,12 @@ def test_rows_to_draw_are_the_multiples_of_each_length_and_seed():
     assert sorted(map(tuple, drawn[["n_steps", "seed"]].astype(int).to_numpy())) == [(4, 0), (4, 1), (16, 0), (16, 1)]
     for n_steps, own in drawn.groupby("n_steps"):
         np.testing.assert_allclose(own["value"], np.log10(FlopsMultiple(AMORTIZED, int(n_steps)).values(table())))
+
+
+def test_an_estimate_at_the_reach_of_the_budgets_says_so():
+    assert FlopsMultiple(AMORTIZED, 16).estimate(table()).ceiling is None
+    flat = table()
+    flat.loc[(flat["condition"] == AMORTIZED) & (flat["metric"] == "answer_kl"), "value"] = 0.3
+    found = FlopsMultiple(AMORTIZED, 16).estimate(flat)
+    assert found.ceiling == pytest.approx(REACH * 4800e9 / COT_FLOPS) == pytest.approx(found.value)
+    assert FlopsMultiple(DENSE, 16).estimate(flat) is None

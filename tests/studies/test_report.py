@@ -37,6 +37,7 @@ def claim(name: str, verdict: str, **changes) -> dict:
         "seeds": 3,
         "ceiling": 0.9,
         "verdict": verdict,
+        "seeds_seen": 0,
         "exploratory": False,
         "p": 0.004,
         "p_holm": 0.03,
@@ -232,3 +233,14 @@ def test_measures_are_explained_with_their_formulas_where_a_study_has_any(preset
     assert "Does it &lt;b&gt;follow&lt;/b&gt;?" in page
     assert "(Somebody 2023)" in page
     assert f"answer_kl = {METRICS['answer_kl'].formula}" in page
+
+
+def test_claims_of_an_older_version_are_named_with_what_writes_them_anew(preset):
+    file = preset / "compare" / "claims.json"
+    record = json.loads(file.read_text())
+    del record["claims"][0]["p_holm"]
+    file.write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=r"compare/claims.json: was written by an older version; .*report --preset quick"
+    ):
+        write_report(preset)

@@ -79,6 +79,7 @@ class Claim:
             **_measured(found, self.holds),
             "control": {"description": self.control.description, **_measured(beside, self.control.holds)},
             "verdict": verdict,
+            "seeds_seen": self.seeds_seen,
             "exploratory": exploratory,
             "p": p,
             "runs": sorted(runs),
@@ -147,7 +148,9 @@ def measured(entry: dict[str, Any]) -> str:
 
 def qualified(entry: dict[str, Any]) -> str:
     """Return the verdict of a judged claim with what qualifies it."""
-    return entry["verdict"] + (", exploratory" if entry["exploratory"] else "")
+    if entry["exploratory"]:
+        return entry["verdict"] + ", exploratory"
+    return entry["verdict"] + (", on fresh seeds" if entry["seeds_seen"] else "")
 
 
 def p_value(entry: dict[str, Any]) -> str:

@@ -44,12 +44,12 @@ def budgets(task: str, condition: str, seeds: int, longest: int, *shorter: int) 
     return (cell(task, condition, seeds, longest), *(cell(task, condition, seeds, n, after(n)) for n in shorter))
 
 
-def evaluations(problems: int, probe_steps: tuple[int, ...], lags: tuple[int, ...]) -> tuple[Evaluation, ...]:
+def evaluations(problems: int, lags: tuple[int, ...]) -> tuple[Evaluation, ...]:
     """Return the evaluations, with n problems each."""
     return (
         *answer_evaluations(problems),
         Evaluation("light_cone", faithfulness.light_cone, faithfulness.FaithfulnessSettings(problems, lags)),
-        Evaluation("probes", probes.by_layer, probes.Probes(problems, steps=probe_steps)),
+        Evaluation("probes", probes.by_layer, probes.Probes(problems)),
         Evaluation("triangle", triangle.triangle, SampleSize(problems)),
         examples_evaluation(problems),
     )
@@ -61,7 +61,7 @@ PRESETS = {
             Cell("noisy_permutation", (AMORTIZED, DENSE, COT, GRU), seeds=2, train=SMOKE, own_worlds=True),
             Cell("noisy_permutation", (AMORTIZED, DENSE), 2, HALF_SMOKE, variant=after(6), own_worlds=True),
         ),
-        evaluations=evaluations(64, probe_steps=(16,), lags=(0, 4, 8)),
+        evaluations=evaluations(64, lags=(0, 4, 8)),
     ),
     "quick": Preset(
         cells=(
@@ -76,7 +76,7 @@ PRESETS = {
             cell("mess3", AMORTIZED, 1, 150),
             cell("mess3", COT, 1, 100),
         ),
-        evaluations=evaluations(512, probe_steps=(16,), lags=(0, 1, 2, 4, 8, 12)),
+        evaluations=evaluations(512, lags=(0, 1, 2, 4, 8, 12)),
     ),
     "full": Preset(
         cells=(
@@ -97,7 +97,7 @@ PRESETS = {
             cell("mess3", DENSE, 6, 300),
             cell("mess3", COT, 6, 150),
         ),
-        evaluations=evaluations(512, probe_steps=(1, 2, 4, 8, 12, 16), lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
+        evaluations=evaluations(512, lags=(0, 1, 2, 3, 4, 5, 6, 7, 8, 12)),
     ),
 }
 kl, right, reliance = Quantity("answer_kl"), Quantity("map_agreement"), Quantity("causal_reliance")

@@ -6,13 +6,15 @@ far to extrapolate and counts as that. Where returns diminish faster than a powe
 depth, the true multiple is larger. So read it as a lower bound.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from unamortized.studies.names import COT
+from unamortized.labels import numbers
+from unamortized.studies.names import COT, after
 from unamortized.studies.quantities import SeedStatistic
+from unamortized.studies.statistics import Estimate
 
 REACH = 100.0  # times the largest budget: farther extrapolations, and KLs that no budget reaches, count as this
 METRICS = ("answer_kl", "training_flops")
@@ -23,6 +25,12 @@ def with_flops(rows: pd.DataFrame) -> pd.DataFrame:
     costs = rows[rows["metric"] == "training_flops"].drop_duplicates("run").set_index("run")["value"]
     answers = rows[(rows["metric"] == "answer_kl") & rows["run"].isin(costs.index)]
     return answers.assign(training_flops=answers["run"].map(costs).astype(float))
+
+
+def is_budget(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are of runs that differ from those without a variant in nothing but the number of steps."""
+    named = {name: not name or name == after(int(numbers(name).get("steps", 0))) for name in rows["variant"].unique()}
+    return rows["variant"].map(named).astype(bool)
 
 
 def multiple(flops: np.ndarray, kls: np.ndarray, cot_flops: float, cot_kl: float) -> float:
@@ -45,7 +53,7 @@ def multiple(flops: np.ndarray, kls: np.ndarray, cot_flops: float, cot_kl: float
 
 @dataclass(frozen=True)
 class FlopsMultiple(SeedStatistic):
-    """The FLOPs multiple of a condition at one length, over all its budgets; of models with two layers."""
+    """The FLOPs multiple of a condition at one length, over all its budgets."""
 
     condition: str
     n_steps: int
@@ -54,11 +62,20 @@ class FlopsMultiple(SeedStatistic):
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         own = table[table["metric"].isin(METRICS) & (table["control"] == "")]
-        own = own[own["condition"].isin((self.condition, COT)) & ~own["variant"].str.contains("layers")]
+        own = own[own["condition"].isin((self.condition, COT)) & is_budget(own)]
         return own[own["n_steps"].eq(self.n_steps).fillna(False) | (own["metric"] == "training_flops")]
 
     def points(self, table: pd.DataFrame) -> pd.DataFrame:
         return with_flops(self.rows(table))
+
+    def estimate(self, table: pd.DataFrame) -> Estimate | None:
+        """Estimate the multiple, and say so if every seed is at the largest that is told apart."""
+        found, points = super().estimate(table), self.points(table)
+        if found is None:
+            return None
+        flops = points.groupby("condition")["training_flops"].max()
+        most = REACH * float(flops[self.condition] / flops[COT])
+        return replace(found, ceiling=most if np.isclose(found.value, most) else None)
 
     def of_seed(self, points: pd.DataFrame) -> float:
         own = points[points["condition"] == self.condition]

@@ -34,7 +34,7 @@ class Estimate:
     high: float | None
     seeds: int
     scale: Scale = PLAIN
-    ceiling: float | None = None  # the largest value that it can have, if every seed has it
+    ceiling: float | None = None  # the largest value that can be read, if every seed has it
 
     def p_above(self, bound: float) -> float:
         """Return the two-sided p-value of lying above a bound: at most .05 if the whole interval does.

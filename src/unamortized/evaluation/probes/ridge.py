@@ -8,6 +8,7 @@ from scipy.linalg import solve
 from scipy.special import softmax
 
 CONSTANT = 1e-12  # a feature with a smaller standard deviation, relative to its mean, does not vary
+NEGLIGIBLE = 1e-4  # nor does one with a smaller standard deviation, relative to the largest
 RIDGE = 1.0  # penalty of all probes
 SHRINKAGE = 0.1  # lambda of all discriminants
 
@@ -62,15 +63,23 @@ def moments(features: Float[np.ndarray, "... width"], targets: Float[np.ndarray,
     return Moments(len(x), x_mean, y_mean, x.T @ x, x.T @ y)
 
 
+def standard_deviations(given: Moments) -> Float[np.ndarray, " width"]:
+    """Return the standard deviation of each feature; infinity if it does not vary, so that it gets no weight.
+
+    A feature that hardly varies here may vary in other problems: standardized, it would then be enormous.
+    """
+    deviation = np.sqrt(given.xx.diagonal() / given.rows)
+    varies = (deviation > CONSTANT * (1 + np.abs(given.x_mean))) & (deviation > NEGLIGIBLE * deviation.max())
+    return np.where(varies, deviation, np.inf)
+
+
 def ridge_probe(given: Moments, ridge: float = RIDGE) -> Probe:
     r"""Fit a ridge regression on standardized features; the intercept is not penalized.
 
     $\min_W \|Y - X W\|^2 + \alpha \|W\|^2$ where the columns of X have mean 0 and standard deviation 1. A feature that
     does not vary gets no weight.
     """
-    deviation = np.sqrt(given.xx.diagonal() / given.rows)
-    varies = deviation > CONSTANT * (1 + np.abs(given.x_mean))
-    scale = np.where(varies, deviation, np.inf)
+    scale = standard_deviations(given)
     correlated = given.xx / np.outer(scale, scale) + ridge * np.eye(len(scale))
     weights = solve(correlated, given.xy / scale[:, None], assume_a="pos") / scale[:, None]
     return Probe(weights, given.y_mean - given.x_mean @ weights)
@@ -85,8 +94,7 @@ def discriminant(given: Moments, shrinkage: float = SHRINKAGE) -> Probe:
     within classes regularized by $\lambda$ times the diagonal of the total covariance (as in Friedman 1989). A feature
     that does not vary gets no weight, and a class that does not occur has probability zero.
     """
-    deviation = np.sqrt(given.xx.diagonal() / given.rows)
-    scale = np.where(deviation > CONSTANT * (1 + np.abs(given.x_mean)), deviation, np.inf)
+    scale = standard_deviations(given)
     occurs = given.y_mean > 0
     share = given.y_mean[occurs]
     offsets = given.xy[:, occurs] / scale[:, None] / (given.rows * share)  # of class means from the mean of all

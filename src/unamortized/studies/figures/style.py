@@ -181,6 +181,7 @@ def shade_trained(axes: Axes, left: float, right: float) -> None:
         va="top",
         fontsize=7.5,
         color="#7A7466",
+        bbox={"facecolor": TRAINED, "edgecolor": "none", "pad": 0.5},  # no line crosses the words
     )
 
 

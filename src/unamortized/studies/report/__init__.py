@@ -59,6 +59,11 @@ def write_report(folder: Path) -> Path:
 def _study(folder: Path) -> dict[str, Any]:
     """Read ``claims.json``, count its verdicts, and add the figures as base64."""
     record = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    if any("p_holm" not in claim for claim in record["claims"]):
+        raise ValueError(
+            f"{folder / 'claims.json'}: was written by an older version; `unamortized report --preset "
+            f"{folder.parent.name}` writes the claims of every study anew"
+        )
     verdicts = [claim["verdict"] for claim in record["claims"]]
     figures = [
         figure | {"png": base64.b64encode(file.read_bytes()).decode()}
