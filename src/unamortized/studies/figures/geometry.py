@@ -28,6 +28,7 @@ SITES = {ABOUT_TO_STATE: "about to state", QUESTION: "in the question"}
 PLACES = {  # the simplest first
     "mess3 (next)": "mess3, next symbol",
     "rrxor (next)": "rrxor, next symbol",
+    "rrxor (next as published)": "rrxor, published shape",
     "mess3": "mess3",
     "noisy permutation": "noisy permutation",
 }
