@@ -55,6 +55,8 @@ def test_names_are_joined_without_empty_parts():
         ("cot", "mean_3", "CoT, mean of 3"),
         ("cot", "l2_mean_3", "CoT (l2 mean 3)"),
         ("cot", "no_weights", "CoT (no weights)"),
+        ("amortized", "steps_1200", "no trace (1,200 steps)"),
+        ("amortized", "muon_layers_4_steps_1200", "no trace (muon, 4 layers, 1,200 steps)"),
         ("a_new_one", "", "a new one"),
     ],
 )

@@ -68,6 +68,8 @@ DISPLAY = {  # what figures, tables and reports call conditions and baselines, b
     "particle": "{:g} particles",
 }
 
+_COUNTED = re.compile(r"_?(?P<word>layers|steps)_(?P<number>\d+)")
+
 
 def numbers(name: str) -> dict[str, float]:
     """Return the numbers in a name, by the word before each: s3_slip0.1_n8 has s = 3, slip = 0.1 and n = 8."""
@@ -116,16 +118,13 @@ def display(condition: str, variant: str = "") -> str:
     shown = shown.format(*numbers(condition).values())
     if stem(variant) == "mean":
         return f"{shown}, mean of {numbers(variant)['mean']:g}"
-    return f"{shown} ({_variant(variant)})" if variant else shown
+    return f"{shown} ({variant_name(variant)})" if variant else shown
 
 
-def _variant(name: str) -> str:
-    found = numbers(name)
-    if set(found) == {"steps"}:
-        return f"{found['steps']:,.0f} steps"
-    if set(found) == {"layers"}:
-        return f"{found['layers']:g} layers"
-    return name.replace("_", " ")
+def variant_name(variant: str) -> str:
+    """Return a variant as people read it: ``muon, 4 layers, 1,200 steps``."""
+    counted = _COUNTED.sub(lambda found: f", {int(found['number']):,} {found['word']}", variant)
+    return counted.removeprefix(", ").replace("_", " ")
 
 
 def place(task: str, world: str = "") -> str:

@@ -20,7 +20,7 @@ from unamortized.learning.runs import write_bytes, write_text
 from unamortized.studies.claims import judge_all, to_json, to_markdown
 from unamortized.studies.figures.charts import runs_of
 from unamortized.studies.figures.drawing import draw
-from unamortized.studies.figures.losses import TRAINING_LOSS
+from unamortized.studies.figures.losses import training_loss
 from unamortized.studies.figures.style import Tables, save
 from unamortized.studies.study import Study
 
@@ -97,7 +97,7 @@ def redraw(study: Study, made_by: dict[str, Any], folder: Path) -> dict[str, Any
         read_table(folder / EXAMPLES, EXAMPLE_COLUMNS, (*EXAMPLE_TEXT, "task", "condition", "source")),
     )
     drawn = []
-    for figure in (*study.figures, TRAINING_LOSS):
+    for figure in (*study.figures, training_loss(tables.metrics)):
         drawing = draw(figure, tables)
         if drawing is not None:
             save(drawing, folder / "figures", figure.name)

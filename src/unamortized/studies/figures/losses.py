@@ -1,14 +1,23 @@
 """The figure that every study has: how the training losses of its runs fell."""
 
+from dataclasses import replace
+
 import pandas as pd
 
+from unamortized.labels import display, place, variant_name
 from unamortized.studies.figures.charts import Curves
 
 
 def without_variants(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep runs without a variant, if there are any: losses of many variants could not be told apart."""
-    plain = rows[rows["variant"] == ""]
-    return plain if len(plain) else rows
+    """Keep the runs without a variant."""
+    return rows[rows["variant"] == ""]
+
+
+def by_variant(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add ``learner``, the condition with its task, and ``training``, the variant as people read it."""
+    named = zip(rows["task"], rows["world"], rows["condition"], strict=True)
+    learners = [f"{place(task, world)}: {display(condition)}" for task, world, condition in named]
+    return rows.assign(learner=learners, training=[variant_name(variant) for variant in rows["variant"]])
 
 
 TRAINING_LOSS = Curves(
@@ -22,6 +31,12 @@ TRAINING_LOSS = Curves(
     x="step",
     x_label="training steps",
     x_scale="log",
-    line="name",
     columns=3,
 )
+OF_VARIANTS = replace(TRAINING_LOSS, prepare=by_variant, panel="learner", line="training", shared=False)
+
+
+def training_loss(metrics: pd.DataFrame) -> Curves:
+    """Return the chart of losses: of the runs without a variant, or of all by condition if every run has one."""
+    plain = metrics[(metrics["metric"] == "training_loss") & (metrics["variant"] == "")]
+    return TRAINING_LOSS if len(plain) else OF_VARIANTS
