@@ -11,10 +11,11 @@ from hypothesis.extra.numpy import arrays
 from tests.evaluation.found_rows import value
 from tests.evaluation.oracle import oracle_run, slow_task
 from tests.small_tasks import small_task
-from unamortized.evaluation.probes import Probes, by_layer, fitting, sweep
+from unamortized.evaluation.probes import Probes, by_layer, fitting, in_sample, sweep
 from unamortized.evaluation.probes.activations import SITES, activations_at, read_activations, respond_with_activations
 from unamortized.evaluation.probes.fitting import fitting_problems, scoring_problems
 from unamortized.evaluation.probes.ridge import r2
+from unamortized.evaluation.protocol import SampleSize
 from unamortized.evaluation.triangle import to_simplex
 from unamortized.learning.rollouts import respond
 from unamortized.worlds.splits import content_hash, draw
@@ -121,6 +122,22 @@ def test_the_untrained_network_reads_the_trained_ones_trace(monkeypatch):
     for (_, problems), (_, same, written) in zip(given[::2], given[1::2], strict=True):
         assert same is problems
         np.testing.assert_array_equal(written, respond(run, problems).written)
+
+
+@pytest.mark.parametrize("layer", ["0", "1", "all"])
+def test_in_sample_is_the_least_squares_fit_to_all_test_problems_of_the_training_length(layer):
+    run = oracle_run(slow_task())
+    found = in_sample(run, SampleSize(128))
+    problems = draw(run.task, "test", 8, 128, 0)  # among them those that held-out probes are fitted on
+    seen = read_activations(run, problems)["question"]
+    targets, design = seen.beliefs.reshape(-1, 3), np.pad(seen.features[layer].reshape(128 * 8, -1), ((0, 0), (1, 0)))
+    design[:, 0] = 1.0
+    fitted = design @ np.linalg.lstsq(design, targets, rcond=None)[0]
+    read = value(found, "probe_r2", control="in_sample", site="question", layer=layer)
+    assert read == pytest.approx(r2(targets, fitted), abs=0.01)
+    before = value(found, "probe_r2", control="untrained+in_sample", site="question", layer=layer)
+    assert (read > 0.99 > before) if layer != "0" else read < 0.05
+    assert {row["control"] for row in found} == {"in_sample", "untrained+in_sample"}
 
 
 def test_a_forced_trace_is_read_as_if_it_were_the_models_own():

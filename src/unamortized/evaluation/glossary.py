@@ -23,6 +23,7 @@ BASELINES = {
 CONTROLS = {
     # in place of the trained network, or of its activations
     "untrained": "The network before training.",
+    "in_sample": "Scored on the problems that the probe was fitted on, as in Shai et al. (2024).",
     "window_10": "The last ten observations, one-hot, without a network.",
     "window_4_exact": "Exact Bayes's belief from the start and the last four observations.",
     "window_10_exact": "Exact Bayes's belief from the start and the last ten observations.",

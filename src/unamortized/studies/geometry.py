@@ -25,6 +25,7 @@ from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluat
 TRAINED, CONTEXT = 16, 10  # the longest training length of a cell, and of the published models
 RESEMBLING = ModelSpec(layers=4, positions="rotary")  # learns rrxor's XOR soon, in a context longer than published
 SHAI_RRXOR = ModelSpec(layers=4, width=128, positions="learned")  # as in the published run's file, but GELU
+IN_SAMPLE = "in_sample"  # scored where the probe was fitted
 WORLD = "next"  # tasks that ask for the next symbol
 AS_PUBLISHED = "next_as_published"  # the same, with the published model's shape and context
 NOISY, MESS3, RRXOR = (World("noisy_permutation"),), (World("mess3", WORLD),), (World("rrxor", WORLD),)
@@ -68,6 +69,7 @@ def evaluations(problems: int, every: int) -> tuple[Evaluation, ...]:
     return (
         *answer_evaluations(problems),
         Evaluation("probes", probes.by_layer, swept),
+        Evaluation("probes_in_sample", probes.in_sample, SampleSize(2 * problems)),
         Evaluation("probes_along_training", probes.along_training, probes.Probes(problems)),
         Evaluation("dimensions", geometry.dimensions, size),
         Evaluation("across_lengths", geometry.across_lengths, size),
@@ -98,7 +100,7 @@ PRESETS = {
         (
             next_symbol("mess3", 6, 600),
             next_symbol("rrxor", 6, 1500),
-            next_symbol("rrxor", 6, 3000, SHAI_RRXOR, CONTEXT, AS_PUBLISHED),
+            next_symbol("rrxor", 9, 3000, SHAI_RRXOR, CONTEXT, AS_PUBLISHED),
             Cell("noisy_permutation", (AMORTIZED, COT), 6, TrainSpec(steps=1200), own_worlds=True),
             Cell("mess3", (AMORTIZED, COT), 6, TrainSpec(steps=300), own_worlds=True),
         ),
@@ -142,6 +144,7 @@ def cost_of_erasing(control: str = "") -> Expression:
 
 
 on_noisy = partial(Claim, worlds=NOISY)
+as_published = partial(Claim, worlds=PUBLISHED, seeds_seen=3)  # stated after these seeds were scored in that way
 learned_the_next_symbol = Control(
     "the model has learned: its KL is at most 0.02 nats", kl(NEXT_TOKEN, split="in_distribution") <= 0.02
 )
@@ -190,6 +193,23 @@ CLAIMS = (
         next_r2(layer=LAST_LAYER) <= 0.5,
         learned_the_next_symbol,
         (*RRXOR, *PUBLISHED),
+    ),
+    as_published(
+        "as_published_all_layers_of_rrxor_hold_the_belief",
+        "Scored as published, on the words that the probe was fitted on, R² of the belief from all layers together is "
+        "at least 0.9 (published: 0.95).",
+        next_r2(control=IN_SAMPLE) >= 0.9,
+        Control(
+            "words are no look-up table: the network before training reads at most 0.5",
+            next_r2(control=controls("untrained", IN_SAMPLE)) <= 0.5,
+        ),
+    ),
+    as_published(
+        "as_published_the_last_layer_of_rrxor_does_not",
+        "Scored as published, on the words that the probe was fitted on, R² of the belief from the last layer alone is "
+        "at most 0.5 (published: 0.31).",
+        next_r2(control=IN_SAMPLE, layer=LAST_LAYER) <= 0.5,
+        learned_the_next_symbol,
     ),
     *(
         claim

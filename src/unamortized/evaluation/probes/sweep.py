@@ -16,12 +16,12 @@ from unamortized.evaluation.probes.fitting import FittedProbe, fit_probes, fitti
 from unamortized.evaluation.probes.probe_baselines import PROBE_BASELINES, BaselineInput
 from unamortized.evaluation.probes.ridge import explained
 from unamortized.evaluation.probes.targets import TARGETS, belief, resolve_target
-from unamortized.evaluation.protocol import Rows, before_training, recorder, snapshots
+from unamortized.evaluation.protocol import Rows, SampleSize, before_training, recorder, snapshots, test_problems
 from unamortized.labels import controls
 from unamortized.learning.specification import Run
 from unamortized.worlds.problems import Problems
 
-UNTRAINED = "untrained"
+UNTRAINED, IN_SAMPLE = "untrained", "in_sample"
 STANDARD = (UNTRAINED, "shuffled_belief", "window_4_exact", "last_statement")
 EVERYTHING = (UNTRAINED, *PROBE_BASELINES, *TARGETS)
 SMALLEST, LARGEST = 8, 512  # problems in the first and in the largest chunk
@@ -81,8 +81,25 @@ def by_layer(run: Run, settings: Probes) -> Rows:
     return rows
 
 
+def in_sample(run: Run, size: SampleSize) -> Rows:
+    """Measure R2 of belief probes on the very problems that they were fitted on, before and after training.
+
+    So Shai et al. (2024) score theirs. Where few words are possible, no more are left to score on.
+    """
+    problems = test_problems(run.task, run.task.steps.train[1], size.problems, run.spec.seed)
+    settings = Probes(beside=(UNTRAINED,))
+    probes = fit_probes(
+        (sample.key, sample.features, sample.targets[""]) for sample in samples(run, problems, settings)
+    )
+    record = recorder(run, problems.n_steps)
+    return [
+        record("probe_r2", value, len(problems), **key._asdict() | {"control": controls(key.control, IN_SAMPLE)})
+        for (key, _), value in score(probes, samples(run, problems, settings)).items()
+    ]
+
+
 def along_training(run: Run, settings: Probes) -> Rows:
-    """Measure the same, of the belief alone, after 1, 2, 4, .. steps of training; nothing without snapshots."""
+    """Measure as ``by_layer``, of the belief alone, after 1, 2, 4, .. steps of training; nothing without snapshots."""
     settings = replace(settings, beside=(), steps=())
     return [row | {"variant": f"after_{step}"} for step, then in snapshots(run) for row in by_layer(then, settings)]
 

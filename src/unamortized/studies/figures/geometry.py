@@ -79,7 +79,7 @@ def _projection(
     center = exact.mean(axis=0)
     _, _, axes = np.linalg.svd(exact - center, full_matrices=False)
     shades = (exact - center) @ axes[:3].T
-    colors = (shades - shades.min(axis=0)) / np.ptp(shades, axis=0).clip(min=1e-12)
+    colors = 0.85 * (shades - shades.min(axis=0)) / np.ptp(shades, axis=0).clip(min=1e-12)  # white would be invisible
     return (lambda points: (points - center) @ axes[:2].T), colors
 
 
@@ -132,6 +132,8 @@ def share_of_unsteered(rows: pd.DataFrame) -> pd.DataFrame:
 BASELINES = {  # controls that read the belief from less than the trained network
     "": "trained network",
     "untrained": "network before training",
+    "in_sample": "trained, scored where fitted",
+    "untrained+in_sample": "before, scored where fitted",
     "own_output": "its output alone",
     "last_statement": "last code and observation",
     "random_relu": "random features",
@@ -205,7 +207,7 @@ FIGURES = (
         "state a step, its last code and the observation read it as well as all its layers.",
         where={"control": tuple(BASELINES), "site": tuple(SITES)},
         names=SITES | {("control", name): label for name, label in BASELINES.items()},
-        size=(2.5, 1.95),
+        size=(2.5, 2.3),
         **PROBES,
     ),
     Dots(
