@@ -129,13 +129,14 @@ def _number(key: str) -> str:
         return qualified(named[0])
     entry = named[0]["control"] if "control" in more else named[0]
     unit = "" if entry["unit"] in ("ratio", "fraction") else f" {entry['unit']}"
-    interval = "" if "value" in more else " ({} to {})".format(*map(_short, entry["interval"]))
-    return _short(entry["estimate"]) + unit + interval
+    interval = "" if "value" in more else " ({} to {})".format(*map(short, entry["interval"]))
+    return short(entry["estimate"]) + unit + interval
 
 
-def _short(value: float) -> str:
-    """Return a number with two or three digits, never in powers of ten."""
-    text = f"{value:.4f}" if abs(value) < 0.001 else f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+def short(value: float) -> str:
+    """Return a number with two or three digits, never in powers of ten; just below 1 it is not rounded to 1."""
+    digits = ".4f" if abs(value) < 0.001 else ".3f" if 0.99 < abs(value) < 1 else ".2g" if abs(value) < 10 else ".0f"
+    text = format(value, digits)
     return text.replace("-", "−")
 
 
@@ -177,7 +178,7 @@ def training_table() -> str:
     for (where, learner, training), own in rows.groupby(["place", "learner", "training"], sort=False):
         reached = [own.loc[own["n_steps"].eq(n).fillna(False), "value"] for n in (4, 8, 16)]
         cells.append(
-            (str(where), str(learner), NAMES[str(training)], *(_short(float(values.mean())) for values in reached))
+            (str(where), str(learner), NAMES[str(training)], *(short(float(values.mean())) for values in reached))
         )
     return _table(("world", "condition", "training", "KL at n = 4", "n = 8", "n = 16"), cells)
 

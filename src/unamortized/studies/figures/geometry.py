@@ -203,8 +203,8 @@ FIGURES = (
     Dots(
         name="probe_baselines",
         title="What reads the belief as well as the trained network?",
-        caption="On mess3 nearly everything reads the belief, on rrxor only training does; where CoT is about to "
-        "state a step, its last code and the observation read it as well as all its layers.",
+        caption="On mess3 nearly everything reads the belief; on rrxor training does, and so does exact Bayes on the "
+        "last ten observations; where CoT is about to state a step, the last code and the observation read it best.",
         where={"control": tuple(BASELINES), "site": tuple(SITES)},
         names=SITES | {("control", name): label for name, label in BASELINES.items()},
         size=(2.5, 2.3),
@@ -224,7 +224,7 @@ FIGURES = (
         name="steering",
         title="Does the answer follow a belief that is moved inside?",
         caption="Moving the activation within the belief subspace brings the answer most of the way to the "
-        "counterfactual (0), except on rrxor; an equal move in a random subspace hardly helps.",
+        "counterfactual (0), but on rrxor not always; an equal move in a random subspace hardly helps.",
         metrics=("steered_kl",),
         where={"control": tuple(MOVES), "kind": ("belief", "control")},
         prepare=share_of_unsteered,
@@ -263,8 +263,8 @@ FIGURES = (
     Dots(
         name="erasing",
         title="What does erasing the belief subspace cost the answer?",
-        caption="With the belief subspace of layer 1 erased, answers on the noisy permutation are as far from exact "
-        "as those of exact Bayes without the belief, or further; erasing a random subspace costs little.",
+        caption="With the belief subspace of layer 1 erased, CoT's answers on the noisy permutation are about as far "
+        "from exact as those of exact Bayes without the belief; erasing a random subspace costs little.",
         metrics=("erased_kl",),
         where={
             "condition": (AMORTIZED, COT),
