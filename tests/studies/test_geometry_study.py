@@ -120,7 +120,7 @@ def test_every_claim_is_measured_in_the_committed_table_on_six_seeds():
     judged = judge_all(CLAIMS, read_metrics(REFERENCE / "geometry" / "metrics.csv"))
     assert list(dict.fromkeys(entry["name"] for entry in judged)) == [claim.name for claim in CLAIMS]
     for entry in judged:
-        assert min(entry["seeds"], entry["control"]["seeds"]) == 6, entry["name"]
+        assert min(entry["seeds"], entry["control"]["seeds"]) >= 6, entry["name"]
 
 
 @pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
