@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args
 
 import pandas as pd
 
@@ -91,14 +91,14 @@ class Claim:
         return self.holds.quantity.estimate(table), self.control.holds.quantity.estimate(table)
 
 
-def _over_seeds(found: Estimate | None) -> bool:
+def _over_seeds(found: Estimate | None) -> TypeGuard[Estimate]:
     return found is not None and found.seeds >= 2
 
 
 def _verdict(
     found: Estimate | None, holds: Comparison, beside: Estimate | None, control: Comparison
 ) -> tuple[Verdict, float | None]:
-    if found is None or beside is None or min(found.seeds, beside.seeds) < 2:
+    if not (_over_seeds(found) and _over_seeds(beside)):
         return "not measured", None
     valid = control.p_holds(beside)  # both have to hold: the larger p-value counts
     p = min(max(holds.p_holds(found), valid), max(holds.p_excludes(found), valid), control.p_excludes(beside))

@@ -25,7 +25,6 @@ from unamortized.studies.study import SMOKE, Cell, Preset, Study, answer_evaluat
 TRAINED, CONTEXT = 16, 10  # the longest training length of a cell, and of the published models
 RESEMBLING = ModelSpec(layers=4, positions="rotary")  # learns rrxor's XOR soon, in a context longer than published
 SHAI_RRXOR = ModelSpec(layers=4, width=128, positions="learned")  # as in the published run's file, but GELU
-IN_SAMPLE = "in_sample"  # scored where the probe was fitted
 WORLD = "next"  # tasks that ask for the next symbol
 AS_PUBLISHED = "next_as_published"  # the same, with the published model's shape and context
 NOISY, MESS3, RRXOR = (World("noisy_permutation"),), (World("mess3", WORLD),), (World("rrxor", WORLD),)
@@ -198,17 +197,17 @@ CLAIMS = (
         "as_published_all_layers_of_rrxor_hold_the_belief",
         "Scored as published, on the words that the probe was fitted on, R² of the belief from all layers together is "
         "at least 0.9 (published: 0.95).",
-        next_r2(control=IN_SAMPLE) >= 0.9,
+        next_r2(control=probes.IN_SAMPLE) >= 0.9,
         Control(
             "words are no look-up table: the network before training reads at most 0.5",
-            next_r2(control=controls("untrained", IN_SAMPLE)) <= 0.5,
+            next_r2(control=controls("untrained", probes.IN_SAMPLE)) <= 0.5,
         ),
     ),
     as_published(
         "as_published_the_last_layer_of_rrxor_does_not",
         "Scored as published, on the words that the probe was fitted on, R² of the belief from the last layer alone is "
         "at most 0.5 (published: 0.31).",
-        next_r2(control=IN_SAMPLE, layer=LAST_LAYER) <= 0.5,
+        next_r2(control=probes.IN_SAMPLE, layer=LAST_LAYER) <= 0.5,
         learned_the_next_symbol,
     ),
     *(

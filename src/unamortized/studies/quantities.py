@@ -55,7 +55,7 @@ class Expression:
     def estimate(self, table: pd.DataFrame) -> Estimate | None:
         """Return the estimate over seeds, or None where no seed has the value, or one has no logarithm to average."""
         values = self.values(table)
-        if self.geometric and not np.isfinite(np.log(values[values.notna()].where(values > 0))).all():
+        if self.geometric and not values.dropna().between(0, np.inf, inclusive="neither").all():
             return None  # seeds left out would not be a random choice
         finite = _finite(values)
         return estimate(finite, LOGARITHM if self.geometric else PLAIN) if len(finite) else None

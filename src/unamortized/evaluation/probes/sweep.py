@@ -69,7 +69,27 @@ def by_layer(run: Run, settings: Probes) -> Rows:
     Controls hold other features (``untrained``, ``PROBE_BASELINES``) or other targets, in both networks (``TARGETS``).
     """
     fitted_on = fitting_problems(run, settings.fitted or settings.problems, "probes")
-    scored_on = scoring_problems(run, settings.problems)
+    return fit_and_score(run, fitted_on, scoring_problems(run, settings.problems), settings)
+
+
+def in_sample(run: Run, size: SampleSize) -> Rows:
+    """Measure R2 of belief probes on the very problems that they were fitted on, before and after training.
+
+    So Shai et al. (2024) score theirs. Where few words are possible, no more are left to score on.
+    """
+    problems = test_problems(run.task, run.task.steps.train[1], size.problems, run.spec.seed)
+    rows = fit_and_score(run, problems, problems, Probes(beside=(UNTRAINED,)))
+    return [row | {"control": controls(row["control"], IN_SAMPLE)} for row in rows]
+
+
+def along_training(run: Run, settings: Probes) -> Rows:
+    """Measure as ``by_layer``, of the belief alone, after 1, 2, 4, .. steps of training; nothing without snapshots."""
+    settings = replace(settings, beside=(), steps=())
+    return [row | {"variant": f"after_{step}"} for step, then in snapshots(run) for row in by_layer(then, settings)]
+
+
+def fit_and_score(run: Run, fitted_on: Problems, scored_on: Problems, settings: Probes) -> Rows:
+    """Fit probes of all targets on some problems, and measure R2 on others."""
     probes = fit_probes(
         (sample.key, sample.features, np.concatenate(list(sample.targets.values()), axis=2))
         for sample in samples(run, fitted_on, settings)
@@ -79,29 +99,6 @@ def by_layer(run: Run, settings: Probes) -> Rows:
         where = key._asdict() | {"control": controls(key.control, target)}
         rows.append(record("probe_r2", value, len(scored_on), **where))
     return rows
-
-
-def in_sample(run: Run, size: SampleSize) -> Rows:
-    """Measure R2 of belief probes on the very problems that they were fitted on, before and after training.
-
-    So Shai et al. (2024) score theirs. Where few words are possible, no more are left to score on.
-    """
-    problems = test_problems(run.task, run.task.steps.train[1], size.problems, run.spec.seed)
-    settings = Probes(beside=(UNTRAINED,))
-    probes = fit_probes(
-        (sample.key, sample.features, sample.targets[""]) for sample in samples(run, problems, settings)
-    )
-    record = recorder(run, problems.n_steps)
-    return [
-        record("probe_r2", value, len(problems), **key._asdict() | {"control": controls(key.control, IN_SAMPLE)})
-        for (key, _), value in score(probes, samples(run, problems, settings)).items()
-    ]
-
-
-def along_training(run: Run, settings: Probes) -> Rows:
-    """Measure as ``by_layer``, of the belief alone, after 1, 2, 4, .. steps of training; nothing without snapshots."""
-    settings = replace(settings, beside=(), steps=())
-    return [row | {"variant": f"after_{step}"} for step, then in snapshots(run) for row in by_layer(then, settings)]
 
 
 def score(probes: dict[ProbeKey, FittedProbe], samples: Iterator[Sample]) -> dict[tuple[ProbeKey, str], float]:

@@ -8,11 +8,6 @@ from unamortized.labels import display, place, variant_name
 from unamortized.studies.figures.charts import Curves
 
 
-def without_variants(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the runs without a variant."""
-    return rows[rows["variant"] == ""]
-
-
 def by_variant(rows: pd.DataFrame) -> pd.DataFrame:
     """Add ``learner``, the condition with its task, and ``training``, the variant as people read it."""
     named = zip(rows["task"], rows["world"], rows["condition"], strict=True)
@@ -26,14 +21,20 @@ TRAINING_LOSS = Curves(
     caption="A loss that still falls at the end is that of a model not trained to its limit. Losses of different "
     "conditions are about different tokens, and do not compare.",
     metrics=("training_loss",),
-    where={"split": ("train",), "variant": ()},
-    prepare=without_variants,
+    where={"split": ("train",)},
     x="step",
     x_label="training steps",
     x_scale="log",
     columns=3,
 )
-OF_VARIANTS = replace(TRAINING_LOSS, prepare=by_variant, panel="learner", line="training", shared=False)
+OF_VARIANTS = replace(
+    TRAINING_LOSS,
+    where={**TRAINING_LOSS.where, "variant": ()},
+    prepare=by_variant,
+    panel="learner",
+    line="training",
+    shared=False,
+)
 
 
 def training_loss(metrics: pd.DataFrame) -> Curves:

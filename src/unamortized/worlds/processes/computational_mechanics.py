@@ -15,7 +15,7 @@ def coin(p: Probability = 0.5) -> Process:
 
 
 def mess3(x: Annotated[float, Between(0, 0.5)] = 0.05, a: Probability = 0.85) -> Process:
-    """Three states, each of which favors its own symbol (Marzen & Crutchfield 2017).
+    """Three states that each favor their own symbol (Marzen & Crutchfield 2017).
 
     From any state, move to each other state with probability x; then emit the symbol of the new state with probability
     a. Shai et al. (2024) use x=.05, a=.85.
