@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from unamortized.labels import display, numbers, place, stem
+from unamortized.labels import display, place, variant_name
 from unamortized.studies.figures.charts import Dots
 
 
@@ -10,11 +10,9 @@ def named_training(rows: pd.DataFrame) -> pd.DataFrame:
     """Add ``learner`` (condition, layers, steps), ``learner_in`` (with its task) and ``training`` (the rest)."""
     learners, trainings = [], []
     for condition, variant in zip(rows["condition"], rows["variant"], strict=True):
-        found = numbers(variant)
-        layers = f", {found['layers']:g} layers" if "layers" in found else ""
-        steps = f", {found['steps']:,.0f} steps" if "steps" in found else ""
-        learners.append(f"{display(condition)}{layers}{steps}")
-        trainings.append(stem(variant).removesuffix("steps").replace("layers", "").replace("_", " ").strip())
+        training, *layers_and_steps = variant_name(variant).split(", ")
+        learners.append(", ".join([display(condition), *layers_and_steps]))
+        trainings.append(training)
     where = [f"{place(task)}: {learner}" for task, learner in zip(rows["task"], learners, strict=True)]
     return rows.assign(learner=learners, training=trainings, learner_in=where)
 
